@@ -1,0 +1,429 @@
+"""MiniStack, embedded: the only file that touches its internals.
+
+MiniStack (MIT) emulates IAM, STS, S3, SQS, Lambda, EventBridge, CloudWatch Logs and the rest of what the kit calls. Our
+two services borrow four things from it: its signature and policy checks, its role sessions, its event bus and its log
+groups. The version is pinned and `tests/local_aws/test_core_ministack.py` states what we rely on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from local_aws.protocol import ApiError, Request
+
+ACCOUNT = "000000000000"
+# MiniStack's name for the services the kit calls; what is not named here is neither loaded nor served.
+SERVICES = "iam,sts,s3,sqs,lambda,events,logs,ec2,tagging,monitoring"
+SESSION_SECONDS = 3600
+
+_endpoint_url = ""
+
+
+def load(port: int, state_dir: Path | None) -> Callable:
+    """Configure MiniStack for this process and return its ASGI application. Call once, before anything else here."""
+    global _endpoint_url
+    _endpoint_url = f"http://127.0.0.1:{port}"
+    settings = {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",  # else it listens on 0.0.0.0:8883
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "SERVICES": SERVICES,
+        "DOCKER_HOST": "unix:///nonexistent",  # Lambda handlers run as local processes; no containers are looked for
+    }
+    if state_dir:
+        settings |= {
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(state_dir / "ministack"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(state_dir / "s3"),
+        }
+    os.environ.update(settings)
+    from ministack import app
+
+    return app.app
+
+
+def snapshot() -> None:
+    """Write MiniStack's state to its state directory, as it does itself at a clean shutdown."""
+    from ministack import app
+    from ministack.core import persistence
+
+    persistence.save_all(app._build_persistence_save_dict())
+
+
+# --- who calls, and may they ----------------------------------------------------------------------------------------
+
+
+def identify(
+    method: str, raw_path: str, query: dict[str, list[str]], raw_headers: list[tuple[bytes, bytes]], body: bytes,
+    client: str,
+) -> Request:  # fmt: skip
+    """Check a request's signature and say who sent it.
+
+    Raises:
+        ApiError: what AWS answers for a missing, unknown, expired or wrong signature.
+    """
+    from ministack.core import iam_evaluator, responses, router
+    from ministack.core.sigv4 import decode_header_value
+
+    headers = {name.decode("latin-1").lower(): decode_header_value(value) for name, value in raw_headers}
+    responses.set_request_client_ip(client)
+    iam_evaluator.pin_request_origin(client, False)
+    access_key = router.extract_access_key_id(headers, query)
+    try:
+        responses.set_request_account_id(iam_evaluator.find_iam_access_key_account(access_key) or access_key)
+    except iam_evaluator.AmbiguousAccessKeyError:
+        raise ApiError(
+            "UnrecognizedClientException", "The security token included in the request is invalid.", 403
+        ) from None
+    responses.set_request_region(router.extract_region(headers, query))
+    iam_evaluator.pin_signed_request(method, raw_path, query, raw_headers)
+    iam_evaluator.pin_signed_body(body)
+    if not access_key:
+        raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
+    failure = iam_evaluator.check_credentials(access_key)
+    if failure:
+        raise ApiError(_AUTH_CODES.get(failure.code, failure.code), failure.message, 403)
+    iam_evaluator.pin_request_caller(headers, query)
+    return Request(
+        operation="",
+        params={},
+        account=responses.get_account_id(),
+        region=responses.get_region(),
+        partition=partition(responses.get_region()),
+        caller_arn=iam_evaluator.caller_arn(),
+        access_key_id=access_key,
+        authorizer=authorize,
+    )
+
+
+# JSON services answer an authentication failure under these names.
+_AUTH_CODES = {
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+    "InvalidToken": "UnrecognizedClientException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "IncompleteSignature": "IncompleteSignatureException",
+    "ExpiredToken": "ExpiredTokenException",
+}
+
+
+def partition(region: str) -> str:
+    """The partition of a Region, by its name's prefix."""
+    for prefix, name in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
+        if region.startswith(prefix):
+            return name
+    return "aws"
+
+
+def authorize(request: Request, action: str, resource_arn: str, context: dict[str, Any]) -> None:
+    """Evaluate the caller's policies for one action on one resource.
+
+    Raises:
+        ApiError: AccessDeniedException in AWS's words.
+    """
+    from ministack.core.iam_actions import identity_denial_message
+    from ministack.core.iam_evaluator import AuthError, enforce
+
+    denied = enforce(
+        request.access_key_id,
+        action,
+        request.service,
+        request.region,
+        resource_arn=resource_arn,
+        service_context=context,
+    )
+    if denied is None:
+        return
+    if isinstance(denied, AuthError):
+        raise ApiError(_AUTH_CODES.get(denied.code, denied.code), denied.message, 403)
+    message = identity_denial_message(action, denied.principal_arn, resource_arn, denied.decision == "Deny")
+    raise ApiError("AccessDeniedException", message, 403)
+
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Credentials:
+    """Temporary credentials of an assumed role. `expiration` is in seconds since the epoch."""
+
+    access_key_id: str
+    secret_access_key: str = dataclasses.field(repr=False)
+    session_token: str = dataclasses.field(repr=False)
+    role_arn: str
+    session_arn: str
+    expiration: float
+
+
+_sessions: dict[tuple[str, str, str], Credentials] = {}
+
+
+def _role(role_arn: str) -> dict[str, Any] | None:
+    from ministack.services import iam
+
+    parts = role_arn.split(":", 5)
+    if len(parts) != 6 or not parts[5].startswith("role/"):
+        return None
+    role = iam._roles.get_scoped(parts[4], None, parts[5].rsplit("/", 1)[-1])
+    return role if role and role["Arn"] == role_arn else None
+
+
+def role_exists(role_arn: str) -> bool:
+    """Whether IAM has this role."""
+    return _role(role_arn) is not None
+
+
+def trusts(role_arn: str, service: str, *, source_arn: str | None = None) -> bool:
+    """Whether the role exists and its trust policy lets `service` (like "ecs-tasks.amazonaws.com") assume it.
+
+    aws:SourceAccount is the role's account and aws:SourceArn is `source_arn`, as the services that guard against the
+    confused deputy send them: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    from ministack.core import iam_evaluator as iam
+
+    role = _role(role_arn)
+    if role is None:
+        return False
+    document = role["AssumeRolePolicyDocument"]
+    document = json.loads(document) if isinstance(document, str) else document
+    account = role_arn.split(":")[4]
+    keys = {"aws:sourceaccount": account, **({"aws:sourcearn": source_arn} if source_arn else {})}
+    context = iam.EvalContext(
+        principal_arn=service, principal_type="Service", principal_account=account, action="sts:AssumeRole",
+        resource_arn=role_arn, region="", service_context=keys,
+    )  # fmt: skip
+    statements = document.get("Statement", [])
+    allowed = False
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        actions = statement.get("Action", [])
+        if (
+            iam._service_principal_matches(statement.get("Principal"), service)
+            and iam._action_matches("sts:AssumeRole", [actions] if isinstance(actions, str) else actions, [])
+            and iam._conditions_met(statement.get("Condition", {}), context)
+        ):
+            if statement.get("Effect") == "Deny":
+                return False
+            allowed = True
+    return allowed
+
+
+def assume_role(role_arn: str, service: str, *, session_name: str, source_arn: str | None = None) -> Credentials:
+    """Credentials of `role_arn` for the service principal `service`, which the role's trust policy must name.
+
+    The same role, service and session name get the same credentials until half their hour is over.
+
+    Raises:
+        ApiError: AccessDenied, naming the role and the principal it does not trust.
+    """
+    from ministack.services import sts
+
+    if not trusts(role_arn, service, source_arn=source_arn):
+        why = "does not trust it" if role_exists(role_arn) else "does not exist"
+        raise ApiError("AccessDenied", f"{service} can't assume the role {role_arn}: the role {why}.", 403)
+    key = (role_arn, service, session_name)
+    known = _sessions.get(key)
+    if known and known.expiration - time.time() > SESSION_SECONDS / 2 and known.access_key_id in sts._sessions:
+        return known
+    parts = role_arn.split(":")
+    role_name = parts[5].rsplit("/", 1)[-1]
+    session_name = session_name[:64]
+    credentials = Credentials(
+        access_key_id="ASIA" + secrets.token_hex(8).upper(),
+        secret_access_key=secrets.token_hex(20),
+        session_token=secrets.token_hex(32),
+        role_arn=role_arn,
+        session_arn=f"arn:{parts[1]}:sts::{parts[4]}:assumed-role/{role_name}/{session_name}",
+        expiration=time.time() + SESSION_SECONDS,
+    )
+    role_id = (_role(role_arn) or {}).get("RoleId") or hashlib.sha256(role_arn.encode()).hexdigest()[:20].upper()
+    sts.register_session(
+        credentials.access_key_id,
+        {
+            "Arn": credentials.session_arn,
+            "UserId": f"{role_id}:{session_name}",
+            "SecretAccessKey": credentials.secret_access_key,
+            "SessionToken": credentials.session_token,
+            "Expiration": credentials.expiration,
+            "AccountId": parts[4],
+            "PrincipalType": "AssumedRole",
+        },
+    )
+    for stale in [k for k, c in _sessions.items() if c.expiration < time.time()]:
+        del _sessions[stale]
+    _sessions[key] = credentials
+    return credentials
+
+
+def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> str | None:
+    """None when the role session may do `action` on `resource_arn`, else AWS's sentence for the refusal."""
+    from ministack.core import iam_evaluator as iam
+    from ministack.core.iam_actions import identity_denial_message
+
+    account = credentials.role_arn.split(":")[4]
+    principal = iam.resolve_principal(credentials.access_key_id, account)
+    if isinstance(principal, iam.AuthError):
+        return principal.message
+    context = iam.EvalContext(
+        principal_arn=principal.arn, principal_type=principal.type, principal_account=account, action=action,
+        resource_arn=resource_arn, region=region, principal_keys=principal.keys,
+    )  # fmt: skip
+    result = iam.evaluate(context, principal.policies or [], *principal.limits)
+    if result.decision == "Allow":
+        return None
+    return identity_denial_message(action, principal.arn, resource_arn, result.decision == "Deny")
+
+
+_clients: dict[tuple, Any] = {}
+_clients_lock = threading.Lock()
+
+
+def client(service: str, credentials: Credentials, region: str, **config: Any) -> Any:
+    """A boto3 client at our own endpoint as a role, made once; call it from a thread, never on the loop.
+
+    Args:
+        config: settings of botocore's Config, such as read_timeout (seconds).
+    """
+    import boto3
+    from botocore.config import Config
+
+    key = (service, credentials.access_key_id, region, json.dumps(config, sort_keys=True))
+    with _clients_lock:
+        if key not in _clients:
+            if len(_clients) >= 256:  # sessions are renewed twice an hour; forget the oldest
+                _clients.pop(next(iter(_clients)))
+            session = boto3.Session(
+                aws_access_key_id=credentials.access_key_id,
+                aws_secret_access_key=credentials.secret_access_key,
+                aws_session_token=credentials.session_token,
+                region_name=region,
+            )
+            _clients[key] = session.client(service, endpoint_url=_endpoint_url, config=Config(**config))
+        return _clients[key]
+
+
+# --- events, logs, tags, the network ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _scope(account: str, region: str) -> Iterator[None]:
+    """MiniStack's stores look up the account and the Region of the current request."""
+    from ministack.core import responses
+
+    account_token = responses._request_account_id.set(account)
+    region_token = responses._request_region.set(region)
+    try:
+        yield
+    finally:
+        responses._request_account_id.reset(account_token)
+        responses._request_region.reset(region_token)
+
+
+def publish_event(
+    *, source: str, detail_type: str, detail: dict[str, Any], resources: list[str], account: str, region: str
+) -> None:
+    """Put one event of an AWS service (`source` like "aws.batch") on the default event bus, to its rules' targets.
+
+    PutEvents rightly refuses an "aws." source, so this enters where MiniStack's own services do.
+    """
+    from ministack.services import eventbridge
+
+    entry = {
+        "Source": source,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "Resources": resources,
+        "EventBusName": "default",
+    }
+
+    with _scope(account, region):
+        # Without a rule nobody can see the event, and MiniStack would keep it in memory for ever.
+        if any(True for _ in eventbridge._rules.items()):
+            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def create_log_group(group: str, account: str, region: str) -> None:
+    """Create a log group as the service itself does (AWS Batch makes /aws/batch/job); an existing one is left alone."""
+    from ministack.services import cloudwatch_logs
+
+    with _scope(account, region):
+        if group not in cloudwatch_logs._log_groups:
+            cloudwatch_logs._create_log_group({"logGroupName": group})
+
+
+def put_log_events(
+    credentials: Credentials, group: str, stream: str, events: Iterable[tuple[int, str]], account: str, region: str
+) -> None:
+    """Append lines to a log stream as the role whose credentials are given, creating the stream when it is new.
+
+    Args:
+        events: (milliseconds since the epoch, line) in order.
+
+    Raises:
+        ApiError: AccessDeniedException without logs:CreateLogStream or logs:PutLogEvents on the stream;
+            ResourceNotFoundException when the log group does not exist.
+    """
+    from ministack.services import cloudwatch_logs
+
+    arn = f"arn:{partition(region)}:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
+    with _scope(account, region):
+        if group not in cloudwatch_logs._log_groups:
+            raise ApiError("ResourceNotFoundException", f"The specified log group does not exist: {group}")
+        new = stream not in cloudwatch_logs._log_groups[group]["streams"]
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents") if new else ("logs:PutLogEvents",):
+            if refused := is_allowed(credentials, action, arn, region):
+                raise ApiError("AccessDeniedException", refused)
+        if new:
+            cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
+        lines = [{"timestamp": timestamp, "message": message} for timestamp, message in events]
+        if lines:
+            cloudwatch_logs._put_log_events({"logGroupName": group, "logStreamName": stream, "logEvents": lines})
+
+
+def register_tags(service: str, tagged: Callable[[str, str], Iterable[tuple[str, dict[str, str]]]]) -> None:
+    """Let GetResources and aws:ResourceTag conditions see the resources of one of our services.
+
+    Args:
+        service: the service's name in an ARN, "batch" or "sagemaker".
+        tagged: given account and Region, yields (ARN, tags) of every resource.
+    """
+    from ministack.core import responses
+    from ministack.services import tagging
+
+    def collect() -> Iterator[tuple[str, list[dict[str, str]]]]:
+        for arn, tags in tagged(responses.get_account_id(), responses.get_region()):
+            yield arn, [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    tagging._COLLECTORS[service] = collect
+    tagging._RESOURCE_TAG_COLLECTORS[service] = collect
+
+
+def subnet_exists(subnet_id: str, account: str, region: str) -> bool:
+    """Whether EC2 has this subnet."""
+    from ministack.services import ec2
+
+    with _scope(account, region):
+        ec2._ensure_defaults_initialized()
+        return subnet_id in ec2._subnets
+
+
+def security_group_exists(group_id: str, account: str, region: str) -> bool:
+    """Whether EC2 has this security group."""
+    from ministack.services import ec2
+
+    with _scope(account, region):
+        ec2._ensure_defaults_initialized()
+        return group_id in ec2._security_groups

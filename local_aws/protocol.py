@@ -1,0 +1,358 @@
+"""Requests and responses of our own services, driven by botocore's service models.
+
+One `Api` per service turns an HTTP request into a validated `Request`, hands it to the service's method of the
+operation's name, and checks and serializes what the method returns. The models are the ones every AWS SDK for Python
+is generated from, so whatever parses here parses at the client, and a response that would not is an error here.
+
+Protocols: `rest-json` (Batch) and `json` 1.1 (SageMaker), https://smithy.io/2.0/aws/protocols/index.html
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import inspect
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote
+
+import botocore.session
+from botocore import xform_name
+from botocore.model import OperationModel, Shape
+from botocore.validate import ParamValidator
+
+log = logging.getLogger("local_aws.protocol")
+
+
+class ApiError(Exception):
+    """An error AWS would answer: its code, its message and its HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
+
+
+@dataclass
+class Request:
+    """One API call: parsed, validated against the botocore input shape, and signed by `caller_arn`."""
+
+    operation: str
+    params: dict[str, Any]
+    account: str
+    region: str
+    partition: str
+    caller_arn: str
+    access_key_id: str = ""
+    service: str = ""
+    request_id: str = ""
+    # Who says yes or no: `ministack.authorize`; a test may pass its own.
+    authorizer: Callable[[Request, str, str, dict], None] = field(default=lambda *_: None, repr=False)
+
+    def authorize(self, action: str, *resource_arns: str, context: dict[str, Any] | None = None) -> None:
+        """Refuse the call unless the caller's policies allow `action` on every one of `resource_arns` ("*" if none).
+
+        Raises:
+            ApiError: AccessDeniedException, in AWS's words, naming caller, action and resource.
+        """
+        keys = {**_tag_context(self.params), **(context or {})}
+        for arn in resource_arns or ("*",):
+            self.authorizer(self, action, arn, keys)
+
+    def authorize_pass_role(self, role_arn: str, service: str) -> None:
+        """Refuse the call unless the caller may hand `role_arn` to `service` (iam:PassRole).
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+        """
+        self.authorize("iam:PassRole", role_arn, context={"iam:PassedToService": service})
+
+
+def _tag_context(params: dict[str, Any]) -> dict[str, Any]:
+    """aws:RequestTag/… and aws:TagKeys of a call that carries tags (a map in Batch, a list in SageMaker)."""
+    tags = params.get("tags") or params.get("Tags")
+    if isinstance(tags, list):
+        tags = {tag["Key"]: tag["Value"] for tag in tags}
+    if not tags:
+        return {}
+    return {"aws:TagKeys": list(tags), **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Api:
+    """The wire format of one service."""
+
+    # The code each service answers for a request its model refuses.
+    _VALIDATION_CODES: ClassVar[dict[str, str]] = {"batch": "ClientException", "sagemaker": "ValidationException"}
+
+    def __init__(self, service: Any) -> None:
+        self.service = service
+        self.model = _service_model(service.name)
+        self.protocol = self.model.metadata["protocol"]
+        self._routes = [
+            (operation.http["method"], _uri_pattern(operation.http["requestUri"]), operation)
+            for operation in map(self.model.operation_model, self.model.operation_names)
+        ]
+
+    def operation(self, method: str, path: str, headers: dict[str, str]) -> tuple[OperationModel, dict[str, str]]:
+        """The operation an HTTP request names, and the parameters found in its path."""
+        if self.protocol == "json":
+            target = headers.get("x-amz-target", "")
+            name = target.partition(".")[2]
+            if name not in self.model.operation_names:
+                raise ApiError("UnknownOperationException", f"{self.service.name} has no operation {target!r}.", 404)
+            return self.model.operation_model(name), {}
+        for route_method, pattern, operation in self._routes:
+            found = pattern.fullmatch(path) if route_method == method else None
+            if found:
+                return operation, {key: unquote(value) for key, value in found.groupdict().items()}
+        raise ApiError("UnknownOperationException", f"{self.service.name} has no operation at {method} {path}.", 404)
+
+    def parse(self, operation: OperationModel, path: dict[str, str], query: str, body: bytes) -> dict[str, Any]:
+        """The call's parameters, converted to Python and checked against the operation's input shape."""
+        invalid = self._VALIDATION_CODES[self.service.name]
+        try:
+            payload = json.loads(body) if body else {}
+        except ValueError:
+            raise ApiError("SerializationException", "The request's body is not JSON.") from None
+        if not isinstance(payload, dict):
+            raise ApiError("SerializationException", "The request's body is not a JSON object.")
+        shape = operation.input_shape
+        if shape is None:
+            return {}
+        queries = parse_qs(query, keep_blank_values=True)
+        values: dict[str, Any] = {}
+        for name, member in shape.members.items():
+            wire = member.serialization.get("name", name)
+            location = member.serialization.get("location")
+            if location == "uri" and wire in path:
+                values[name] = path[wire]
+            elif location == "querystring" and wire in queries:
+                values[name] = queries[wire] if member.type_name == "list" else queries[wire][0]
+            elif location is None and payload.get(wire) is not None:
+                values[name] = payload[wire]
+        try:
+            params = _from_wire(values, shape, "")
+        except _BadValue as error:
+            raise ApiError("SerializationException", str(error)) from None
+        report = ParamValidator().validate(params, shape)
+        if report.has_errors():
+            raise ApiError(invalid, f"Error executing request, Exception : {report.generate_report()}.")
+        broken = list(_broken_constraints(params, shape, ""))
+        if broken:
+            count = f"{len(broken)} validation error{'s' if len(broken) > 1 else ''} detected: "
+            raise ApiError(invalid, count + "; ".join(broken))
+        return params
+
+    async def call(self, operation: OperationModel, request: Request) -> Response:
+        """Run the operation and serialize what it returns.
+
+        Raises:
+            ApiError: what the service refuses, or 501 for an operation the embedded AWS does not cover.
+        """
+        method = getattr(self.service, xform_name(operation.name), None)
+        if method is None:
+            raise ApiError(
+                "NotImplementedException",
+                f"The embedded AWS does not cover {self.service.name}:{operation.name}; "
+                "local_aws/README.md lists the operations it does.",
+                501,
+            )
+        result = method(request)
+        if inspect.isawaitable(result):
+            result = await result
+        body = _to_wire(result or {}, operation.output_shape, operation.name) if operation.output_shape else {}
+        content_type = "application/x-amz-json-1.1" if self.protocol == "json" else "application/json"
+        return Response(200, {"content-type": content_type}, json.dumps(body, separators=(",", ":")).encode())
+
+    def error(self, error: ApiError) -> Response:
+        """An error in the service's protocol."""
+        if self.protocol == "json":
+            # awsJson answers 400 for every client error, whatever the error's own status.
+            status = error.status if error.status >= 500 else 400
+            body = {"__type": error.code, "message": error.message}
+            return Response(status, {"content-type": "application/x-amz-json-1.1"}, json.dumps(body).encode())
+        headers = {"content-type": "application/json", "x-amzn-errortype": error.code}
+        return Response(error.status, headers, json.dumps({"message": error.message}).encode())
+
+    async def handle(
+        self, method: str, path: str, query: str, headers: dict[str, str], body: bytes, identify: Callable[[], Request]
+    ) -> Response:
+        """Answer one HTTP request. `identify` checks the signature and returns a Request with the caller filled in."""
+        request_id = str(uuid.uuid4())
+        try:
+            request = identify()
+            operation, path_params = self.operation(method, path, headers)
+            request.operation, request.service, request.request_id = operation.name, self.service.name, request_id
+            request.params = self.parse(operation, path_params, query, body)
+            response = await self.call(operation, request)
+        except ApiError as error:
+            response = self.error(error)
+        except Exception:
+            # A bug of ours: AWS's own words for it, with the details in the server's log.
+            log.exception("%s %s failed", self.service.name, path)
+            code = "ServerException" if self.service.name == "batch" else "InternalFailure"
+            response = self.error(ApiError(code, "The embedded AWS failed to answer; see its log.", 500))
+        return Response(response.status, {**response.headers, "x-amzn-requestid": request_id}, response.body)
+
+
+@lru_cache
+def _service_model(name: str):
+    return botocore.session.Session().get_service_model(name)
+
+
+def _uri_pattern(uri: str) -> re.Pattern[str]:
+    # The ARN in /v1/tags/{resourceArn} may arrive with its slashes unescaped.
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(uri)))
+
+
+# --- from the wire ---------------------------------------------------------------------------------------------------
+
+
+class _BadValue(ValueError):
+    pass
+
+
+_JSON_TYPES = {
+    "string": str,
+    "boolean": bool,
+    "list": list,
+    "structure": dict,
+    "map": dict,
+    "integer": int,
+    "long": int,
+    "float": (int, float),
+    "double": (int, float),
+}
+
+
+def _from_wire(value: Any, shape: Shape, where: str) -> Any:
+    kind = shape.type_name
+    if kind == "timestamp":
+        return _timestamp(value, where)
+    if kind == "blob":
+        try:
+            return base64.b64decode(value, validate=True)
+        except (TypeError, ValueError):
+            raise _BadValue(f"{where} is not base64.") from None
+    if kind in ("integer", "long") and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    expected = _JSON_TYPES.get(kind, object)
+    if not isinstance(value, expected) or (isinstance(value, bool) and kind not in ("boolean",)):
+        raise _BadValue(f"{where or 'The request'} must be a {kind}, not {type(value).__name__}.")
+    if kind == "structure":
+        if shape.metadata.get("document"):
+            return value
+        return {
+            name: _from_wire(value[wire], member, f"{where}.{name}" if where else name)
+            for name, member in shape.members.items()
+            if value.get(wire := member.serialization.get("name", name)) is not None or _located(member, value, name)
+        }
+    if kind == "list":
+        return [_from_wire(item, shape.member, f"{where}[{index}]") for index, item in enumerate(value)]
+    if kind == "map":
+        return {key: _from_wire(item, shape.value, f"{where}.{key}") for key, item in value.items()}
+    return value
+
+
+def _located(member: Shape, values: dict[str, Any], name: str) -> bool:
+    """A parameter taken from the path or the query arrives under its own name already."""
+    return "location" in member.serialization and name in values
+
+
+def _timestamp(value: Any, where: str) -> dt.datetime:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return dt.datetime.fromtimestamp(value, dt.UTC)
+        return dt.datetime.fromisoformat(value)
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise _BadValue(f"{where} is not a timestamp.") from None
+
+
+@lru_cache(maxsize=4096)
+def _pattern(text: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text)
+    except re.error:
+        return None  # written for Java, with a class Python's re does not know: not checked
+
+
+def _broken_constraints(value: Any, shape: Shape, where: str):
+    """AWS's sentence for every limit, pattern or enumeration of the model that `value` breaks."""
+    kind, limits = shape.type_name, shape.metadata
+    shown = value if isinstance(value, str | int | float) else where
+
+    def said(rule: str) -> str:
+        return f"Value '{shown}' at '{where}' failed to satisfy constraint: Member must {rule}"
+
+    if kind == "structure":
+        for name, item in value.items():
+            if name in shape.members:
+                label = name[0].lower() + name[1:]
+                yield from _broken_constraints(item, shape.members[name], f"{where}.{label}" if where else label)
+    elif kind == "list":
+        if "max" in limits and len(value) > limits["max"]:
+            yield said(f"have length less than or equal to {limits['max']}")
+        for index, item in enumerate(value):
+            yield from _broken_constraints(item, shape.member, f"{where}.{index + 1}.member")
+    elif kind == "map":
+        if "max" in limits and len(value) > limits["max"]:
+            yield said(f"have length less than or equal to {limits['max']}")
+        for key, item in value.items():
+            yield from _broken_constraints(key, shape.key, f"{where}.key")
+            yield from _broken_constraints(item, shape.value, f"{where}.{key}.member")
+    elif kind == "string":
+        if "max" in limits and len(value) > limits["max"]:
+            yield said(f"have length less than or equal to {limits['max']}")
+        if "enum" in limits and value not in limits["enum"]:
+            yield said(f"satisfy enum value set: [{', '.join(limits['enum'])}]")
+        elif "pattern" in limits:
+            pattern = _pattern(limits["pattern"])
+            if pattern and not pattern.fullmatch(value):
+                yield said(f"satisfy regular expression pattern: {limits['pattern']}")
+    elif kind in ("integer", "long", "float", "double") and "max" in limits and value > limits["max"]:
+        yield said(f"have value less than or equal to {limits['max']}")
+
+
+# --- to the wire -----------------------------------------------------------------------------------------------------
+
+
+def _to_wire(value: Any, shape: Shape, where: str) -> Any:
+    """`value` as JSON for `shape`; a value the client could not parse is a bug of ours and raises."""
+    kind = shape.type_name
+    if kind == "structure":
+        unknown = set(value) - set(shape.members)
+        if unknown:
+            raise TypeError(f"{where} has no member {', '.join(sorted(unknown))}")
+        missing = [name for name in shape.required_members if value.get(name) is None]
+        if missing:
+            raise TypeError(f"{where} lacks {', '.join(missing)}")
+        members = shape.members
+        return {
+            members[name].serialization.get("name", name): _to_wire(item, members[name], f"{where}.{name}")
+            for name, item in value.items()
+            if item is not None
+        }
+    if kind == "list":
+        return [_to_wire(item, shape.member, where) for item in value]
+    if kind == "map":
+        return {key: _to_wire(item, shape.value, f"{where}.{key}") for key, item in value.items()}
+    if kind == "timestamp":
+        if not isinstance(value, dt.datetime):
+            raise TypeError(f"{where} must be a datetime, not {value!r}")
+        return value.timestamp()
+    if kind == "blob":
+        return base64.b64encode(value).decode()
+    if not isinstance(value, _JSON_TYPES.get(kind, object)) or (isinstance(value, bool) and kind != "boolean"):
+        raise TypeError(f"{where} must be a {kind}, not {value!r}")
+    return value

@@ -1,0 +1,265 @@
+"""One process, one port, one event loop: MiniStack and our two services behind one ASGI application.
+
+The SigV4 credential scope of a request names its service; `batch` and `sagemaker` are answered here, everything else by
+MiniStack. The server listens on 127.0.0.1 only and answers no request that a web page could have sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+
+from local_aws import guards, ministack
+from local_aws.protocol import Api, ApiError, Response
+from local_aws.store import Store
+
+log = logging.getLogger("local_aws.server")
+
+LOCAL_PATH = "/_local_aws/"
+SNAPSHOT_SECONDS = 2
+MAX_BODY_BYTES = 16 * 1024 * 1024  # of a request to our services; AWS's own limits are far below
+
+
+@dataclass
+class Context:
+    """What the server gives its services."""
+
+    endpoint_url: str
+    work_dir: Path
+    store: Store | None = None
+    ministack: Any = ministack
+    # POST /_local_aws/<name> with a JSON body: things a teacher needs and AWS has no API for (a Spot reclaim).
+    local_routes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(self, ministack_app: Callable, context: Context, services: list[Any], health: dict[str, Any]) -> None:
+        self.ministack_app, self.context, self.services, self.health = ministack_app, context, services, health
+        self.apis = {service.name: Api(service) for service in services}
+        self.changed = False
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # websockets: no service of ours, and none of MiniStack's that we load, has them
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if refusal := _foreign(headers):
+            await _respond(send, Response(403, {"content-type": "application/json"}, json.dumps(refusal).encode()))
+            return
+        if scope["path"].startswith(LOCAL_PATH):
+            await self._local(scope, receive, send, headers)
+            return
+        self.changed |= scope["method"] != "GET"
+        service = _signed_service(headers, scope.get("query_string", b"").decode("latin-1"))
+        if service in self.apis:
+            await self._ours(self.apis[service], scope, receive, send, headers)
+        elif service == "lambda" and guards.watches(scope["method"], scope["path"]):
+            await self._guarded(scope, receive, send)
+        else:
+            await self.ministack_app(scope, receive, send)
+
+    async def _ours(self, api: Api, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
+        body = await _read(receive)
+        if body is None:
+            error = ApiError("RequestEntityTooLarge", "The request is too large.", 413)
+            await _respond(send, api.error(error))
+            return
+        raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+        query = scope.get("query_string", b"").decode("latin-1")
+
+        def identify():
+            return _identify(scope, raw_path, query, body)
+
+        await _respond(
+            send, await api.handle(scope["method"], raw_path.partition("?")[0], query, headers, body, identify)
+        )
+
+    async def _guarded(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """A Lambda call that hands over a role: AWS's checks of that role first, then MiniStack."""
+        body = await _read(receive)
+        raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+        query = scope.get("query_string", b"").decode("latin-1")
+        try:
+            if body is None:
+                raise ApiError("RequestEntityTooLargeException", "The request is too large.", 413)
+            guards.check(lambda: _identify(scope, raw_path, query, body), body)
+        except ApiError as error:
+            answer = {"Type": "User", "message": error.message, "Message": error.message}
+            response_headers = {"content-type": "application/json", "x-amzn-errortype": error.code}
+            await _respond(send, Response(error.status, response_headers, json.dumps(answer).encode()))
+            return
+        replay = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive_again() -> dict:
+            return next(replay, None) or await receive()
+
+        await self.ministack_app(scope, receive_again, send)
+
+    async def _local(self, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
+        name = scope["path"].removeprefix(LOCAL_PATH)
+        status, answer = 404, {"message": f"The embedded AWS has no {LOCAL_PATH}{name}."}
+        if name == "health" and scope["method"] == "GET":
+            status, answer = 200, self.health
+        elif name in self.context.local_routes and scope["method"] == "POST":
+            # A JSON content type makes a browser ask first (CORS), and _foreign() refuses its Origin.
+            if headers.get("content-type", "").partition(";")[0] != "application/json":
+                status, answer = 415, {"message": "Send application/json."}
+            else:
+                try:
+                    status, answer = 200, self.context.local_routes[name](json.loads(await _read(receive) or b"{}"))
+                except (ApiError, ValueError, KeyError, TypeError) as error:
+                    status, answer = 400, {"message": str(error)}
+        await _respond(send, Response(status, {"content-type": "application/json"}, json.dumps(answer).encode()))
+
+    async def _lifespan(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """MiniStack starts first and stops last; our services between."""
+        snapshots: asyncio.Task | None = None
+
+        async def starting(message: dict) -> None:
+            nonlocal snapshots
+            if message["type"] == "lifespan.startup.complete":
+                for service in self.services:
+                    await service.start()
+                if self.context.store:
+                    snapshots = asyncio.create_task(self._snapshots())
+            await send(message)
+
+        async def stopping() -> dict:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                if snapshots:
+                    snapshots.cancel()
+                for service in reversed(self.services):
+                    await service.stop()
+            return message
+
+        await self.ministack_app(scope, stopping, starting)
+
+    async def _snapshots(self) -> None:
+        """MiniStack saves its state only at a clean shutdown; a killed process must not lose it either."""
+        while True:
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+            if self.changed:
+                self.changed = False
+                ministack.snapshot()
+
+
+def _identify(scope: dict, raw_path: str, query: str, body: bytes):
+    client = (scope.get("client") or ("127.0.0.1",))[0]
+    return ministack.identify(
+        scope["method"], raw_path, parse_qs(query, keep_blank_values=True), scope["headers"], body, client
+    )
+
+
+_SCOPE = re.compile(r"Credential=[^/,]+/\d+/[^/,]*/([^/,]+)/aws4_request")
+_QUERY_SCOPE = re.compile(r"X-Amz-Credential=[^&]*?(?:%2F|/)\d+(?:%2F|/)[^&]*?(?:%2F|/)([^&/%]+)(?:%2F|/)aws4_request")
+
+
+def _signed_service(headers: dict[str, str], query: str) -> str:
+    """The service in the credential scope of a header- or query-signed request, else ""."""
+    found = _SCOPE.search(headers.get("authorization", "")) or _QUERY_SCOPE.search(query)
+    return found.group(1) if found else ""
+
+
+_LOOPBACK = re.compile(r"(?:[a-z0-9.-]+\.)?(?:localhost|127\.0\.0\.1)(?::\d+)?")
+
+
+def _foreign(headers: dict[str, str]) -> dict[str, str] | None:
+    """Why a request is refused: a name that is not this machine's (DNS rebinding), or a web page that sent it."""
+    if not _LOOPBACK.fullmatch(headers.get("host", "").lower()):
+        return {"message": "The embedded AWS answers to 127.0.0.1 and localhost only; the Host header names another."}
+    if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return {"message": "The embedded AWS does not answer requests from web pages."}
+    return None
+
+
+async def _read(receive: Callable) -> bytes | None:
+    """A request's body, or None when it is larger than any AWS takes."""
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(chunks)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > MAX_BODY_BYTES * 8:  # a Lambda package arrives base64 in its request
+            return None
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) -> None:
+    headers = {**response.headers, "content-length": str(len(response.body))}
+    raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def run(port: int, home: Path, state_dir: Path | None, instance: str) -> None:
+    """Serve until SIGTERM or SIGINT. The caller has made `home` and keeps its lock."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    work_dir = home / "work"
+    shutil.rmtree(work_dir, ignore_errors=True)  # of a server that was killed
+    work_dir.mkdir(mode=0o700)
+    store = None
+    if state_dir:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state_dir.chmod(0o700)
+        store = Store(state_dir / "services.sqlite3")
+    ministack_app = ministack.load(port, state_dir)
+
+    from local_aws.batch import BatchService
+    from local_aws.pipelines import PipelinesService
+
+    context = Context(f"http://127.0.0.1:{port}", work_dir, store)
+    health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
+    app = App(ministack_app, context, [BatchService(context), PipelinesService(context)], health)
+    asyncio.run(_serve(app, port))
+    if store:
+        store.close()
+    shutil.rmtree(work_dir, ignore_errors=True)
+
+
+async def _serve(app: App, port: int) -> None:
+    _raise_file_limit()
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.backlog = 2048
+    config.keep_alive_timeout = 75
+    config.keep_alive_max_requests = 1_000_000  # a client's pooled connection is its own to close
+    config.graceful_timeout = 1
+    config.accesslog = None
+    config.errorlog = logging.getLogger("local_aws.http")
+    config.include_server_header = False
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
+
+
+def _raise_file_limit() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,65 @@
+"""Durable records of our own services: small JSON documents in one SQLite file, written as they change.
+
+SQLite's write-ahead log survives a killed process, and one connection in autocommit needs no queue of our own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+class Store:
+    """Records by kind and key. Used on the event loop's thread only, as the state it mirrors is."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # NORMAL survives a killed process; only a power cut can lose the last moments.
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("CREATE TABLE IF NOT EXISTS records (kind TEXT, key TEXT, body TEXT, PRIMARY KEY (kind, key))")
+
+    def put(self, kind: str, key: str, record: dict[str, Any]) -> None:
+        """Write one record, replacing the one of the same kind and key."""
+        self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (kind, key, _dumps(record)))
+
+    def put_many(self, kind: str, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Write many records in one transaction."""
+        self._db.execute("BEGIN")
+        rows = ((kind, key, _dumps(record)) for key, record in records)
+        self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", rows)
+        self._db.execute("COMMIT")
+
+    def delete(self, kind: str, key: str) -> None:
+        """Forget one record; one that is not there is no error."""
+        self._db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (kind, key))
+
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Every record of a kind by its key, in the order they were first written."""
+        rows = self._db.execute("SELECT key, body FROM records WHERE kind = ? ORDER BY rowid", (kind,))
+        return {key: json.loads(body, object_hook=_revive) for key, body in rows}
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _dumps(record: dict[str, Any]) -> str:
+    return json.dumps(record, default=_plain, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return {"$time": value.timestamp()}
+    raise TypeError(f"{type(value).__name__} can't be stored")
+
+
+def _revive(value: dict[str, Any]) -> Any:
+    if value.keys() == {"$time"}:
+        return dt.datetime.fromtimestamp(value["$time"], dt.UTC)
+    return value

@@ -1,0 +1,71 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+import local_aws
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """An embedded AWS that runs for the tests."""
+
+    server: local_aws.ServerInfo
+    home: Path
+    account: str = "000000000000"
+    region: str = REGION
+
+    @property
+    def endpoint_url(self) -> str:
+        return self.server.endpoint_url
+
+    @property
+    def session(self) -> boto3.Session:
+        """The account's root, with the dummy credentials; give `endpoint_url` to its clients, or use `client`."""
+        return boto3.Session("test", "test", region_name=self.region)
+
+    def client(self, service: str, credentials: dict[str, str] | None = None, **config: Any) -> Any:
+        """A client as root, or with the `Credentials` of AssumeRole or the `AccessKey` of CreateAccessKey."""
+        known = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test"}
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=known["AccessKeyId"],
+            aws_secret_access_key=known["SecretAccessKey"],
+            aws_session_token=known.get("SessionToken"),
+            config=Config(**config),
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees the machine's AWS profile, and none finds a server that it did not start itself."""
+    saved = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["LOCAL_AWS_HOME"] = str(tmp_path_factory.mktemp("no-server-here"))
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """One embedded AWS on a free port for the whole test run: tests share it, so they name their own resources."""
+    home = tmp_path_factory.mktemp("local-aws")
+    yield LocalAws(local_aws.start(port=0, home=home), home)
+    local_aws.stop(home)
