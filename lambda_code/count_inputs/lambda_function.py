@@ -1,0 +1,35 @@
+"""Count the pipeline's input files: the first step of the existing pipeline. Called by a LambdaStep.
+
+The event: {"input_uri": "s3://bucket/prefix"}, optionally "suffix" (default ".json").
+Returns {"statusCode": 200, "inputCount": n, "inputBytes": n}; raises ValueError when there is nothing to work on.
+
+Permissions of its role: s3:ListBucket on the bucket; logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents.
+"""
+
+import functools
+import json
+import re
+
+import boto3
+
+
+@functools.cache
+def s3():
+    return boto3.client("s3")
+
+
+def lambda_handler(event, _context):
+    input_uri = str(event.get("input_uri", "")).rstrip("/")
+    suffix = event.get("suffix", ".json")
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.+)?", input_uri):
+        raise ValueError(f"input_uri must look like s3://bucket/prefix, but it is {input_uri!r}.")
+    bucket, _, folder = input_uri.removeprefix("s3://").partition("/")
+
+    pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/" if folder else "")
+    sizes = [item["Size"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(suffix)]
+    if not sizes:
+        raise ValueError(f"There are no {suffix} objects under {input_uri}/: upload the input files first.")
+
+    result = {"statusCode": 200, "inputCount": len(sizes), "inputBytes": sum(sizes)}
+    print(json.dumps({"message": "inputs counted", "input_uri": input_uri, **result}))
+    return result
