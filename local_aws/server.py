@@ -233,14 +233,23 @@ def run(port: int, home: Path, state_dir: Path | None, instance: str) -> None:
     context = Context(f"http://127.0.0.1:{port}", work_dir, store)
     health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
     app = App(ministack_app, context, [BatchService(context), PipelinesService(context)], health)
-    asyncio.run(_serve(app, port))
+    _raise_file_limit()
+    asyncio.run(_until_signalled(app, port))
     if store:
         store.close()
     shutil.rmtree(work_dir, ignore_errors=True)
 
 
-async def _serve(app: App, port: int) -> None:
-    _raise_file_limit()
+async def _until_signalled(app: App, port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    await serve(app, port, stop)
+
+
+async def serve(app: App, port: int, stop: asyncio.Event) -> None:
+    """Answer on 127.0.0.1 until `stop` is set."""
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.backlog = 2048
@@ -250,10 +259,6 @@ async def _serve(app: App, port: int) -> None:
     config.accesslog = None
     config.errorlog = logging.getLogger("local_aws.http")
     config.include_server_header = False
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
     await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
 
 

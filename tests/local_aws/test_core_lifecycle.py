@@ -1,0 +1,149 @@
+"""Starting, finding and stopping the server from other processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+
+import local_aws
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def home(tmp_path: Path):
+    yield tmp_path / "home"
+    local_aws.stop(tmp_path / "home")
+
+
+def command(*arguments: str, home: Path) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "local_aws", *arguments, "--home", str(home)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=90, check=False)
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not local_aws._alive(pid):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_second_start_finds_the_first(home: Path) -> None:
+    first = local_aws.start(port=0, home=home)
+    assert local_aws.start(home=home) == first
+    assert local_aws.find(home) == first
+    other = command("start", home=home)
+    assert other.returncode == 0 and first.endpoint_url in other.stdout
+    assert local_aws.stop(home)
+    assert local_aws.find(home) is None
+    assert not local_aws.stop(home)
+
+
+def test_the_server_outlives_the_process_that_started_it(home: Path) -> None:
+    started = command("start", "--port", "0", home=home)
+    assert started.returncode == 0, started.stderr
+    server = local_aws.find(home)
+    assert server and str(server.pid) in started.stdout
+    assert command("status", home=home).returncode == 0
+
+
+def test_a_killed_server_is_said_to_be_dead_and_replaced(home: Path) -> None:
+    dead = local_aws.start(port=0, home=home)
+    os.kill(dead.pid, signal.SIGKILL)
+    assert gone(dead.pid)
+    status = command("status", home=home)
+    assert status.returncode == 3 and "died" in status.stdout and "python -m local_aws start" in status.stdout
+    assert local_aws.start(port=0, home=home).instance != dead.instance
+
+
+def test_a_stale_record_never_points_at_a_stranger(home: Path) -> None:
+    """The pid and the port of server.json may belong to other programs by now; none of them is touched."""
+    home.mkdir()
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        stranger.settimeout(0.1)
+        record = {"port": stranger.getsockname()[1], "pid": os.getpid(), "instance": "old"}
+        (home / "server.json").write_text(json.dumps(record))
+        stranger.close()
+        assert local_aws.find(home) is None
+        assert not local_aws.stop(home)  # this very process would have been the victim
+    (home / "server.json").write_text("not json")
+    assert local_aws.find(home) is None
+
+
+def test_a_taken_port_is_one_clear_sentence(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(local_aws.LocalAwsError, match=f"Port {port} .* taken by another program; .* --port N"):
+            local_aws.start(port=port, home=home)
+
+
+def test_another_port_than_the_running_ones_is_one_clear_sentence(home: Path) -> None:
+    server = local_aws.start(port=0, home=home)
+    with pytest.raises(local_aws.LocalAwsError, match=f"already runs on port {server.port}"):
+        local_aws.start(port=server.port + 1, home=home)
+
+
+def test_a_server_that_cannot_come_up_says_why(home: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    with pytest.raises(local_aws.LocalAwsError, match="did not start on port .*; its log ends: .*a-file"):
+        local_aws.start(port=0, home=home, state_dir=blocked / "state")
+
+
+def test_nothing_of_the_users_aws_reaches_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREALREALREALREAL")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real-secret")
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("SOME_TOKEN", "real-secret")
+    server = local_aws.start(port=0, home=home)
+    environment = Path(f"/proc/{server.pid}/environ").read_bytes().decode()
+    assert "real-secret" not in environment and "production" not in environment and "AKIAREAL" not in environment
+    assert f"HOME={home}" in environment
+
+
+def test_only_the_owner_sees_the_servers_files(home: Path) -> None:
+    local_aws.start(port=0, home=home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert (home / "server.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_state_directory_survives_a_killed_server(home: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    def client(service: str):
+        server = local_aws.start(port=0, home=home, state_dir=state)
+        return boto3.client(
+            service, endpoint_url=server.endpoint_url, region_name="us-east-1", aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )  # fmt: skip
+
+    client("s3").create_bucket(Bucket="kept-bucket")
+    client("s3").put_object(Bucket="kept-bucket", Key="k", Body=b"kept")
+    client("sqs").create_queue(QueueName="kept-queue")
+    saved = state / "ministack" / "sqs.json"
+    deadline = time.monotonic() + 20
+    while not (saved.exists() and "kept-queue" in saved.read_text()):
+        assert time.monotonic() < deadline, "the server never saved its queues"
+        time.sleep(0.05)
+    server = local_aws.find(home)
+    assert server
+    os.kill(server.pid, signal.SIGKILL)
+    assert gone(server.pid)
+    assert client("s3").get_object(Bucket="kept-bucket", Key="k")["Body"].read() == b"kept"
+    assert client("sqs").list_queues()["QueueUrls"]
+    assert state.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,432 @@
+"""The server as a whole, and our side of the wire, with two small services of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import http.client
+import io
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+import local_aws
+from local_aws import ministack
+from local_aws.protocol import ApiError
+from local_aws.server import App, Context, serve
+
+ACCOUNT = ministack.ACCOUNT
+
+
+class Batch:
+    """Keeps what it was asked, and answers what the test wants."""
+
+    name = "batch"
+
+    def __init__(self) -> None:
+        self.requests: list = []
+        self.answer: dict = {"jobs": []}
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def describe_jobs(self, request) -> dict:
+        request.authorize("batch:DescribeJobs")
+        self.requests.append(request)
+        return self.answer
+
+    async def list_tags_for_resource(self, request) -> dict:
+        request.authorize("batch:ListTagsForResource", request.params["resourceArn"])
+        self.requests.append(request)
+        return {"tags": {"a": "b"}}
+
+    def untag_resource(self, request) -> dict:
+        self.requests.append(request)
+        return {}
+
+    def create_job_queue(self, request) -> dict:
+        request.authorize("batch:CreateJobQueue", "arn:aws:batch:us-east-1:000000000000:job-queue/q")
+        request.authorize_pass_role(f"arn:aws:iam::{ACCOUNT}:role/passed", "batch.amazonaws.com")
+        return {"jobQueueName": "q", "jobQueueArn": "arn:q"}
+
+    def submit_job(self, request) -> dict:
+        raise ApiError("ClientException", "No such queue.", 404)
+
+    def terminate_job(self, request) -> dict:
+        raise ZeroDivisionError
+
+
+class SageMaker:
+    name = "sagemaker"
+    answer: dict | None = None
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def describe_pipeline(self, request) -> dict:
+        return self.answer or {"PipelineName": request.params["PipelineName"], "CreationTime": dt.datetime.now(dt.UTC)}
+
+
+class Running:
+    def __init__(self, port: int, batch: Batch, sagemaker: SageMaker) -> None:
+        self.port, self.batch, self.sagemaker = port, batch, sagemaker
+
+    def client(self, service: str, key: dict | None = None):
+        key = key or {"AccessKeyId": "test", "SecretAccessKey": "test"}
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=key["AccessKeyId"],
+            aws_secret_access_key=key["SecretAccessKey"],
+            config=Config(retries={"total_max_attempts": 1}),  # the errors here are meant
+        )
+
+    def user(self, name: str, *statements: dict) -> dict:
+        """An IAM user with these statements; its access key."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        if statements:
+            iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
+        return iam.create_access_key(UserName=name)["AccessKey"]
+
+    def role(self, name: str, trust: dict, *statements: dict) -> str:
+        iam = self.client("iam")
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]["Arn"]
+        if statements:
+            iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps({"Statement": statements}))
+        return arn
+
+    def http(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    port = local_aws._choose(0)
+    work = tmp_path_factory.mktemp("work")
+    context = Context(f"http://127.0.0.1:{port}", work)
+    context.local_routes["echo"] = lambda body: {"echo": body["word"]}
+    batch, sagemaker = Batch(), SageMaker()
+    app = App(ministack.load(port, None), context, [batch, sagemaker], {"instance": "test"})
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(app, port, stop),), daemon=True)
+    thread.start()
+    server = Running(port, batch, sagemaker)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            server.http("GET", "/_local_aws/health")
+            break
+        except OSError:
+            assert time.monotonic() < deadline, "the server did not come up"
+            time.sleep(0.02)
+    yield server
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(20)
+
+
+def refusal(call, **arguments) -> dict:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return caught.value.response["Error"]
+
+
+def allow(action: str, resource: str = "*", **condition) -> dict:
+    return {
+        "Effect": "Allow",
+        "Action": action,
+        "Resource": resource,
+        **({"Condition": condition} if condition else {}),
+    }
+
+
+def trust(service: str, **condition) -> dict:
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+        **({"Condition": condition} if condition else {}),
+    }
+
+
+# --- the wire --------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_come_from_path_query_and_body(running: Running) -> None:
+    arn = "arn:aws:batch:us-east-1:000000000000:job-definition/with space:1"
+    client = running.client("batch")
+    assert client.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "b"}
+    client.untag_resource(resourceArn=arn, tagKeys=["one", "two"])
+    client.describe_jobs(jobs=["x"])
+    listed, untagged, described = running.batch.requests[-3:]
+    assert listed.params == {"resourceArn": arn}
+    assert untagged.params == {"resourceArn": arn, "tagKeys": ["one", "two"]}
+    assert described.params == {"jobs": ["x"]}
+    assert (described.account, described.region, described.partition) == (ACCOUNT, "us-east-1", "aws")
+    assert described.caller_arn == f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def test_timestamps_arrive_as_datetimes(running: Running) -> None:
+    assert isinstance(running.client("sagemaker").describe_pipeline(PipelineName="p")["CreationTime"], dt.datetime)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [({"jobs": [{"jobName": "lacks the rest"}]}, "required"), ({"nosuch": 1}, "unknown"), ({"jobs": [3]}, "type")],
+)
+def test_an_answer_the_client_could_not_parse_is_an_error_of_ours(running: Running, answer: dict, why: str) -> None:
+    running.batch.answer = answer
+    try:
+        assert refusal(running.client("batch").describe_jobs, jobs=["x"])["Code"] == "ServerException"
+    finally:
+        running.batch.answer = {"jobs": []}
+
+
+def test_a_bug_of_ours_is_a_500_without_details(running: Running) -> None:
+    with pytest.raises(ClientError) as caught:
+        running.client("batch").terminate_job(jobId="x", reason="y")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert "ZeroDivision" not in str(caught.value)
+
+
+def test_a_services_refusal_keeps_code_and_status(running: Running) -> None:
+    client = running.client("batch")
+    with pytest.raises(client.exceptions.ClientException) as caught:
+        client.submit_job(jobName="j", jobQueue="q", jobDefinition="d")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    assert caught.value.response["Error"]["Message"] == "No such queue."
+
+
+def test_model_limits_are_checked(running: Running) -> None:
+    sagemaker = running.client("sagemaker")
+    bad_name = refusal(sagemaker.describe_pipeline, PipelineName="-p")
+    assert bad_name["Code"] == "ValidationException"
+    assert "satisfy regular expression pattern" in bad_name["Message"]
+    arn = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/p/execution/abcdefghijkl"
+    too_long = refusal(sagemaker.send_pipeline_execution_step_failure, CallbackToken="a" * 10, FailureReason="x" * 257)
+    assert "length less than or equal to 256" in too_long["Message"]
+    assert refusal(sagemaker.stop_pipeline_execution, PipelineExecutionArn=arn, ClientRequestToken="t" * 129)
+    queue = {"jobQueueName": "q", "priority": 1, "computeEnvironmentOrder": []}
+    bad_enum = refusal(running.client("batch").create_job_queue, **queue, state="SLEEPING")
+    assert bad_enum["Code"] == "ClientException"
+    assert "[ENABLED, DISABLED]" in bad_enum["Message"]
+
+
+def test_an_uncovered_operation_is_named(running: Running) -> None:
+    answer = refusal(running.client("batch").list_service_jobs)
+    assert answer["Code"] == "NotImplementedException"
+    assert "batch:ListServiceJobs" in answer["Message"]
+
+
+def signed(service: str) -> str:
+    return (
+        f"AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
+
+
+@pytest.mark.parametrize("body", ["{", "[]", '{"jobs": "x"}', '{"jobs": [1]}', '{"jobs": null}', "\x00"])
+def test_malformed_bodies_are_client_errors(running: Running, body: str) -> None:
+    status, text = running.http("POST", "/v1/describejobs", body, Authorization=signed("batch"))
+    assert status == 400, text
+
+
+def test_unknown_paths_and_targets_are_client_errors(running: Running) -> None:
+    assert running.http("POST", "/v1/nosuch", "{}", Authorization=signed("batch"))[0] == 404
+    status, _ = running.http("POST", "/", "{}", Authorization=signed("sagemaker"), X_Amz_Target="SageMaker.NoSuch")
+    assert status == 400
+
+
+# --- who may ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_needs_the_action(running: Running) -> None:
+    key = running.user("nobody")
+    denied = refusal(running.client("batch", key).describe_jobs, jobs=["x"])
+    assert denied["Code"] == "AccessDeniedException"
+    assert f"arn:aws:iam::{ACCOUNT}:user/nobody is not authorized to perform: batch:DescribeJobs" in denied["Message"]
+
+
+def test_a_wrong_secret_and_an_unknown_key_are_refused(running: Running) -> None:
+    key = running.user("somebody", allow("batch:DescribeJobs"))
+    assert running.client("batch", key).describe_jobs(jobs=["x"])["jobs"] == []
+    wrong = {**key, "SecretAccessKey": "wrong"}
+    assert refusal(running.client("batch", wrong).describe_jobs, jobs=["x"])["Code"] == "InvalidSignatureException"
+    unknown = {"AccessKeyId": "AKIANOSUCHKEY", "SecretAccessKey": "x"}
+    assert refusal(running.client("batch", unknown).describe_jobs, jobs=["x"])["Code"] == "UnrecognizedClientException"
+
+
+def test_an_unsigned_request_is_refused(running: Running) -> None:
+    unnamed = "AWS4-HMAC-SHA256 Credential=/20260101/us-east-1/batch/aws4_request, SignedHeaders=host, Signature=0"
+    assert running.http("POST", "/v1/describejobs", "{}", Authorization=unnamed)[0] in (400, 403)
+
+
+def test_passing_a_role_needs_pass_role_to_that_service(running: Running) -> None:
+    arguments = {"jobQueueName": "q", "priority": 1, "computeEnvironmentOrder": []}
+    create = allow("batch:CreateJobQueue")
+    elsewhere = allow("iam:PassRole", StringEquals={"iam:PassedToService": "lambda.amazonaws.com"})
+    here = allow("iam:PassRole", StringEquals={"iam:PassedToService": "batch.amazonaws.com"})
+    denied = refusal(running.client("batch", running.user("passer-1", create, elsewhere)).create_job_queue, **arguments)
+    assert "iam:PassRole on resource" in denied["Message"]
+    running.client("batch", running.user("passer-2", create, here)).create_job_queue(**arguments)
+
+
+def test_tags_of_a_request_are_condition_keys(running: Running) -> None:
+    tagged = allow("batch:CreateJobQueue", StringEquals={"aws:RequestTag/team": "a"})
+    client = running.client("batch", running.user("tagger", tagged, allow("iam:PassRole")))
+    arguments = {"jobQueueName": "q", "priority": 1, "computeEnvironmentOrder": []}
+    client.create_job_queue(**arguments, tags={"team": "a"})
+    assert refusal(client.create_job_queue, **arguments, tags={"team": "b"})["Code"] == "AccessDeniedException"
+
+
+# --- roles, logs, events: what ministack.py gives the services ------------------------------------------------------
+
+
+def test_only_a_service_the_role_trusts_assumes_it(running: Running) -> None:
+    arn = running.role("trusting", trust("ecs-tasks.amazonaws.com"), allow("batch:DescribeJobs"))
+    credentials = ministack.assume_role(arn, "ecs-tasks.amazonaws.com", session_name="job-1")
+    client = ministack.client("batch", credentials, "us-east-1")
+    client.describe_jobs(jobs=["x"])
+    assert running.batch.requests[-1].caller_arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/trusting/job-1"
+    for role, service in (
+        (arn, "lambda.amazonaws.com"),
+        (arn.replace("trusting", "absent"), "ecs-tasks.amazonaws.com"),
+    ):
+        with pytest.raises(ApiError, match=service):
+            ministack.assume_role(role, service, session_name="s")
+
+
+def test_trust_conditions_guard_against_the_confused_deputy(running: Running) -> None:
+    mine = trust("sagemaker.amazonaws.com", StringEquals={"aws:SourceAccount": ACCOUNT})
+    other = trust("sagemaker.amazonaws.com", StringEquals={"aws:SourceAccount": "111122223333"})
+    pipeline = trust("sagemaker.amazonaws.com", ArnLike={"aws:SourceArn": "arn:aws:sagemaker:*:*:pipeline/p*"})
+    assert ministack.trusts(running.role("t-mine", mine), "sagemaker.amazonaws.com")
+    assert not ministack.trusts(running.role("t-other", other), "sagemaker.amazonaws.com")
+    arn = running.role("t-arn", pipeline)
+    assert ministack.trusts(
+        arn, "sagemaker.amazonaws.com", source_arn=f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:pipeline/p1"
+    )
+    assert not ministack.trusts(arn, "sagemaker.amazonaws.com", source_arn="arn:aws:sagemaker:us-east-1:1:pipeline/q")
+    assert not ministack.trusts(arn, "sagemaker.amazonaws.com")
+
+
+def test_logs_are_written_as_the_execution_role(running: Running) -> None:
+    logs, group = running.client("logs"), "/aws/batch/job"
+    may = running.role(
+        "logger", trust("ecs-tasks.amazonaws.com"), allow("logs:CreateLogStream"), allow("logs:PutLogEvents")
+    )
+    may_not = running.role("silent", trust("ecs-tasks.amazonaws.com"), allow("logs:PutLogEvents"))
+    ministack.create_log_group(group, ACCOUNT, "us-east-1")
+    ministack.create_log_group(group, ACCOUNT, "us-east-1")
+    credentials = ministack.assume_role(may, "ecs-tasks.amazonaws.com", session_name="s")
+    now = int(time.time() * 1000)
+    ministack.put_log_events(credentials, group, "d/default/1", [(now, "one"), (now, "two")], ACCOUNT, "us-east-1")
+    events = logs.get_log_events(logGroupName=group, logStreamName="d/default/1", startFromHead=True)["events"]
+    assert [event["message"] for event in events] == ["one", "two"]
+    refused = ministack.assume_role(may_not, "ecs-tasks.amazonaws.com", session_name="s")
+    with pytest.raises(ApiError, match="logs:CreateLogStream"):
+        ministack.put_log_events(refused, group, "d/default/2", [(now, "x")], ACCOUNT, "us-east-1")
+    with pytest.raises(ApiError, match="log group does not exist"):
+        ministack.put_log_events(credentials, "nosuch", "s", [(now, "x")], ACCOUNT, "us-east-1")
+
+
+def test_our_events_reach_the_targets_of_rules(running: Running) -> None:
+    events, sqs = running.client("events"), running.client("sqs")
+    url = sqs.create_queue(QueueName="events-here")["QueueUrl"]
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:events-here"
+    policy = {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+            }
+        ]
+    }
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    events.put_rule(Name="r", EventPattern=json.dumps({"source": ["aws.batch"], "detail": {"status": ["FAILED"]}}))
+    events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": arn}])
+    for status in ("SUCCEEDED", "FAILED"):
+        ministack.publish_event(
+            source="aws.batch", detail_type="Batch Job State Change", detail={"status": status, "jobId": "1"},
+            resources=["arn:job"], account=ACCOUNT, region="us-east-1",
+        )  # fmt: skip
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=5)["Messages"]
+    assert [json.loads(message["Body"])["detail"]["status"] for message in messages] == ["FAILED"]
+
+
+def test_tags_of_our_services_are_found_by_get_resources(running: Running) -> None:
+    arn = f"arn:aws:batch:us-east-1:{ACCOUNT}:job-queue/q"
+    ministack.register_tags("batch", lambda *_: [(arn, {"project": "x"})])
+    pages = running.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "project", "Values": ["x"]}])
+    assert [found["ResourceARN"] for found in pages["ResourceTagMappingList"]] == [arn]
+
+
+def test_the_default_network_exists(running: Running) -> None:
+    ec2 = running.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    assert ministack.subnet_exists(subnet, ACCOUNT, "us-east-1")
+    assert ministack.security_group_exists(group, ACCOUNT, "us-east-1")
+    assert not ministack.subnet_exists("subnet-nosuch", ACCOUNT, "us-east-1")
+
+
+# --- Lambda's roles --------------------------------------------------------------------------------------------------
+
+
+def test_lambda_refuses_a_role_it_cannot_assume_or_the_caller_may_not_pass(running: Running) -> None:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("a.py", "def b(event, context): return event")
+    code = {"ZipFile": package.getvalue()}
+    function = {"FunctionName": "f", "Runtime": "python3.13", "Handler": "a.b", "Code": code}
+    foreign = running.role("not-for-lambda", trust("ecs-tasks.amazonaws.com"))
+    error = refusal(running.client("lambda").create_function, Role=foreign, **function)
+    assert error["Code"] == "InvalidParameterValueException"
+    assert "cannot be assumed by Lambda" in error["Message"]
+    mine = running.role("for-lambda", trust("lambda.amazonaws.com"))
+    key = running.user("no-passer", allow("lambda:*"))
+    assert "iam:PassRole" in refusal(running.client("lambda", key).create_function, Role=mine, **function)["Message"]
+    running.client("lambda").create_function(Role=mine, **function)
+
+
+# --- no hole ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://localhost:8888"}, {"Sec_Fetch_Site": "cross-site"}]
+)
+@pytest.mark.parametrize("path", ["/v1/describejobs", "/", "/_local_aws/echo"])
+def test_web_pages_and_rebound_names_are_refused(running: Running, headers: dict, path: str) -> None:
+    assert running.http("POST", path, '{"word": "x"}', Content_Type="application/json", **headers)[0] == 403
+
+
+def test_local_routes_take_json_only(running: Running) -> None:
+    assert running.http("POST", "/_local_aws/echo", '{"word": "x"}', Content_Type="text/plain")[0] == 415
+    assert running.http("POST", "/_local_aws/echo", '{"word": "x"}', Content_Type="application/json") == (
+        200,
+        '{"echo": "x"}',
+    )
+    assert running.http("POST", "/_local_aws/echo", "{}", Content_Type="application/json")[0] == 400
+    assert running.http("POST", "/_local_aws/nosuch", "{}", Content_Type="application/json")[0] == 404
+
+
+def test_only_loopback_listens(running: Running) -> None:
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = {fields[1] for fields in listening if fields[3] == "0A" and int(fields[1].split(":")[1], 16) == running.port}
+    assert ours == {f"0100007F:{running.port:04X}"}
