@@ -1,0 +1,229 @@
+"""Where the kit runs and what its resources are called.
+
+Every name derives from `prefix`, the account and the region, so any notebook finds what another one made without a file
+between them. Every name contains "sagemaker": the managed policy AmazonSageMakerPipelinesIntegrations lets a pipeline
+invoke only such functions and send to only such queues.
+https://docs.aws.amazon.com/sagemaker/latest/dg/security-iam-awsmanpol-pipelines.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+LOCAL_ACCOUNT = "000000000000"
+LOCAL_REGION = "us-east-1"
+TAG_KEY = "sagemaker-batch:prefix"
+
+# The tightest limits: a bucket name has 63 characters, a role name 64. Beside the prefix they hold an account (12), a
+# region (up to 15: eu-isoe-west-1 and its like) and a task (up to 15: batch-execution).
+MAX_PREFIX = 32
+
+
+class ConfigError(ValueError):
+    """A setting that can't work; the message says which, and what would."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One deployment of the kit.
+
+    Attributes:
+        target: "local" (the embedded AWS) or "aws".
+        prefix: the beginning of every name, and the value of the tag TAG_KEY on every resource.
+        region: such as "us-east-1".
+        account: twelve digits.
+        role_layout: "separate" (least privilege, one role a task) or "shared" (one role with managed policies).
+    """
+
+    target: str
+    prefix: str
+    region: str
+    account: str
+    role_layout: str = "separate"
+
+    def __post_init__(self) -> None:
+        if self.target not in ("local", "aws"):
+            raise ConfigError(f'target is "{self.target}"; it must be "local" or "aws".')
+        if self.role_layout not in ("separate", "shared"):
+            raise ConfigError(f'role_layout is "{self.role_layout}"; it must be "separate" or "shared".')
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.prefix) or len(self.prefix) > MAX_PREFIX:
+            raise ConfigError(
+                f'prefix is "{self.prefix}"; it must have at most {MAX_PREFIX} characters, begin with a letter and '
+                "hold only lower-case letters, digits and single hyphens, since it begins a bucket's name."
+            )
+        if "sagemaker" not in self.prefix:
+            raise ConfigError(
+                f'prefix is "{self.prefix}"; it must contain "sagemaker", since AWS\'s managed pipeline policy only '
+                f'covers names that do. Try "sagemaker-{self.prefix}".'
+            )
+        if not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", self.region):
+            raise ConfigError(f'region is "{self.region}"; it must be an AWS region such as "us-east-1".')
+        if not re.fullmatch(r"\d{12}", self.account):
+            raise ConfigError(f'account is "{self.account}"; an AWS account has twelve digits.')
+
+    # Tags and ARNs
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tag on every resource, by which cleanup finds them."""
+        return {TAG_KEY: self.prefix}
+
+    @property
+    def partition(self) -> str:
+        """The first part of an ARN: "aws", "aws-cn" or "aws-us-gov"."""
+        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(re.match(r"cn|us-gov|", self.region)[0], "aws")
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource in this account and region; IAM's are without a region."""
+        region = "" if service == "iam" else self.region
+        return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
+
+    # S3
+
+    @property
+    def bucket(self) -> str:
+        """Holds input and output; bucket names are global, hence account and region."""
+        return f"{self.prefix}-{self.account}-{self.region}"
+
+    def s3_uri(self, key: str) -> str:
+        """`s3://bucket/key`"""
+        return f"s3://{self.bucket}/{key}"
+
+    # IAM. Roles are global too: the region keeps two deployments of one prefix apart.
+
+    def _role(self, task: str) -> str:
+        return f"{self.prefix}-{'shared' if self.role_layout == 'shared' else task}-{self.region}"
+
+    @property
+    def pipeline_role(self) -> str:
+        """Assumed by SageMaker: invokes the functions, sends to the callback queue."""
+        return self._role("pipeline")
+
+    @property
+    def submit_lambda_role(self) -> str:
+        """The submitting function's: submits Batch jobs."""
+        return self._role("submit-lambda")
+
+    @property
+    def monitor_lambda_role(self) -> str:
+        """The checking function's: reads the queue, describes jobs, answers the pipeline."""
+        return self._role("monitor-lambda")
+
+    @property
+    def data_lambda_role(self) -> str:
+        """That of the existing pipeline's own functions: reads and writes the bucket."""
+        return self._role("data-lambda")
+
+    @property
+    def batch_job_role(self) -> str:
+        """What runs inside a job may do: read the input, write the output."""
+        return self._role("batch-job")
+
+    @property
+    def batch_execution_role(self) -> str:
+        """What Fargate does around a job: pull the image, write the log."""
+        return self._role("batch-execution")
+
+    # AWS Batch
+
+    @property
+    def compute_environment(self) -> str:
+        return f"{self.prefix}-compute"
+
+    @property
+    def job_queue(self) -> str:
+        return f"{self.prefix}-jobs"
+
+    @property
+    def copy_job_definition(self) -> str:
+        """Copies one object: the article's job."""
+        return f"{self.prefix}-copy"
+
+    @property
+    def aggregate_job_definition(self) -> str:
+        """Aggregates one month's flights."""
+        return f"{self.prefix}-aggregate"
+
+    # Lambda
+
+    @property
+    def submit_jobs_function(self) -> str:
+        return f"{self.prefix}-submit-jobs"
+
+    @property
+    def check_jobs_function(self) -> str:
+        return f"{self.prefix}-check-jobs"
+
+    @property
+    def count_inputs_function(self) -> str:
+        return f"{self.prefix}-count-inputs"
+
+    @property
+    def merge_results_function(self) -> str:
+        return f"{self.prefix}-merge-results"
+
+    # SQS
+
+    @property
+    def callback_queue(self) -> str:
+        """Where the pipeline's callback steps send their tokens."""
+        return f"{self.prefix}-callbacks"
+
+    @property
+    def dead_letter_queue(self) -> str:
+        """Where messages end that nothing could answer."""
+        return f"{self.prefix}-callbacks-dead-letter"
+
+    # SageMaker
+
+    @property
+    def pipeline(self) -> str:
+        return f"{self.prefix}-flights"
+
+    # CloudWatch Logs
+
+    @property
+    def job_log_group(self) -> str:
+        """The jobs' own log group; Batch's default, /aws/batch/job, is shared with every other job of the account."""
+        return f"/aws/batch/{self.prefix}"
+
+    @staticmethod
+    def lambda_log_group(function: str) -> str:
+        """The log group Lambda writes a function's log to."""
+        return f"/aws/lambda/{function}"
+
+
+def load_config(
+    target: str | None = None,
+    prefix: str | None = None,
+    region: str | None = None,
+    role_layout: str | None = None,
+    account: str | None = None,
+) -> Config:
+    """The configuration of a notebook, from its parameters.
+
+    A parameter that is None comes from the environment (SAGEMAKER_BATCH_TARGET, SAGEMAKER_BATCH_PREFIX,
+    SAGEMAKER_BATCH_REGION, SAGEMAKER_BATCH_ROLE_LAYOUT), else is "local", "sagemaker-batch", the target's own region
+    and "separate". On "aws" the region is that of the profile or environment boto3 uses, and the account is asked of
+    STS.
+
+    Raises:
+        ConfigError: a setting can't work, or AWS can't be reached with the credentials at hand.
+    """
+    target = target or os.environ.get("SAGEMAKER_BATCH_TARGET") or "local"
+    region = region or os.environ.get("SAGEMAKER_BATCH_REGION")
+    if target == "aws" and not (region and account):
+        from utils.session import aws_session  # only then: a local configuration needs no AWS library
+
+        session = aws_session(region)
+        region = session.region_name
+        account = account or session.client("sts").get_caller_identity()["Account"]
+    return Config(
+        target=target,
+        prefix=prefix or os.environ.get("SAGEMAKER_BATCH_PREFIX") or "sagemaker-batch",
+        region=region or LOCAL_REGION,
+        account=account or LOCAL_ACCOUNT,
+        role_layout=role_layout or os.environ.get("SAGEMAKER_BATCH_ROLE_LAYOUT") or "separate",
+    )

@@ -1,0 +1,117 @@
+"""One boto3 session for everything: the only place that knows there are two targets."""
+
+from __future__ import annotations
+
+import os
+
+import boto3
+import botocore.configprovider
+import botocore.session
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from utils.config import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
+
+
+def connect(target: str = "local", region: str | None = None) -> boto3.Session:
+    """The session through which notebooks and helpers call AWS.
+
+    Args:
+        target: "local" starts the embedded AWS, or finds the one already running; "aws" uses your own credentials, as
+            boto3 finds them.
+        region: such as "us-east-1"; None is us-east-1 locally, and your profile's or environment's region on AWS.
+
+    Returns:
+        A boto3 session; every client made from it, the SageMaker SDK's included, talks to the target.
+
+    Raises:
+        ConfigError: the target is unknown, or AWS can't be used as this machine is set up.
+        local_aws.LocalAwsError: the embedded AWS does not start.
+    """
+    if target == "local":
+        import local_aws  # here and nowhere else: on AWS nothing of it is needed
+
+        server = local_aws.start()
+        print("Embedded AWS: ready, in the background until `python -m local_aws stop`")
+        return embedded_session(server.endpoint_url, region or LOCAL_REGION)
+    if target == "aws":
+        session = aws_session(region)
+        print(f"AWS: ready, {session.region_name}")
+        return session
+    raise ConfigError(f'target is "{target}"; it must be "local" or "aws".')
+
+
+def embedded_session(endpoint_url: str, region: str = LOCAL_REGION) -> boto3.Session:
+    """A session bound to the embedded AWS at `endpoint_url`, deaf to this machine's profiles, variables and proxies."""
+    core = _EmbeddedSession(endpoint_url)
+    core.set_credentials("test", "test", account_id=LOCAL_ACCOUNT)
+    return boto3.Session(botocore_session=core, region_name=region)
+
+
+class _EmbeddedSession(botocore.session.Session):
+    """A botocore session whose every client goes to one endpoint.
+
+    The SageMaker SDK makes clients of its own from the session it is given, some (STS) with an AWS endpoint spelled
+    out; they must not leave this machine either, so the endpoint here is not a default but the only one.
+    """
+
+    def __init__(self, endpoint_url: str) -> None:
+        # botocore's own settings less their environment variables: AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE, ...
+        settings = {
+            name: (in_file, None, default, convert)
+            for name, (
+                in_file,
+                _,
+                default,
+                convert,
+            ) in botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
+        }
+        settings["config_file"] = settings["credentials_file"] = (None, None, os.devnull, None)
+        super().__init__(session_vars=settings)
+        self._endpoint_url = endpoint_url
+        self.set_default_client_config(ClientConfig(proxies={}))
+
+    def create_client(self, *args, **kwargs):
+        return super().create_client(*args, **kwargs | {"endpoint_url": self._endpoint_url})
+
+
+def aws_session(region: str | None = None) -> boto3.Session:
+    """An ordinary boto3 session that is known to reach AWS itself.
+
+    Raises:
+        ConfigError: no region, no or refused credentials, or settings that lead to the embedded AWS.
+    """
+    redirected = sorted(name for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL") and value)
+    if redirected:
+        raise ConfigError(
+            f'target is "aws", but {redirected[0]} is set, which sends calls elsewhere, perhaps to the embedded AWS; '
+            "unset it."
+        )
+    try:
+        session = boto3.Session(region_name=region)
+        profile = session._session.get_scoped_config()  # boto3 has no public way to a profile's other settings
+    except BotoCoreError as error:
+        raise ConfigError(f"target is \"aws\", but this machine's AWS settings can't be read: {error}") from error
+    if "endpoint_url" in profile or "services" in profile:
+        raise ConfigError(
+            f'target is "aws", but the profile "{session.profile_name}" sets its own endpoints, which sends calls '
+            "elsewhere, perhaps to the embedded AWS; remove endpoint_url and services from it, or choose another "
+            "profile with AWS_PROFILE."
+        )
+    if not session.region_name:
+        raise ConfigError(
+            'target is "aws", but no region is set: set the parameter region, or AWS_REGION, or run `aws configure`.'
+        )
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise ConfigError(
+            f'target is "aws", but AWS does not accept your credentials ({error}); sign in with `aws configure` or '
+            "`aws sso login`, or choose a profile with AWS_PROFILE."
+        ) from error
+    if account == LOCAL_ACCOUNT:
+        raise ConfigError(
+            f'target is "aws", but the account that answers is {LOCAL_ACCOUNT}, the embedded AWS\'s; unset whatever '
+            "redirects your calls."
+        )
+    return session
