@@ -8,9 +8,12 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/security-iam-awsmanpol-pipelines
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass
+
+import botocore.loaders
 
 LOCAL_ACCOUNT = "000000000000"
 LOCAL_REGION = "us-east-1"
@@ -58,8 +61,7 @@ class Config:
                 f'prefix is "{self.prefix}"; it must contain "sagemaker", since AWS\'s managed pipeline policy only '
                 f'covers names that do. Try "sagemaker-{self.prefix}".'
             )
-        if not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", self.region):
-            raise ConfigError(f'region is "{self.region}"; it must be an AWS region such as "us-east-1".')
+        _partition(self.region)
         if not re.fullmatch(r"\d{12}", self.account):
             raise ConfigError(f'account is "{self.account}"; an AWS account has twelve digits.')
 
@@ -72,8 +74,8 @@ class Config:
 
     @property
     def partition(self) -> str:
-        """The first part of an ARN: "aws", "aws-cn" or "aws-us-gov"."""
-        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(re.match(r"cn|us-gov|", self.region)[0], "aws")
+        """The first part of an ARN: "aws", "aws-cn", "aws-us-gov", ..."""
+        return _partition(self.region)
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in this account and region; IAM's are without a region."""
@@ -195,6 +197,14 @@ class Config:
         return f"/aws/lambda/{function}"
 
 
+@functools.cache
+def _partition(region: str) -> str:
+    for partition in botocore.loaders.create_loader().load_data("partitions")["partitions"]:
+        if re.fullmatch(partition["regionRegex"], region):
+            return partition["id"]
+    raise ConfigError(f'region is "{region}"; it must be an AWS region such as "us-east-1".')
+
+
 def load_config(
     target: str | None = None,
     prefix: str | None = None,
@@ -215,7 +225,7 @@ def load_config(
     target = target or os.environ.get("SAGEMAKER_BATCH_TARGET") or "local"
     region = region or os.environ.get("SAGEMAKER_BATCH_REGION")
     if target == "aws" and not (region and account):
-        from utils.session import aws_session  # only then: a local configuration needs no AWS library
+        from utils.session import aws_session  # only then: a local configuration calls nothing
 
         session = aws_session(region)
         region = session.region_name

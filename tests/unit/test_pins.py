@@ -1,0 +1,65 @@
+"""pyproject.toml, requirements.lock and environment.yml say the same, and the lock says it for every machine."""
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PINS = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def locked() -> dict[str, str]:
+    """Each locked requirement, and the lines that belong to it."""
+    entries = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)[1:]
+    return {entry.split(" ", 1)[0]: entry for entry in entries}
+
+
+def test_every_dependency_is_pinned_once():
+    names = [re.fullmatch(r"([a-z0-9-]+)==[0-9.]+", pin)[1] for pin in PINS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_the_lock_has_what_pyproject_pins(pin):
+    assert pin in locked(), "run `make lock`"
+
+
+def test_the_lock_was_made_from_these_pins_and_no_others():
+    direct = {pin for pin, lines in locked().items() if "sagemaker-batch-tutorial (pyproject.toml" in lines}
+    assert direct == set(PINS), "run `make lock`"
+
+
+def test_each_locked_requirement_has_a_hash():
+    assert [pin for pin, lines in locked().items() if "--hash=sha256:" not in lines] == []
+
+
+def test_the_lock_names_no_index_and_no_machine():
+    assert not re.search(r"https?:|file:|index-url|find-links|@ |/(home|root|Users|tmp|work)/", LOCK)
+
+
+def test_conda_gets_the_same_pins():
+    *packages, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert sorted(pip["pip"]) == sorted([*PINS, "--editable ."])
+    assert packages == ["python=3.12", "pip"]
+
+
+def test_ministacks_botocore_is_ours():
+    requirements = importlib.metadata.requires("ministack")
+    ours = next(pin for pin in PINS if pin.startswith("botocore=="))
+    assert any(requirement.replace(" ", "").startswith(ours) for requirement in requirements)
+
+
+def test_the_build_uses_the_pinned_setuptools():
+    assert set(PROJECT["build-system"]["requires"]) <= set(PINS)
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_what_is_installed_is_what_is_pinned(pin):
+    name, version = pin.split("==")
+    assert importlib.metadata.version(name) == version, "run `make clean`, then `make test`"
