@@ -453,7 +453,7 @@ def queue_url(queue_arn):
 
 
 def fail_unreadable(record, why):
-    """Fail the step of an unreadable message, if at least its token can be read. False when that must be tried again."""
+    """Fail the step of an unreadable message, if its token can be read; False when that must be tried again."""
     log("unreadable message", level="ERROR", message_id=record["messageId"], reason=why)
     try:
         body = parse_json(record["body"])

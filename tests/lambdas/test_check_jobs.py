@@ -1,0 +1,357 @@
+import json
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, AwsError, Context, Plan
+
+DENIED = AwsError("AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", 403)
+
+
+def submit_jobs(fake, *plans, definition="copy"):
+    """Jobs with these plans; their ids joined as submit_jobs does."""
+    ids = []
+    for number, plan in enumerate(plans, 1):
+        fake.batch.plan = lambda *_, plan=plan: plan
+        name = f"a1b2c3d4e5f6-SubmitCopies-{number:02d}"
+        ids.append(fake.batch.submit_job(jobName=name, jobQueue="queue-sagemaker", jobDefinition=definition)["jobId"])
+    return " ".join(ids)
+
+
+def run(fake, check, seconds=86_400 * 3):
+    """Let the mapping work for so long, or until the queue is empty; every invocation's answer."""
+    results = list(fake.sqs.run(check.lambda_handler, until=fake.clock.now + seconds))
+    assert not [result for result in results if isinstance(result, Exception)], "the function never raises"
+    return results
+
+
+def answers(fake):
+    return [(kind, what) for _, _, kind, what in fake.sagemaker.answers]
+
+
+def logs(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_success_carries_the_status_and_counts(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan()))
+    run(fake, check)
+    outputs = {"job_status": "Completed", "jobs_total": "2", "jobs_succeeded": "2", "jobs_failed": "0"}
+    assert answers(fake) == [("Success", outputs)]
+    assert not fake.sqs.queues["callbacks-sagemaker"]
+
+
+def test_the_list_of_ids_is_read_from_s3(fake, check):
+    ids = submit_jobs(fake, *[Plan()] * 28).split()
+    fake.s3.objects["s3://bucket/out/_jobs/x.json"] = json.dumps({"job_ids": ids}).encode()
+    fake.sagemaker.start_callback("s3://bucket/out/_jobs/x.json")
+    run(fake, check)
+    assert answers(fake)[0][1]["jobs_total"] == "28"
+
+
+@pytest.mark.parametrize("content", [None, b"{}", b"nonsense", b'{"job_ids": []}'])
+def test_a_list_of_ids_that_cannot_be_read_fails_the_step_after_a_few_looks(fake, check, content):
+    if content is not None:
+        fake.s3.objects["s3://bucket/x.json"] = content
+    fake.sagemaker.start_callback("s3://bucket/x.json")
+    assert len(run(fake, check)) == 5
+    assert answers(fake)[0][0] == "Failure"
+
+
+def test_ids_given_twice_count_once(fake, check):
+    ids = submit_jobs(fake, Plan())
+    fake.sagemaker.start_callback(f"{ids} {ids}")
+    run(fake, check)
+    assert answers(fake)[0][1]["jobs_total"] == "1"
+
+
+def test_the_failure_names_job_reason_exit_code_and_log_stream(fake, check):
+    reason = "fatal error: An error occurred (404) when calling the HeadObject operation: Key does not exist"
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan(end=30, exit_code=1, reason=reason)))
+    run(fake, check)
+    [(kind, text)] = answers(fake)
+    assert kind == "Failure"
+    assert "a1b2c3d4e5f6-SubmitCopies-02" in text
+    assert "exit code 1" in text
+    assert "fatal error: An error occurred (404)" in text
+    assert fake.batch.detail(list(fake.batch.jobs)[1])["container"]["logStreamName"] in text
+
+
+def test_the_longest_failure_fits_256_characters_and_keeps_what_leads_to_the_cause(fake, check):
+    plan = Plan(exit_code=137, reason="OutOfMemoryError: Container killed due to memory usage. " * 5)
+    ids = submit_jobs(fake, *[plan] * 12, definition="d" * 60)
+    fake.sagemaker.start_callback(ids)
+    run(fake, check)
+    text = answers(fake)[0][1]
+    assert len(text) <= 256
+    assert "12 of 12 jobs failed" in text
+    assert "OutOfMemoryError" in text
+    assert text.endswith(fake.batch.detail(ids.split()[0])["container"]["logStreamName"])
+
+
+def test_a_job_whose_container_never_started_has_no_exit_code_or_log(fake, check):
+    reason = "CannotPullContainerError: pull image manifest has been retried 1 time(s)"
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(exit_code=None, reason=reason)))
+    run(fake, check)
+    text = answers(fake)[0][1]
+    assert reason in text
+    assert "exit code" not in text
+    assert "Log stream" not in text
+
+
+def test_the_last_attempt_is_the_one_told(check):
+    job = {
+        "attempts": [
+            {"container": {"exitCode": 1, "reason": "Host EC2 (i-1) terminated.", "logStreamName": "first"}},
+            {"container": {"exitCode": 2, "reason": "bad input", "logStreamName": "second"}},
+        ],
+        "container": {"exitCode": 1, "logStreamName": "first"},
+    }
+    assert check.last_attempt(job) == {"exit_code": 2, "reason": "bad input", "log_stream": "second"}
+
+
+def test_the_other_jobs_of_a_failed_step_run_on(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=10, exit_code=1), Plan(end=10_000)))
+    run(fake, check, seconds=100)
+    assert answers(fake)[0][0] == "Failure"
+    assert len(fake.batch.unfinished()) == 1
+
+
+# Looks and their times
+
+
+def test_looks_grow_apart_within_the_bounds(fake, check, monkeypatch):
+    monkeypatch.setenv("POLL_MIN_SECONDS", "1")
+    monkeypatch.setenv("POLL_MAX_SECONDS", "60")
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=3600)))
+    start = fake.clock.now
+    run(fake, check)
+    delays = [params["VisibilityTimeout"] for params in fake.called("ChangeMessageVisibility")]
+    assert delays[0] == 1
+    assert delays[:20] == sorted(delays[:20])
+    assert 48 <= delays[-1] <= 60
+    assert fake.sagemaker.answers[0][0] - start <= 3660
+
+
+def test_jitter_spreads_steps_that_began_together(fake, check):
+    assert len({check.next_look_seconds(600) for _ in range(50)}) > 10
+
+
+def test_if_the_visibility_cannot_be_changed_the_message_still_comes_back(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    fake.fail_next("ChangeMessageVisibility", AwsError("InvalidParameterValue", "expired"))
+    run(fake, check)
+    assert answers(fake)[0][0] == "Success"
+
+
+def test_without_time_left_a_record_waits_for_the_next_invocation(fake, check):
+    ids = submit_jobs(fake, Plan(end=1))
+    for _ in range(3):
+        fake.sagemaker.start_callback(ids)
+    fake.clock.sleep(2)
+    records = [fake.sqs.record(message) for message in fake.sqs.receive()]
+    result = check.lambda_handler({"Records": records}, Context(milliseconds=5_000))
+    assert [item["itemIdentifier"] for item in result["batchItemFailures"]] == ["message-2", "message-3"]
+    assert len(answers(fake)) == 1
+
+
+# Passing troubles
+
+
+@pytest.mark.parametrize("error", [THROTTLED, UNAVAILABLE, EndpointConnectionError(endpoint_url="https://batch")])
+@pytest.mark.parametrize("operation", ["DescribeJobs", "SendPipelineExecutionStepSuccess"])
+def test_throttling_and_server_errors_mean_not_yet(fake, check, operation, error):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    fake.fail_next(operation, *[error] * 20)
+    run(fake, check)
+    assert [kind for kind, _ in answers(fake)] == ["Success"]
+
+
+def test_an_answer_whose_confirmation_was_lost_is_sent_again_with_the_same_request_token(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    fake.fail_next("SendPipelineExecutionStepSuccess", UNAVAILABLE, after=True)
+    run(fake, check)
+    sent = fake.called("SendPipelineExecutionStepSuccess")
+    assert len({params["ClientRequestToken"] for params in sent}) == 1
+    assert len(answers(fake)) == 1
+    assert not fake.sqs.queues["callbacks-sagemaker"]
+
+
+def test_a_job_batch_does_not_see_yet_is_waited_for(fake, check):
+    fake.batch.seconds_until_visible = 15
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    run(fake, check)
+    assert [kind for kind, _ in answers(fake)] == ["Success"]
+
+
+def test_a_missing_permission_fails_the_step_in_its_own_words_after_a_few_looks(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    fake.fail_next("DescribeJobs", *[DENIED] * 100)
+    assert len(run(fake, check)) == 5
+    [(kind, text)] = answers(fake)
+    assert kind == "Failure"
+    assert "not authorized to perform: batch:DescribeJobs" in text
+
+
+def test_a_success_refused_for_good_goes_to_the_dead_letter_queue(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    denied = AwsError("AccessDeniedException", "not authorized to SendPipelineExecutionStepSuccess", 403)
+    fake.fail_next("SendPipelineExecutionStepSuccess", *[denied] * 100)
+    run(fake, check)
+    [dead] = fake.sqs.queues["dead-letters-sagemaker"]
+    assert "not authorized" in dead.attributes["Reason"]["StringValue"]
+
+
+# The end of waiting
+
+
+def test_the_step_can_set_its_own_deadline(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(), NEVER_STARTS), deadline_seconds="600")
+    start = fake.clock.now
+    run(fake, check)
+    [(answered, _, kind, text)] = fake.sagemaker.answers
+    assert (kind, answered - start < 800) == ("Failure", True)
+    assert "1 of 2 jobs were unfinished after the deadline of 600 s and terminated" in text
+    assert not fake.batch.unfinished()
+
+
+def test_finished_jobs_count_even_when_the_deadline_has_passed(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    fake.clock.sleep(86_400 * 2)
+    run(fake, check)
+    assert answers(fake)[0][0] == "Success"
+
+
+def test_a_message_looked_at_too_often_ends_like_at_its_deadline(fake, check, monkeypatch):
+    monkeypatch.setenv("MAX_LOOKS", "4")
+    fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS))
+    assert len(run(fake, check)) == 4
+    assert "after 4 looks" in answers(fake)[0][1]
+    assert not fake.batch.unfinished()
+
+
+def test_a_clock_behind_that_of_sqs_does_no_harm(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    fake.sqs.queues["callbacks-sagemaker"][0].sent += 300
+    run(fake, check)
+    assert answers(fake)[0][0] == "Success"
+
+
+@pytest.mark.parametrize("hidden", [set(), {"TerminateJobs"}])
+def test_a_stopped_execution_has_its_jobs_terminated(fake, check, hidden):
+    fake.hidden_operations = hidden
+    job_ids = submit_jobs(fake, *[Plan(end=1)] * 2, *[Plan(end=10_000)] * 60, NEVER_STARTS)
+    token = fake.sagemaker.start_callback(job_ids)
+    run(fake, check, seconds=5)
+    fake.sagemaker.send(token, {"job_ids": job_ids}, status="Stopping")
+    run(fake, check, seconds=5)
+    assert answers(fake) == [("Failure", "The pipeline execution was stopped; 61 of 63 jobs terminated.")]
+    assert not fake.batch.unfinished()
+    run(fake, check)
+    assert len(answers(fake)) == 1, "the first message, coming back later, finds its token answered"
+    assert not fake.sqs.queues["callbacks-sagemaker"]
+
+
+def test_stopping_waits_for_a_job_that_batch_does_not_see_yet(fake, check):
+    fake.batch.seconds_until_visible = 15
+    job_ids = submit_jobs(fake, Plan(end=10_000))
+    fake.batch.terminate_jobs = lambda jobs, reason: (
+        {"successful": jobs, "errors": []}
+        if fake.clock.now < fake.batch.jobs[job_ids].visible_from  # a missing job counts as terminated
+        else type(fake.batch).terminate_jobs(fake.batch, jobs, reason)
+    )
+    token = fake.sagemaker.start_callback(job_ids)
+    fake.sagemaker.send(token, {"job_ids": job_ids}, status="Stopping")
+    run(fake, check)
+    assert not fake.batch.unfinished()
+    assert answers(fake)[0][0] == "Failure"
+
+
+def test_throttled_termination_is_tried_again(fake, check):
+    job_ids = submit_jobs(fake, Plan(end=10_000))
+    fake.fail_next("TerminateJobs", *[THROTTLED] * 3)
+    token = fake.sagemaker.start_callback(job_ids)
+    fake.sagemaker.send(token, {"job_ids": job_ids}, status="Stopping")
+    run(fake, check, seconds=120)
+    assert answers(fake)[0][0] == "Failure"
+    assert not fake.batch.unfinished()
+
+
+# Messages
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("not json", False),
+        ("[]", False),
+        ('"text"', False),
+        (json.dumps({"pipelineExecutionArn": EXECUTION, "arguments": {"job_ids": "x"}}), False),
+        (json.dumps({"token": "short", "pipelineExecutionArn": EXECUTION, "arguments": {"job_ids": "x"}}), False),
+        (json.dumps({"token": "Token00001", "arguments": {"job_ids": "x"}}), True),
+        (json.dumps({"token": "Token00001", "pipelineExecutionArn": EXECUTION, "arguments": {}}), True),
+        (json.dumps({"token": "Token00001", "pipelineExecutionArn": EXECUTION, "arguments": {"job_ids": 5}}), True),
+        (
+            json.dumps(
+                {
+                    "token": "Token00001",
+                    "pipelineExecutionArn": EXECUTION,
+                    "arguments": {"job_ids": "x", "deadline_seconds": "soon"},
+                }
+            ),
+            True,
+        ),
+    ],
+)
+def test_an_unreadable_message_goes_to_the_dead_letter_queue_at_once(fake, check, body, told):
+    fake.sagemaker.waiting.add("Token00001")
+    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), body)
+    assert fake.sqs.invoke(check.lambda_handler) == {"batchItemFailures": []}
+    [dead] = fake.sqs.queues["dead-letters-sagemaker"]
+    assert dead.body == body
+    assert dead.attributes["Reason"]["StringValue"]
+    assert [kind for kind, _ in answers(fake)] == (["Failure"] if told else [])
+
+
+def test_without_a_dead_letter_queue_an_unreadable_message_is_left_to_the_redrive_policy(fake, check, monkeypatch):
+    monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
+    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), "not json")
+    assert fake.sqs.invoke(check.lambda_handler)["batchItemFailures"] == [{"itemIdentifier": "message-1"}]
+
+
+def test_a_message_is_not_lost_when_the_dead_letter_queue_cannot_be_reached(fake, check):
+    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), "not json")
+    fake.fail_next("SendMessage", UNAVAILABLE)
+    run(fake, check)
+    assert len(fake.sqs.queues["dead-letters-sagemaker"]) == 1
+
+
+def test_each_record_is_looked_at_alone(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), "not json")
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1, exit_code=3)))
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=500)))
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    fake.clock.sleep(10)
+    result = fake.sqs.invoke(check.lambda_handler)
+    assert result["batchItemFailures"] == [{"itemIdentifier": "message-4"}]
+    assert [kind for kind, _ in answers(fake)] == ["Success", "Failure", "Success"]
+
+
+def test_a_bug_in_one_look_does_not_touch_the_others(fake, check, capsys):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
+    fake.clock.sleep(10)
+    fake.fail_next("DescribeJobs", ZeroDivisionError("a bug"))
+    result = fake.sqs.invoke(check.lambda_handler)
+    assert result["batchItemFailures"] == [{"itemIdentifier": "message-1"}]
+    assert len(answers(fake)) == 1
+    assert any("ZeroDivisionError" in entry.get("traceback", "") for entry in logs(capsys))
+
+
+def test_logs_are_json_and_name_the_execution(fake, check, capsys):
+    token = fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan(exit_code=1)))
+    run(fake, check)
+    entries = logs(capsys)
+    assert {entry["execution"] for entry in entries} == {EXECUTION}
+    assert any(entry["message"] == "job failed" and entry["log_stream"] for entry in entries)
+    assert token not in json.dumps(entries)

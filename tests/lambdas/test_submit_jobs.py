@@ -1,0 +1,155 @@
+import json
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from fake_aws import EXECUTION, THROTTLED, UNAVAILABLE, AwsError, Context
+
+EVENT = {
+    "input_uri": "s3://bucket-sagemaker/input",
+    "output_uri": "s3://bucket-sagemaker/output",
+    "max_jobs": 3,
+    "job_queue": "queue-sagemaker",
+    "job_definition": "copy",
+    "execution_id": EXECUTION,
+    "step_name": "SubmitCopies",
+}
+
+
+def run(submit, **changes):
+    return submit.lambda_handler({**EVENT, **changes}, Context())
+
+
+def test_one_job_a_file_named_after_execution_and_step(fake, submit):
+    answer = run(submit)
+    assert answer == {
+        "statusCode": 200,
+        "jobIds": " ".join(fake.batch.jobs),
+        "jobCount": 3,
+        "submittedCount": 3,
+    }
+    jobs = list(fake.batch.jobs.values())
+    assert [job.name for job in jobs] == [f"a1b2c3d4e5f6-SubmitCopies-{i:02d}" for i in (1, 2, 3)]
+    assert jobs[2].parameters == {
+        "s3Input": "s3://bucket-sagemaker/input/file_03.json",
+        "s3Output": "s3://bucket-sagemaker/output/output_03.json",
+    }
+    assert jobs[0].tags == {"sagemaker-batch:execution": "a1b2c3d4e5f6", "sagemaker-batch:step": "SubmitCopies"}
+
+
+def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
+    run(submit, input_name="output_{i:02d}.json", output_name="month-{i}/delays.json", max_jobs="1")
+    [job] = fake.batch.jobs.values()
+    assert job.parameters["s3Input"].endswith("/input/output_01.json")
+    assert job.parameters["s3Output"].endswith("/output/month-1/delays.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"job_queue": ""}, "The event lacks job_queue"),
+        ({"max_job": 3}, "unknown keys max_job"),
+        ({"max_jobs": 0}, "max_jobs must be a whole number from 1 to 1,000, but it is 0"),
+        ({"max_jobs": 1001}, "max_jobs must be a whole number from 1 to 1,000"),
+        ({"max_jobs": "many"}, "max_jobs must be a whole number"),
+        ({"max_jobs": 2.5}, "max_jobs must be a whole number"),
+        ({"max_jobs": True}, "max_jobs must be a whole number"),
+        ({"input_uri": "bucket/prefix"}, "input_uri must look like s3://bucket/prefix, but it is 'bucket/prefix'"),
+        ({"output_uri": "s3://Bucket/x"}, "output_uri must look like"),
+        ({"output_uri": 7}, "output_uri must be a string"),
+        ({"step_name": "Copy files"}, "step_name must be 1 to 64 letters"),
+        ({"execution_id": "a b"}, "execution_id must be a pipeline execution's ARN"),
+        ({"input_name": "file.json"}, "input_name must contain {i}"),
+        ({"output_name": "{j}.json"}, "output_name must be like"),
+        ({"output_name": "{i.x}.json"}, "output_name must be like"),
+    ],
+)
+def test_a_bad_event_is_refused_in_one_sentence_before_anything_is_submitted(fake, submit, changes, sentence):
+    with pytest.raises(submit.BadEvent) as refusal:
+        run(submit, **changes)
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).count("\n") == 0
+    assert not fake.calls
+
+
+def test_the_event_must_be_an_object(submit):
+    with pytest.raises(submit.BadEvent, match="must be a JSON object"):
+        submit.lambda_handler(["input_uri"], Context())
+
+
+def test_pipelines_pass_numbers_as_strings_and_floats(fake, submit):
+    assert run(submit, max_jobs="2")["jobCount"] == 2
+    assert run(submit, max_jobs=2.0)["jobCount"] == 2
+
+
+def test_the_longest_names_still_make_a_job_name(fake, submit):
+    run(submit, step_name="S" * 64, execution_id="e" * 50, max_jobs=1000)
+    assert max(len(job.name) for job in fake.batch.jobs.values()) <= 128
+
+
+def test_ids_that_do_not_fit_go_to_a_list_on_s3(fake, submit):
+    assert len(run(submit, max_jobs=27)["jobIds"].split()) == 27
+    uri = run(submit, max_jobs=28)["jobIds"]
+    assert uri == "s3://bucket-sagemaker/output/_jobs/a1b2c3d4e5f6-SubmitCopies.json"
+    assert len(json.loads(fake.s3.objects[uri])["job_ids"]) == 28
+
+
+def test_a_call_cut_short_is_completed_by_the_next(fake, submit):
+    fake.fail_next("SubmitJob", *[AwsError("AccessDeniedException", "no", 403)] * 1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        run(submit)
+    run(submit, max_jobs=2)
+    answer = run(submit)
+    assert (answer["submittedCount"], answer["jobCount"]) == (1, 3)
+    assert answer["jobIds"].split() == list(fake.batch.jobs)
+
+
+def test_another_execution_or_step_has_jobs_of_its_own(fake, submit):
+    first = run(submit)["jobIds"]
+    assert run(submit, execution_id=EXECUTION[:-1] + "x")["jobIds"] != first
+    assert run(submit, step_name="SubmitCopies2")["jobIds"] != first
+    assert run(submit, step_name="Submit")["jobIds"] != first
+    assert len(fake.batch.jobs) == 12
+
+
+def test_throttling_is_waited_out(fake, submit):
+    fake.fail_next("SubmitJob", *[THROTTLED] * 5)
+    fake.fail_next("ListJobs", THROTTLED, UNAVAILABLE)
+    assert run(submit)["submittedCount"] == 3
+    assert len(fake.batch.jobs) == 3
+
+
+@pytest.mark.parametrize("error", [UNAVAILABLE, ReadTimeoutError(endpoint_url="https://batch")])
+def test_a_job_whose_submission_was_not_confirmed_is_not_submitted_again(fake, submit, error):
+    fake.fail_next("SubmitJob", error, after=True)
+    answer = run(submit)
+    assert len(fake.batch.jobs) == 3
+    assert answer["jobIds"].split() == list(fake.batch.jobs)
+
+
+def test_throttling_without_end_says_what_to_do(fake, submit):
+    fake.fail_next("SubmitJob", *[THROTTLED] * 10_000)
+    with pytest.raises(TimeoutError, match="run the step again: it goes on where this call stopped"):
+        run(submit)
+
+
+def test_of_two_calls_at_once_one_set_of_jobs_stays(fake, submit):
+    twin_ids = []
+    real_submit = fake.batch.submit_job
+
+    def submit_with_a_twin(**params):
+        """The other call submits the same job a moment later, both having found none."""
+        result = real_submit(**params)
+        fake.clock.sleep(0.01)
+        twin_ids.append(real_submit(**params)["jobId"])
+        return result
+
+    fake.batch.submit_job = submit_with_a_twin
+    answer = run(submit)
+    assert not set(answer["jobIds"].split()) & set(twin_ids)
+    assert set(fake.batch.unfinished()) == set(answer["jobIds"].split())
+    assert run(submit)["jobIds"] == answer["jobIds"]
+
+
+def test_a_job_batch_does_not_list_yet_is_still_returned(fake, submit):
+    fake.batch.seconds_until_visible = 30
+    assert run(submit)["jobIds"].split() == list(fake.batch.jobs)
