@@ -22,7 +22,9 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         region: such as "us-east-1"; None is us-east-1 locally, and your profile's or environment's region on AWS.
 
     Returns:
-        A boto3 session; every client made from it, the SageMaker SDK's included, talks to the target.
+        A boto3 session; every client made from it, the SageMaker SDK's included, talks to the target. It also becomes
+        boto3's default session, since the SDK makes clients from that as soon as it is imported: connect first, import
+        `sagemaker` after.
 
     Raises:
         ConfigError: the target is unknown, or AWS can't be used as this machine is set up.
@@ -33,12 +35,14 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
 
         server = local_aws.start()
         print("Embedded AWS: ready, in the background until `python -m local_aws stop`")
-        return embedded_session(server.endpoint_url, region or LOCAL_REGION)
-    if target == "aws":
+        session = embedded_session(server.endpoint_url, region or LOCAL_REGION)
+    elif target == "aws":
         session = aws_session(region)
         print(f"AWS: ready, {session.region_name}")
-        return session
-    raise ConfigError(f'target is "{target}"; it must be "local" or "aws".')
+    else:
+        raise ConfigError(f'target is "{target}"; it must be "local" or "aws".')
+    boto3.DEFAULT_SESSION = session
+    return session
 
 
 def embedded_session(endpoint_url: str, region: str = LOCAL_REGION) -> boto3.Session:

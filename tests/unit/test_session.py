@@ -1,5 +1,7 @@
 import http.server
 import re
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -52,6 +54,7 @@ def machine(monkeypatch, tmp_path):
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     return tmp_path
@@ -115,6 +118,21 @@ def test_the_sagemaker_sdks_own_clients_go_to_the_embedded_aws(sts, machine):
     assert {client.meta.endpoint_url for client in clients} == {sts.url}
     assert sdk.account_id() == "123456789012"  # asked of STS at an AWS address that the SDK spells out
     assert sdk.boto_region_name == "eu-west-1"
+
+
+@pytest.mark.slow
+def test_the_sagemaker_sdk_can_be_imported_after_connecting(sts, machine):
+    """In a process of its own: on a machine without a region, the SDK's import fails before."""
+    code = (
+        "import local_aws, types\n"
+        f"local_aws.start = lambda: types.SimpleNamespace(endpoint_url={sts.url!r})\n"
+        "from utils.session import connect\n"
+        "connect()\n"
+        "from sagemaker.ai_registry.air_hub import AIRHub\n"
+        "assert AIRHub._sagemaker_client.meta.endpoint_url == local_aws.start().endpoint_url\n"
+        "import sagemaker.mlops.workflow\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
 def test_connecting_starts_or_finds_the_server_and_prints_one_line_without_port_pid_or_path(
