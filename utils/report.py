@@ -1,0 +1,83 @@
+"""What a run of the tutorial came to: facts asked of AWS, and one page with all its notebooks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import boto3
+
+from utils.config import Config
+
+
+def execution_facts(session: boto3.Session, config: Config, since: datetime | None) -> tuple[list[str], bool]:
+    """Lines about the pipeline's execution, its jobs and what they wrote, and whether all is as it should be.
+
+    Args:
+        since: look at the first execution that began after this; None looks at the latest that succeeded.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutions.html
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
+    """
+    execution = _execution(session.client("sagemaker"), config.pipeline, since)
+    if execution is None:
+        return ["pipeline   no execution found"], False
+    status = execution["PipelineExecutionStatus"]
+    name = execution["PipelineExecutionArn"].rsplit("/", 1)[1]
+
+    batch = session.client("batch")
+    listed = batch.get_paginator("list_jobs").paginate(
+        jobQueue=config.job_queue, filters=[{"name": "JOB_NAME", "values": [f"{name}*"]}]
+    )
+    ids = [job["jobId"] for page in listed for job in page["jobSummaryList"]]
+    jobs = [
+        job
+        for first in range(0, len(ids), 100)  # DescribeJobs takes 100 ids at most
+        for job in batch.describe_jobs(jobs=ids[first : first + 100])["jobs"]
+    ]
+    statuses = Counter(job["status"] for job in jobs)
+    kinds = Counter(job["jobDefinition"].rsplit("/", 1)[1].rsplit(":", 1)[0] for job in jobs)
+
+    outputs = [job["parameters"]["s3Output"] for job in jobs if "s3Output" in job.get("parameters", {})]
+    written = [uri for uri in outputs if _size(session, uri) is not None]
+    lines = [
+        f"pipeline   {status}",
+        f"jobs       {len(jobs)}: " + ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())),
+        *(f"           {count:>4} {kind}" for kind, count in sorted(kinds.items())),
+        f"outputs    {len(written)} of {len(outputs)} objects, {sum(_size(session, uri) for uri in written):,} bytes",
+    ]
+    good = status == "Succeeded" and set(statuses) == {"SUCCEEDED"} and len(written) == len(outputs) == len(jobs) > 0
+    return lines, good
+
+
+def _execution(sagemaker, pipeline: str, since: datetime | None) -> dict | None:
+    pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
+        PipelineName=pipeline, SortBy="CreationTime", SortOrder="Ascending" if since else "Descending"
+    )
+    for execution in (summary for page in pages for summary in page["PipelineExecutionSummaries"]):
+        if execution["StartTime"] >= since if since else execution["PipelineExecutionStatus"] == "Succeeded":
+            return execution
+    return None
+
+
+def _size(session: boto3.Session, uri: str) -> int | None:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    found = session.client("s3").list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+    return found[0]["Size"] if found and found[0]["Key"] == key else None
+
+
+def write_page(executed: list[Path], page: Path) -> None:
+    """All executed notebooks, in their order, as one HTML page."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    whole = nbformat.v4.new_notebook()
+    for path in executed:
+        notebook = nbformat.read(path, as_version=4)
+        whole.metadata = whole.metadata or notebook.metadata
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"{path.stem}-{number}"  # ids must not repeat on the page
+            whole.cells.append(cell)
+    whole.metadata["title"] = "SageMaker Pipelines and AWS Batch"
+    page.write_text(HTMLExporter().from_notebook_node(whole)[0], encoding="utf-8")
