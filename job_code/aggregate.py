@@ -2,10 +2,12 @@
 
     python -c "<this text>" s3://bucket/in/file_01.json s3://bucket/out/output_01.json
 
+In an array job, input and output come from line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names.
 The input has one flight a line as JSON. The output keeps sums and counts, not averages, so that months can be added.
 """
 
 import json
+import os
 import sys
 from io import BytesIO
 
@@ -38,8 +40,18 @@ def split(uri):
     return {"Bucket": bucket, "Key": key}
 
 
-def main(input_uri, output_uri):
+def read_item(s3):
+    """This job's line of the manifest: all lines have the same length, so no other line is read."""
+    index = int(os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", "0"))
+    width = int(os.environ["MANIFEST_LINE_BYTES"])
+    span = f"bytes={index * width}-{(index + 1) * width - 1}"
+    item = json.loads(s3.get_object(**split(os.environ["MANIFEST_URI"]), Range=span)["Body"].read())
+    return item["input"], item["output"]
+
+
+def main(arguments):
     s3 = boto3.client("s3")
+    input_uri, output_uri = read_item(s3) if "MANIFEST_URI" in os.environ else arguments
     body = s3.get_object(**split(input_uri))["Body"].read()
     flights = pandas.read_json(BytesIO(body), lines=True)
     if flights.empty:
@@ -53,4 +65,4 @@ def main(input_uri, output_uri):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:3])

@@ -1,20 +1,36 @@
 """Submit the AWS Batch jobs of one pipeline step, and return their ids. Called by a LambdaStep.
 
-The event (all values are strings or numbers: a LambdaStep can pass nothing else):
+The event (all values are strings or numbers: a LambdaStep can pass nothing else; an empty one counts as not given):
 
     input_uri        s3:// prefix to read from
     output_uri       s3:// prefix to write to
-    max_jobs         how many jobs, 1 to 1,000: job i reads {input_uri}/file_{i:02d}.json
-                     and writes {output_uri}/output_{i:02d}.json
     job_queue        name or ARN of the Batch job queue
-    job_definition   name, name:revision or ARN of the job definition; its command uses Ref::s3Input and Ref::s3Output
+    job_definition   name, name:revision or ARN of the job definition
     execution_id     ARN of the pipeline execution (ExecutionVariables.PIPELINE_EXECUTION_ARN)
     step_name        name of the pipeline step
-    input_name       optional, how an input is called under input_uri; default "file_{i:02d}.json"
-    output_name      optional, how an output is called under output_uri; default "output_{i:02d}.json"
+    mode             "per_file" (default) or "array"
 
-Returns {"statusCode": 200, "jobIds": ..., "jobCount": ..., "submittedCount": ...}. A step's output holds 1,024
-characters, so `jobIds` is either the ids joined by spaces or, when they would not fit, the s3:// URI of a list of them.
+In the mode per_file there is one job a file, and the job definition's command uses Ref::s3Input and Ref::s3Output:
+
+    max_jobs         how many, 1 to 1,000: job i reads {input_uri}/file_{i:02d}.json
+                     and writes {output_uri}/output_{i:02d}.json
+    input_name       optional, what an input is called; default "file_{i:02d}.json"
+    output_name      optional, what an output is called; default "output_{i:02d}.json"
+
+In the mode array there is one array job for up to 10,000 items, several for more, a plain job for a single one:
+
+    manifest_uri     s3:// object with the items, one JSON object a line. Without it, the items are the objects under
+                     input_uri, whatever their keys, each {"input": "s3://...", "output": "s3://..."}: the output keeps
+                     the input's key below output_uri.
+    max_jobs         optional, at most so many items
+
+A job finds its item in line AWS_BATCH_JOB_ARRAY_INDEX (0 when it isn't set) of the object that its environment variable
+MANIFEST_URI names. All lines are padded to MANIFEST_LINE_BYTES bytes, so a job reads only its own; see job_code/.
+
+Returns {"statusCode": 200, "jobIds": ..., "jobCount": ..., "submittedCount": ..., "reportUri": ...}. A step's output
+holds 1,024 characters, so `jobIds` is either the ids joined by spaces or, when they would not fit, the s3:// URI of a
+list of them. `jobCount` counts the jobs submitted, an array as one. `reportUri` is where check_jobs may list the items
+that failed; such a list can be the next run's manifest_uri. What this function writes is under {output_uri}/_jobs/.
 
 Calling it twice with the same execution_id and step_name submits nothing twice: jobs are named after both, and
 the second call finds the first call's jobs by their names. A call that was cut short is completed by the next one.
@@ -23,14 +39,18 @@ Permissions of its role (Batch allows no resources narrower than "*" for ListJob
     batch:SubmitJob, batch:TagResource   the job queue, the job definition; jobs
     batch:ListJobs                       *
     batch:TerminateJob                   jobs (only for a job that Batch accepted twice)
-    s3:PutObject                         output_uri/_jobs/* (only when the ids don't fit)
+    s3:PutObject, s3:GetObject           output_uri/_jobs/* (when the ids don't fit; in the mode array)
+    s3:GetObject                         manifest_uri (in the mode array)
+    s3:ListBucket                        the bucket of input_uri (in the mode array)
     logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents
 
 https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
+https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
 """
 
 import functools
+import hashlib
 import json
 import random
 import re
@@ -41,11 +61,17 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-MAX_JOBS = 1_000
+MAX_FILE_JOBS = 1_000
+MAX_ARRAY_SIZE = 10_000
+MAX_ITEMS = 1_000_000  # Batch holds no more jobs in SUBMITTED
+MAX_ITEM_CHARACTERS = 8_192
 STEP_OUTPUT_CHARACTERS = 1_024
 SECONDS_TO_KEEP_IN_HAND = 10  # stop submitting this long before the function's timeout, to say what happened
-REQUIRED = ("input_uri", "output_uri", "max_jobs", "job_queue", "job_definition", "execution_id", "step_name")
-OPTIONAL = {"input_name": "file_{i:02d}.json", "output_name": "output_{i:02d}.json"}
+REQUIRED = ("output_uri", "job_queue", "job_definition", "execution_id", "step_name")
+KEYS_OF_MODE = {
+    "per_file": {"input_uri", "max_jobs", "input_name", "output_name"},
+    "array": {"input_uri", "manifest_uri", "max_jobs"},
+}
 
 
 class BadEvent(ValueError):
@@ -66,7 +92,8 @@ def log(message, **fields):
 def lambda_handler(event, context):
     options = validate(event)
     prefix = f"{execution_name(options['execution_id'])}-{options['step_name']}"
-    requests = job_requests(options, prefix)
+    folder = f"{options['output_uri']}/_jobs/{prefix}"
+    requests = file_requests(options, prefix) if options["mode"] == "per_file" else array_requests(options, prefix)
     give_up_at = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_KEEP_IN_HAND
 
     found = jobs_by_name(options["job_queue"], f"{prefix}-*", give_up_at)
@@ -77,7 +104,7 @@ def lambda_handler(event, context):
     if missing:
         ids.update(settle_duplicates(options["job_queue"], prefix, requests, give_up_at))
 
-    job_ids = fit_step_output([ids[name] for name in requests], options["output_uri"], prefix)
+    job_ids = fit_step_output([ids[name] for name in requests], f"{folder}/job_ids.json")
     log(
         "jobs submitted",
         execution=options["execution_id"],
@@ -87,44 +114,77 @@ def lambda_handler(event, context):
         found=len(requests) - len(missing),
         job_ids=job_ids,
     )
-    return {"statusCode": 200, "jobIds": job_ids, "jobCount": len(requests), "submittedCount": len(missing)}
+    return {
+        "statusCode": 200,
+        "jobIds": job_ids,
+        "jobCount": len(requests),
+        "submittedCount": len(missing),
+        "reportUri": f"{folder}/failed.jsonl",
+    }
+
+
+# Reading the event
 
 
 def validate(event):
     """The event's options with defaults filled in; raises BadEvent with one sentence for what is wrong."""
     if not isinstance(event, dict):
         raise BadEvent(f"The event must be a JSON object with {', '.join(REQUIRED)}, but it is {event!r}.")
-    missing = [key for key in REQUIRED if event.get(key) in (None, "")]
+    options = {key: value for key, value in event.items() if value not in (None, "")}
+    mode = options.setdefault("mode", "per_file")
+    if mode not in KEYS_OF_MODE:
+        raise BadEvent(f"mode must be per_file or array, but it is {mode!r}.")
+    required = (*REQUIRED, "input_uri", "max_jobs") if mode == "per_file" else REQUIRED
+    missing = [key for key in required if key not in options]
     if missing:
         raise BadEvent(f"The event lacks {', '.join(missing)}: pass them in the LambdaStep's inputs.")
-    unknown = sorted(set(event) - set(REQUIRED) - set(OPTIONAL))
+    known = {*REQUIRED, "mode", *KEYS_OF_MODE[mode]}
+    unknown = sorted(set(options) - known)
     if unknown:
-        raise BadEvent(f"The event has unknown keys {', '.join(unknown)}: use {', '.join((*REQUIRED, *OPTIONAL))}.")
-    options = {**OPTIONAL, **event}
-    for key in options:
-        if key != "max_jobs" and not isinstance(options[key], str):
-            raise BadEvent(f"{key} must be a string, but it is {options[key]!r}.")
-    options["max_jobs"] = whole_number("max_jobs", options["max_jobs"], 1, MAX_JOBS)
-    for key in ("input_uri", "output_uri"):
+        raise BadEvent(
+            f"The event has unknown keys {', '.join(unknown)}: with mode {mode} use {', '.join(sorted(known))}."
+        )
+    for key, value in options.items():
+        if key != "max_jobs" and not isinstance(value, str):
+            raise BadEvent(f"{key} must be a string, but it is {value!r}.")
+    for key in {"input_uri", "output_uri", "manifest_uri"} & set(options):
         options[key] = options[key].rstrip("/")
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.+)?", options[key]):
             raise BadEvent(f"{key} must look like s3://bucket/prefix, but it is {options[key]!r}.")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", options["step_name"]):
         raise BadEvent(f"step_name must be 1 to 64 letters, digits, '-' or '_', but it is {options['step_name']!r}.")
     execution_name(options["execution_id"])
-    for key in OPTIONAL:
-        options[key] = name_pattern(key, options[key])
+    return validate_files(options) if mode == "per_file" else validate_items(options)
+
+
+def validate_files(options):
+    options["max_jobs"] = whole_number("max_jobs", options["max_jobs"], MAX_FILE_JOBS)
+    for key, default in (("input_name", "file_{i:02d}.json"), ("output_name", "output_{i:02d}.json")):
+        options[key] = name_pattern(key, options.get(key, default))
     return options
 
 
-def whole_number(key, value, low, high):
+def validate_items(options):
+    options["max_jobs"] = whole_number("max_jobs", options.get("max_jobs", MAX_ITEMS), MAX_ITEMS)
+    if ("input_uri" in options) == ("manifest_uri" in options):
+        raise BadEvent("With mode array pass either input_uri, whose objects are the items, or manifest_uri.")
+    if f"{options['output_uri']}/".startswith(f"{options.get('input_uri')}/"):
+        raise BadEvent(
+            f"output_uri must not lie within input_uri ({options['input_uri']}): the next run would take the outputs "
+            "for inputs."
+        )
+    return options
+
+
+def whole_number(key, value, high):
     """The value as an int; a pipeline passes numbers as int, float ("12.0") or string."""
     try:
         number = int(value) if not isinstance(value, float) or value.is_integer() else None
     except (TypeError, ValueError):
         number = None
-    if isinstance(value, bool) or number is None or not low <= number <= high:
-        raise BadEvent(f"{key} must be a whole number from {low} to {high:,}, but it is {value!r}.")
+    if isinstance(value, bool) or number is None or not 1 <= number <= high:
+        more = "; for more, use mode array" if high == MAX_FILE_JOBS else ""
+        raise BadEvent(f"{key} must be a whole number from 1 to {high:,}{more}, but it is {value!r}.")
     return number
 
 
@@ -150,25 +210,120 @@ def execution_name(execution_id):
     return name
 
 
-def job_requests(options, prefix):
-    """{job name: SubmitJob parameters}, one for each job, in order. Names have at most 50 + 64 + 6 characters."""
+# What to submit
+
+
+def file_requests(options, prefix):
+    """{job name: SubmitJob parameters}, one job a file. Names have at most 50 + 64 + 6 characters."""
     return {
         name: {
-            "jobName": name,
-            "jobQueue": options["job_queue"],
-            "jobDefinition": options["job_definition"],
+            **common(options, name),
             "parameters": {
                 "s3Input": f"{options['input_uri']}/{options['input_name'].format(i=i)}",
                 "s3Output": f"{options['output_uri']}/{options['output_name'].format(i=i)}",
-            },
-            "tags": {
-                "sagemaker-batch:execution": execution_name(options["execution_id"]),
-                "sagemaker-batch:step": options["step_name"],
             },
         }
         for i in range(1, options["max_jobs"] + 1)
         for name in [f"{prefix}-{i:02d}"]
     }
+
+
+def array_requests(options, prefix):
+    """{job name: SubmitJob parameters}, one job for each array of items; their manifests are on S3 then."""
+    requests = {}
+    for number, array in enumerate(plan_arrays(options, prefix), 1):
+        name = f"{prefix}-{number:02d}"
+        environment = {"MANIFEST_URI": array["manifest_uri"], "MANIFEST_LINE_BYTES": str(array["line_bytes"])}
+        requests[name] = {
+            **common(options, name),
+            "containerOverrides": {"environment": [{"name": k, "value": v} for k, v in environment.items()]},
+        }
+        if array["size"] > 1:  # Batch has no arrays of one; a plain job reads the first line
+            requests[name]["arrayProperties"] = {"size": array["size"]}
+    return requests
+
+
+def common(options, name):
+    return {
+        "jobName": name,
+        "jobQueue": options["job_queue"],
+        "jobDefinition": options["job_definition"],
+        "tags": {
+            "sagemaker-batch:execution": execution_name(options["execution_id"]),
+            "sagemaker-batch:step": options["step_name"],
+        },
+    }
+
+
+def plan_arrays(options, prefix):
+    """[{manifest_uri, size, line_bytes}] of this execution and step: the first call's plan, whatever came since.
+
+    Objects may have been added since, by the jobs of the first call for one; and two calls may be at work at once.
+    So the plan is written only if there is none yet, and the manifests' names tell what is in them.
+    """
+    folder = f"{options['output_uri']}/_jobs/{prefix}"
+    items = read_manifest(options) if "manifest_uri" in options else list_objects(options)
+    if not items:
+        source = options.get("manifest_uri") or f"{options['input_uri']}/"
+        raise BadEvent(f"There is nothing to do: {source} holds no items.")
+    items = items[: options["max_jobs"]]
+    plan = [
+        write_manifest(folder, items[first : first + MAX_ARRAY_SIZE]) for first in range(0, len(items), MAX_ARRAY_SIZE)
+    ]
+    try:
+        put(f"{folder}/plan.json", json.dumps(plan), IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
+        plan = json.loads(get(f"{folder}/plan.json"))
+    return plan
+
+
+def read_manifest(options):
+    """The items of a manifest as JSON texts. A list of failed items is one too, once their failures are left out."""
+    items = []
+    for number, line in enumerate(get(options["manifest_uri"]).decode().split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise BadEvent(f"Line {number} of {options['manifest_uri']} is not JSON: {error}.") from error
+        if not isinstance(item, dict):
+            raise BadEvent(f"Line {number} of {options['manifest_uri']} is not a JSON object: {line[:80]!r}.")
+        item.pop("failure", None)
+        items.append(json.dumps(item))
+        if len(items[-1]) > MAX_ITEM_CHARACTERS:
+            raise BadEvent(
+                f"Line {number} of {options['manifest_uri']} has {len(items[-1]):,} characters; at most "
+                f"{MAX_ITEM_CHARACTERS:,} are allowed: put what is long into an object, and its URI into the item."
+            )
+    return items
+
+
+def list_objects(options):
+    """The objects under input_uri as items, in the order of their keys."""
+    bucket, folder = split(f"{options['input_uri']}/")
+    items = []
+    for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
+        for found in page.get("Contents", []):
+            name = found["Key"].removeprefix(folder)
+            if name and not name.endswith("/") and not name.startswith("_jobs/"):
+                item = {"input": f"s3://{bucket}/{found['Key']}", "output": f"{options['output_uri']}/{name}"}
+                items.append(json.dumps(item))
+    return items
+
+
+def write_manifest(folder, items):
+    """Write one array's items, one a line, all lines of one length: {manifest_uri, size, line_bytes}."""
+    line_bytes = max(len(item) for item in items) + 1  # JSON texts are ASCII here: a character is a byte
+    text = "".join(f"{item:<{line_bytes - 1}}\n" for item in items)
+    uri = f"{folder}/items-{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+    put(uri, text)
+    return {"manifest_uri": uri, "size": len(items), "line_bytes": line_bytes}
+
+
+# Submitting
 
 
 def jobs_by_name(job_queue, name, give_up_at):
@@ -261,14 +416,28 @@ def is_unclear(error):
     return isinstance(error, (HTTPClientError, BotoConnectionError))
 
 
-def fit_step_output(job_ids, output_uri, prefix):
+# S3
+
+
+def fit_step_output(job_ids, uri):
     """The ids joined by spaces, or the s3:// URI of a list of them when they don't fit a step's output."""
     joined = " ".join(job_ids)
     if len(joined) <= STEP_OUTPUT_CHARACTERS:
         return joined
-    bucket, _, folder = output_uri.removeprefix("s3://").partition("/")
-    key = "/".join(part for part in (folder, "_jobs", f"{prefix}.json") if part)
-    client("s3").put_object(
-        Bucket=bucket, Key=key, Body=json.dumps({"job_ids": job_ids}).encode(), ContentType="application/json"
-    )
-    return f"s3://{bucket}/{key}"
+    put(uri, json.dumps({"job_ids": job_ids}))
+    return uri
+
+
+def split(uri):
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def get(uri):
+    bucket, key = split(uri)
+    return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def put(uri, text, **conditions):
+    bucket, key = split(uri)
+    client("s3").put_object(Bucket=bucket, Key=key, Body=text.encode(), ContentType="application/json", **conditions)

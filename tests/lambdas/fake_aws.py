@@ -428,7 +428,9 @@ class S3:
     def __init__(self, aws: FakeAws):
         self.objects: dict[str, bytes] = {}
 
-    def put_object(self, Bucket, Key, Body, ContentType=None):
+    def put_object(self, Bucket, Key, Body, ContentType=None, IfNoneMatch=None):
+        if IfNoneMatch and f"s3://{Bucket}/{Key}" in self.objects:
+            raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
         self.objects[f"s3://{Bucket}/{Key}"] = Body if isinstance(Body, bytes) else Body.encode()
 
     def get_object(self, Bucket, Key):

@@ -26,6 +26,7 @@ def test_one_job_a_file_named_after_execution_and_step(fake, submit):
         "jobIds": " ".join(fake.batch.jobs),
         "jobCount": 3,
         "submittedCount": 3,
+        "reportUri": "s3://bucket-sagemaker/output/_jobs/a1b2c3d4e5f6-SubmitCopies/failed.jsonl",
     }
     jobs = list(fake.batch.jobs.values())
     assert [job.name for job in jobs] == [f"a1b2c3d4e5f6-SubmitCopies-{i:02d}" for i in (1, 2, 3)]
@@ -48,7 +49,7 @@ def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
     [
         ({"job_queue": ""}, "The event lacks job_queue"),
         ({"max_job": 3}, "unknown keys max_job"),
-        ({"max_jobs": 0}, "max_jobs must be a whole number from 1 to 1,000, but it is 0"),
+        ({"max_jobs": 0}, "max_jobs must be a whole number from 1 to 1,000; for more, use mode array, but it is 0"),
         ({"max_jobs": 1001}, "max_jobs must be a whole number from 1 to 1,000"),
         ({"max_jobs": "many"}, "max_jobs must be a whole number"),
         ({"max_jobs": 2.5}, "max_jobs must be a whole number"),
@@ -59,6 +60,12 @@ def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
         ({"step_name": "Copy files"}, "step_name must be 1 to 64 letters"),
         ({"execution_id": "a b"}, "execution_id must be a pipeline execution's ARN"),
         ({"input_name": "file.json"}, "input_name must contain {i}"),
+        ({"mode": "list"}, "mode must be per_file or array, but it is 'list'"),
+        ({"manifest_uri": "s3://bucket/items"}, "unknown keys manifest_uri: with mode per_file use"),
+        ({"mode": "array", "output_name": "x{i}"}, "unknown keys output_name: with mode array use"),
+        ({"mode": "array", "manifest_uri": "s3://bucket/items"}, "pass either input_uri"),
+        ({"mode": "array", "input_uri": None}, "pass either input_uri"),
+        ({"mode": "array", "output_uri": "s3://bucket-sagemaker/input/out"}, "must not lie within input_uri"),
         ({"output_name": "{j}.json"}, "output_name must be like"),
         ({"output_name": "{i.x}.json"}, "output_name must be like"),
     ],
@@ -89,7 +96,7 @@ def test_the_longest_names_still_make_a_job_name(fake, submit):
 def test_ids_that_do_not_fit_go_to_a_list_on_s3(fake, submit):
     assert len(run(submit, max_jobs=27)["jobIds"].split()) == 27
     uri = run(submit, max_jobs=28)["jobIds"]
-    assert uri == "s3://bucket-sagemaker/output/_jobs/a1b2c3d4e5f6-SubmitCopies.json"
+    assert uri == "s3://bucket-sagemaker/output/_jobs/a1b2c3d4e5f6-SubmitCopies/job_ids.json"
     assert len(json.loads(fake.s3.objects[uri])["job_ids"]) == 28
 
 
@@ -153,3 +160,111 @@ def test_of_two_calls_at_once_one_set_of_jobs_stays(fake, submit):
 def test_a_job_batch_does_not_list_yet_is_still_returned(fake, submit):
     fake.batch.seconds_until_visible = 30
     assert run(submit)["jobIds"].split() == list(fake.batch.jobs)
+
+
+# Arrays
+
+
+ARRAY = {**EVENT, "mode": "array", "max_jobs": None}
+
+
+def put_inputs(fake, *keys):
+    for key in keys:
+        fake.s3.objects[f"s3://bucket-sagemaker/input/{key}"] = b"{}"
+
+
+def run_array(submit, **changes):
+    return submit.lambda_handler({**ARRAY, **changes}, Context())
+
+
+def item_of(fake, job, index):
+    """An array job's item, read as job_code does."""
+    environment = {pair["name"]: pair["value"] for pair in job.overrides["environment"]}
+    width = int(environment["MANIFEST_LINE_BYTES"])
+    text = fake.s3.objects[environment["MANIFEST_URI"]]
+    assert len(text) == width * len(job.plans)
+    return json.loads(text[index * width : (index + 1) * width])
+
+
+def test_an_array_has_an_item_for_each_object_whatever_its_key(fake, submit):
+    keys = ["2013/january 1.json", "a=1/b+c.csv", "naïve/ünï\ncode.json", "plain"]
+    put_inputs(fake, *keys, "folder/", "_jobs/list.json")
+    answer = run_array(submit)
+    assert (answer["jobCount"], answer["submittedCount"]) == (1, 1)
+    [job] = fake.batch.jobs.values()
+    assert answer["jobIds"] == job.id
+    assert [item_of(fake, job, index) for index in range(4)] == [
+        {"input": f"s3://bucket-sagemaker/input/{key}", "output": f"s3://bucket-sagemaker/output/{key}"} for key in keys
+    ]
+    assert not job.parameters, "a command with Ref::s3Input is not one for an array"
+
+
+def test_a_single_item_is_a_plain_job(fake, submit):
+    put_inputs(fake, "only.json")
+    run_array(submit)
+    [job] = fake.batch.jobs.values()
+    assert not job.is_array
+    assert item_of(fake, job, 0)["input"].endswith("only.json")
+
+
+@pytest.mark.parametrize(
+    ("items", "sizes"), [(10_000, [10_000]), (10_001, [10_000, 1]), (25_000, [10_000, 10_000, 5_000])]
+)
+def test_items_beyond_10_000_are_split_over_several_arrays(fake, submit, items, sizes):
+    lines = "\n".join(json.dumps({"number": number}) for number in range(items))
+    fake.s3.objects["s3://bucket/items.jsonl"] = lines.encode()
+    answer = run_array(submit, input_uri=None, manifest_uri="s3://bucket/items.jsonl")
+    jobs = list(fake.batch.jobs.values())
+    assert [len(job.plans) for job in jobs] == sizes
+    assert answer["jobIds"].split() == [job.id for job in jobs]
+    assert item_of(fake, jobs[-1], sizes[-1] - 1) == {"number": items - 1}
+
+
+def test_max_jobs_limits_the_items(fake, submit):
+    put_inputs(fake, "a", "b", "c")
+    run_array(submit, max_jobs="2")
+    [job] = fake.batch.jobs.values()
+    assert len(job.plans) == 2
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sentence"),
+    [
+        (b"", "There is nothing to do: s3://bucket/items.jsonl holds no items"),
+        (b'{"a": 1}\nnonsense', "Line 2 of s3://bucket/items.jsonl is not JSON"),
+        (b'["a"]', "Line 1 of s3://bucket/items.jsonl is not a JSON object"),
+        (json.dumps({"a": "x" * 9000}).encode(), "Line 1 of s3://bucket/items.jsonl has 9,009 characters"),
+    ],
+)
+def test_a_bad_manifest_is_refused_in_one_sentence(fake, submit, manifest, sentence):
+    fake.s3.objects["s3://bucket/items.jsonl"] = manifest
+    with pytest.raises(submit.BadEvent) as refusal:
+        run_array(submit, input_uri=None, manifest_uri="s3://bucket/items.jsonl")
+    assert sentence in str(refusal.value)
+    assert not fake.batch.jobs
+
+
+def test_no_objects_are_nothing_to_do(submit):
+    with pytest.raises(submit.BadEvent, match="nothing to do: s3://bucket-sagemaker/input/ holds no items"):
+        run_array(submit)
+
+
+def test_a_second_call_keeps_to_the_first_calls_items(fake, submit):
+    put_inputs(fake, "a", "b")
+    first = run_array(submit)
+    put_inputs(fake, "c")
+    again = run_array(submit)
+    assert (again["jobIds"], again["submittedCount"]) == (first["jobIds"], 0)
+    [job] = fake.batch.jobs.values()
+    assert len(job.plans) == 2
+
+
+def test_a_call_that_ended_before_it_submitted_has_planned_for_the_next(fake, submit):
+    put_inputs(fake, "a", "b")
+    fake.fail_next("SubmitJob", AwsError("AccessDeniedException", "no", 403))
+    with pytest.raises(ClientError):
+        run_array(submit)
+    put_inputs(fake, "c")
+    run_array(submit)
+    [job] = fake.batch.jobs.values()
+    assert [item_of(fake, job, index)["input"][-1] for index in range(2)] == ["a", "b"]
