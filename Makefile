@@ -10,7 +10,7 @@ help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       every test, the notebooks' saved outputs among them"
-	@echo "make bench      the measurements in the README"
+	@echo "make bench      the measurements in the README (ARGS="--runs 5")"
 	@echo "make lint       ruff; make format repairs what it can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock"
 	@echo "make clean      stop the embedded AWS, remove what make made"
@@ -25,7 +25,7 @@ lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
 
 bench: .venv/.installed
-	$(BIN)/python -m utils.runner --bench $(ARGS)
+	$(BIN)/python benchmarks/tutorial.py $(ARGS)
 
 lint: .venv/.installed
 	$(BIN)/ruff check
