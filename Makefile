@@ -2,6 +2,7 @@
 # pip installs from wherever this machine's pip is set up to install from; the lock's hashes decide what is accepted.
 PYTHON ?= python3
 ARGS ?=
+BENCH ?= $(wildcard benchmarks/*.py)
 BIN := .venv/bin
 
 .PHONY: help tutorial test lab bench lint format lock clean
@@ -10,7 +11,7 @@ help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       every test, the notebooks' saved outputs among them"
-	@echo "make bench      the measurements in the README (ARGS="--runs 5")"
+	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock"
 	@echo "make clean      stop the embedded AWS, remove what make made"
@@ -25,7 +26,7 @@ lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
 
 bench: .venv/.installed
-	$(BIN)/python benchmarks/tutorial.py $(ARGS)
+	@set -e; for benchmark in $(BENCH); do echo "== $$benchmark"; $(BIN)/python $$benchmark; echo; done
 
 lint: .venv/.installed
 	$(BIN)/ruff check

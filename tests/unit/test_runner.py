@@ -1,0 +1,258 @@
+"""The runner on notebooks of a line or two; tests/notebooks runs the real ones with it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import psutil
+import pytest
+
+from utils import report, runner
+from utils.config import Config
+from utils.runner import main
+
+CONFIG = Config("local", "sagemaker-batch", "us-east-1", "000000000000")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes notebooks of the given code cells; nothing they or the runner do needs an embedded AWS."""
+    (tmp_path / "stand-in").mkdir()
+    (tmp_path / "stand-in" / "local_aws.py").write_text(
+        "from types import SimpleNamespace\nstart = lambda: SimpleNamespace(endpoint_url='http://127.0.0.1:9')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stand-in"))  # for the kernels, which connect ahead of the notebook
+    monkeypatch.setattr(runner, "connect", lambda **_: None)
+    (tmp_path / "notebooks").mkdir()
+
+    def write(**notebooks: list[str]) -> Path:
+        for name, cells in notebooks.items():
+            parameters = nbformat.v4.new_code_cell("target = prefix = region = None", metadata={"tags": ["parameters"]})
+            notebook = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_markdown_cell(f"# Title of {name}"), parameters]
+                + [nbformat.v4.new_code_cell(cell) for cell in cells],
+                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            )
+            nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+        return tmp_path / "notebooks"
+
+    return write
+
+
+def printed_by(executed: Path) -> str:
+    cells = json.loads(executed.read_text())["cells"]
+    return "".join("".join(output.get("text", [])) for cell in cells for output in cell.get("outputs", []))
+
+
+def test_notebooks_run_in_order_and_leave_their_copies_one_page_and_a_record(make, tmp_path, capsys):
+    there = make(**{"02_second": ["print('two')"], "01_first": ["print('one', prefix)", "1 + 1"]})
+    outputs = tmp_path / "outputs"
+    assert main(["--prefix", "sagemaker-mine"], there, outputs) == 0
+
+    told = capsys.readouterr().out
+    lines = [re.sub(r" +", " ", line) for line in told.splitlines() if line]
+    assert re.fullmatch(r"01_first 3 cells \d+\.\d s", lines[0])
+    assert re.fullmatch(r"02_second 2 cells \d+\.\d s", lines[1])
+    assert re.fullmatch(r"2 notebooks 5 cells \d+\.\d s", lines[2])
+    assert "\x1b" not in told
+
+    assert printed_by(outputs / "01_first.ipynb") == "one sagemaker-mine\n"
+    page = (outputs / "tutorial.html").read_text()
+    assert page.index("Title of 01_first") < page.index("Title of 02_second")
+    record = json.loads((outputs / "run.json").read_text())
+    assert [(each["notebook"], each["cells"]) for each in record["notebooks"]] == [("01_first", 3), ("02_second", 2)]
+    assert sum(each["seconds"] for each in record["notebooks"]) <= record["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"),
+    [
+        (["--from", "02"], ["02_b", "07_cleanup"]),
+        (["--from", "2", "--keep"], ["02_b"]),
+        (["--only", "01"], ["01_a"]),
+        (["--only", "02_b"], ["02_b"]),
+        (["--keep"], ["01_a", "02_b"]),
+    ],
+)
+def test_which_notebooks_run(arguments, run, make, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "utils.cleanup", SimpleNamespace(leftovers=lambda *_: []))
+    there = make(**{"01_a": ["1"], "02_b": ["2"], "07_cleanup": ["7"]})
+    assert main(arguments, there, tmp_path / "outputs") == 0
+    assert sorted(path.stem for path in (tmp_path / "outputs").glob("*.ipynb")) == run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "09"], "there is no notebook 09; there are 01_a"),
+        (["--only", "01", "--from", "01"], "--only and --from exclude each other"),
+        (["--only", "7", "--keep"], "nothing is left to run"),
+        (["--target", "azure"], "invalid choice: 'azure'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(arguments, sentence, make, tmp_path, capsys):
+    there = make(**{"01_a": ["1"], "07_cleanup": ["7"]})
+    with pytest.raises(SystemExit) as stop:
+        main(arguments, there, tmp_path / "outputs")
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_failure_names_notebook_cell_and_error_and_how_to_go_on(make, tmp_path, capsys):
+    there = make(**{"01_a": ["1"], "02_b": ["ok = 1", "queue = 'q'\nraise KeyError(queue)"], "03_c": ["3"]})
+    outputs = tmp_path / "outputs"
+    assert main(["--region", "eu-west-1"], there, outputs) == 1
+    told = capsys.readouterr().out
+    assert "02_b.ipynb failed in code cell 3:" in told
+    assert "    queue = 'q'\n    raise KeyError(queue)\n" in told
+    assert "KeyError: 'q'" in told
+    assert 'make tutorial ARGS="--from 02 --region eu-west-1"' in told
+    assert not (outputs / "03_c.ipynb").exists()
+    executed = json.loads((outputs / "02_b.ipynb").read_text())
+    assert any(output["output_type"] == "error" for cell in executed["cells"] for output in cell.get("outputs", []))
+    assert psutil.Process().children() == []  # the kernel started ahead for 03_c is gone too
+
+
+def test_a_kernel_that_dies_is_a_failure_too(make, tmp_path, capsys):
+    there = make(**{"01_a": ["import os", "os._exit(3)"]})
+    assert main([], there, tmp_path / "outputs") == 1
+    assert re.search(r"failed in code cell 3:\s+os._exit\(3\)\s+Kernel died", capsys.readouterr().out)
+
+
+def test_an_unusable_target_is_one_sentence(make, tmp_path, capsys, monkeypatch):
+    there = make(**{"01_a": ["1"]})
+    assert main(["--prefix", "batch"], there, tmp_path / "outputs") == 1
+    told = capsys.readouterr().out
+    assert told.startswith('prefix is "batch"; it must contain "sagemaker"')
+    assert told.count("\n") == 1
+
+
+def test_importing_ahead_binds_no_name(make, tmp_path):
+    there = make(**{"01_a": ["import sys\nprint('colorsys' in sys.modules, 'colorsys' in dir())", "import colorsys"]})
+    assert main([], there, tmp_path / "outputs") == 0
+    assert printed_by(tmp_path / "outputs" / "01_a.ipynb") == "True False\n"
+
+
+def test_an_import_that_fails_ahead_is_left_for_the_notebooks_own_cell(make, tmp_path, capsys):
+    there = make(**{"01_a": ["import there_is_no_such_module"]})
+    assert main([], there, tmp_path / "outputs") == 1
+    assert "ModuleNotFoundError: No module named 'there_is_no_such_module'" in capsys.readouterr().out
+
+
+def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
+    there = make(**{"01_a": ["import time; open('begun', 'w').close(); time.sleep(600)"], "02_b": ["2"]})
+    code = (
+        "import sys, pathlib\nfrom utils import runner\nrunner.connect = lambda **_: None\n"
+        f"sys.exit(runner.main([], pathlib.Path({str(there)!r}), pathlib.Path({str(tmp_path / 'outputs')!r})))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (there / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    kernels = psutil.Process(process.pid).children()
+    assert len(kernels) == 2
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, told + errors
+    assert "interrupted" in told
+    assert "Traceback" not in errors
+    assert not any(kernel.is_running() for kernel in kernels)
+
+
+# What the report says
+
+
+class Pages:
+    def __init__(self, key: str, items: list) -> None:
+        self.key, self.items = key, items
+
+    def paginate(self, **_):
+        return [{self.key: self.items[:1]}, {self.key: self.items[1:]}]
+
+
+def session(executions: list[dict], jobs: list[dict], written: set[str]):
+    """What the report asks of AWS, as plain data."""
+    clients = {
+        "sagemaker": SimpleNamespace(get_paginator=lambda _: Pages("PipelineExecutionSummaries", executions)),
+        "batch": SimpleNamespace(
+            get_paginator=lambda _: Pages("jobSummaryList", jobs),
+            describe_jobs=lambda jobs: {"jobs": [by_id[each] for each in jobs]},
+        ),
+        "s3": SimpleNamespace(
+            list_objects_v2=lambda **asked: {
+                "Contents": [{"Key": key, "Size": 7} for key in sorted(written) if key.startswith(asked["Prefix"])][:1]
+            }
+        ),
+    }
+    by_id = {job["jobId"]: job for job in jobs}
+    return SimpleNamespace(client=clients.__getitem__)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def execution(name: str, status: str, minutes: int) -> dict:
+    return {
+        "PipelineExecutionArn": f"arn:aws:sagemaker:us-east-1:000000000000:pipeline/p/execution/{name}",
+        "PipelineExecutionStatus": status,
+        "StartTime": NOW + timedelta(minutes=minutes),
+    }
+
+
+def job(number: int, status: str = "SUCCEEDED") -> dict:
+    return {
+        "jobId": f"id-{number}",
+        "status": status,
+        "jobDefinition": "arn:aws:batch:us-east-1:000000000000:job-definition/copy:1",
+        "parameters": {"s3Output": f"s3://bucket/out/{number}"},
+    }
+
+
+def facts(executions, jobs, written, since=NOW):
+    return report.execution_facts(session(executions, jobs, written), CONFIG, since)
+
+
+def test_a_good_execution_is_reported_with_its_jobs_and_objects():
+    lines, good = facts([execution("a", "Succeeded", 1)], [job(1), job(2)], {"out/1", "out/2"})
+    assert good
+    assert [re.sub(" +", " ", line).strip() for line in lines] == [
+        "pipeline Succeeded",
+        "jobs 2: 2 SUCCEEDED",
+        "2 copy",
+        "outputs 2 of 2 objects, 14 bytes",
+    ]
+
+
+def test_an_earlier_runs_execution_is_not_taken_for_this_ones():
+    lines, good = facts([execution("old", "Succeeded", -1), execution("new", "Failed", 1)], [job(1)], {"out/1"})
+    assert not good
+    assert lines[0] == "pipeline   Failed"
+    assert facts([execution("old", "Succeeded", -1)], [], set()) == (["pipeline   no execution found"], False)
+
+
+def test_without_a_start_the_last_execution_that_succeeded_is_looked_at():
+    executions = [execution("failed", "Failed", 2), execution("good", "Succeeded", 1)]  # newest first
+    lines, good = facts(executions, [job(1)], {"out/1"}, since=None)
+    assert good and lines[0] == "pipeline   Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "written", "line"),
+    [
+        ([job(1), job(2, "FAILED")], {"out/1", "out/2"}, "jobs       2: 1 FAILED, 1 SUCCEEDED"),
+        ([job(1), job(2)], {"out/1", "out/20"}, "outputs    1 of 2 objects, 7 bytes"),
+        ([], set(), "outputs    0 of 0 objects, 0 bytes"),
+    ],
+)
+def test_what_is_missing_is_reported_and_is_not_good(jobs, written, line):
+    lines, good = facts([execution("a", "Succeeded", 1)], jobs, written)
+    assert line in lines and not good
