@@ -2,7 +2,8 @@
 
     python -c "<this text>"
 
-Its item is line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names: {"input": "s3://...", "output": "..."}.
+Its item is line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names:
+{"input": "s3://bucket/key", "output": "s3://bucket/key"}.
 """
 
 import json

@@ -1,19 +1,28 @@
-"""Look at the AWS Batch jobs a CallbackStep waits for, and answer the step once. Called by an SQS event source mapping.
+"""Look at the AWS Batch jobs a CallbackStep waits for, and answer the step once.
 
-A record's body, as SageMaker sends it:
+It is called by an SQS event source mapping with the messages of callback steps (polling), and, where there are
+EventBridge rules for it, with the state changes of Batch jobs and pipeline executions (push).
+
+A message's body, as SageMaker sends it:
 
     {"token": "...", "pipelineExecutionArn": "...", "arguments": {"job_ids": "..."}, "status": "Stopping"}
 
 `status` is there only when the execution is being stopped; `arguments` are the CallbackStep's inputs:
 
-    job_ids           what submit_jobs returned: ids joined by spaces, or the s3:// URI of a list of them
-    deadline_seconds  optional; how long the step may wait before its jobs are terminated (default DEADLINE_SECONDS)
+    job_ids            what submit_jobs returned: ids joined by spaces, or the s3:// URI of a list of them
+    deadline_seconds   optional; how long the step may wait before its jobs are terminated (default DEADLINE_SECONDS)
+    tolerated_failure_percentage
+                       optional, 0 to 100; with it the step waits until every job has ended, and succeeds if no more
+                       than this share has failed. Without it, the first failed job fails the step.
+    report_uri         optional; s3:// URI for the list of failed items, which can be the next run's manifest_uri. It is
+                       written when the step has a tolerated_failure_percentage and items have failed.
 
-Every record is looked at alone, and comes to one of these ends:
+Every message is looked at alone, and comes to one of these ends:
 
     all jobs SUCCEEDED               the step succeeds with the outputs job_status=Completed, jobs_total,
-                                     jobs_succeeded and jobs_failed
-    a job FAILED                     the step fails with the job's name, exit code, reason and log stream
+                                     jobs_succeeded, jobs_failed and failed_items_uri (empty if there is no report)
+    a job FAILED                     the step fails with the job's name, exit code, reason and log stream. Its other
+                                     jobs run on: what they finish need not be done again.
     the execution is being stopped   its jobs are terminated and the step is answered, so that the pipeline can stop
     past its deadline                its jobs are terminated and the step fails
     Batch doesn't know a job         the step fails after a few looks: right after SubmitJob it may only be late
@@ -23,31 +32,47 @@ Every record is looked at alone, and comes to one of these ends:
 
 Answering a step twice is harmless: the second answer is refused by SageMaker, logged, and the message deleted.
 
+Push (PUSH_EVENTS=true): the first look writes the step's token as a tag on its first job. When a job ends, the event
+brings its name; its siblings have the same name but for the number, the first of them has the token, and so the step is
+answered without any message. Polling goes on beside it, at PUSH_POLL_SECONDS, for the event that never came. The rules:
+
+    {"source": ["aws.batch"], "detail-type": ["Batch Job State Change"],
+     "detail": {"status": ["SUCCEEDED", "FAILED"], "jobQueue": ["<the queue's ARN>"],
+                "arrayProperties": {"index": [{"exists": false}]}}}          not for each child of an array
+    {"source": ["aws.sagemaker"],
+     "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
+     "detail": {"currentPipelineExecutionStatus": ["Stopped"]}}              with JOB_QUEUES: see on_pipeline_event
+
 Settings, as environment variables:
 
     POLL_MIN_SECONDS, POLL_MAX_SECONDS  bounds of the time between two looks (10, 300). A look comes after a quarter
                                         of the time the step has waited, so the answer is at most a quarter late.
     DEADLINE_SECONDS                    how long a step may wait (86400). Keep it under the queue's retention period.
-    MAX_LOOKS                           how often one message may be looked at (900). Keep it under maxReceiveCount of
-                                        the queue's redrive policy, which counts every look.
+    MAX_LOOKS                           how often one message may be looked at (900). Keep it 100 under maxReceiveCount
+                                        of the queue's redrive policy, which counts every look.
     PROBLEM_LOOKS                       how many looks an unknown job or a refused call is given before it counts (5)
     DEAD_LETTER_QUEUE_URL               where unreadable messages go; without it the redrive policy moves them in time
+    PUSH_EVENTS                         "true" when EventBridge calls this function for ended jobs
+    PUSH_POLL_SECONDS                   the least time between two looks then (300)
+    JOB_QUEUES                          names of job queues, separated by spaces, to clear for a stopped execution
+    METRICS_NAMESPACE                   CloudWatch namespace of the metrics in the log ("sagemaker-batch")
 
 The mapping needs FunctionResponseTypes=["ReportBatchItemFailures"].
 
-Permissions of its role (Batch allows no resources narrower than "*" for DescribeJobs):
+Permissions of its role (Batch allows no resources narrower than "*" for DescribeJobs and ListJobs):
     sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes   the queue (used by the mapping)
     sqs:ChangeMessageVisibility, sqs:GetQueueUrl                    the queue
     sqs:SendMessage                                                 the dead-letter queue
-    batch:DescribeJobs                                              *
-    batch:TerminateJob                                              jobs
-    s3:GetObject                                                    the lists of job ids, */_jobs/*
+    batch:DescribeJobs, batch:ListJobs                              *
+    batch:TerminateJob, batch:TagResource                           jobs (TagResource only with PUSH_EVENTS)
+    s3:GetObject, s3:PutObject                                      */_jobs/* (lists of ids, manifests, reports)
     sagemaker:SendPipelineExecutionStepSuccess, sagemaker:SendPipelineExecutionStepFailure    pipeline executions
     logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
 import functools
@@ -66,8 +91,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 DESCRIBE_JOBS_IDS = 100
 TERMINATE_JOBS_IDS = 50
+LIST_JOBS_RESULTS = 1_000
+LIST_JOBS_FILTERED_RESULTS = 100
 FAILURE_REASON_CHARACTERS = 256
-SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a record waits for the next invocation
+SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a message waits for the next invocation
+FAILED_JOBS_TO_LOG = 20
+TERMINAL = ("SUCCEEDED", "FAILED")
 THROTTLING = {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
 
 
@@ -80,7 +109,14 @@ def client(service):
     return boto3.client(service, config=Config(retries={"mode": "standard", "total_max_attempts": 3}))
 
 
-def log(message, **fields):
+def log(message, metrics=None, **fields):
+    """One line of JSON. CloudWatch makes its metrics {name: value} into metrics of this function."""
+    if metrics:
+        names = [{"Name": name, "Unit": "Seconds" if name.endswith("Lag") else "Count"} for name in metrics]
+        namespace = os.environ.get("METRICS_NAMESPACE", "sagemaker-batch")
+        directive = {"Namespace": namespace, "Dimensions": [["FunctionName"]], "Metrics": names}
+        fields["_aws"] = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}
+        fields = {**fields, **metrics, "FunctionName": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "check_jobs")}
     print(json.dumps({"message": message, **fields}, default=str))
 
 
@@ -89,7 +125,11 @@ class Unreadable(ValueError):
 
 
 class NotYet(Exception):
-    """Nothing can be said about the step now; look again."""
+    """Nothing can be said about the step now; look again. `pushed`: an event will tell, so there is no hurry."""
+
+    def __init__(self, reason, pushed=False):
+        super().__init__(str(reason))
+        self.pushed = pushed
 
 
 class Problem(Exception):
@@ -98,15 +138,17 @@ class Problem(Exception):
 
 @dataclass(frozen=True)
 class Wait:
-    """One CallbackStep waiting for its answer, as its message tells."""
+    """One CallbackStep waiting for its answer, as its message or the tags of its first job tell."""
 
     token: str
     execution_arn: str
     job_ids: str
-    stopping: bool
-    deadline_seconds: float
-    looks: int  # how often SQS has delivered the message
-    age_seconds: float  # since SageMaker sent it
+    stopping: bool = False
+    deadline_seconds: float = float("inf")
+    tolerated_failure_percentage: float | None = None
+    report_uri: str = ""
+    looks: int = 1  # how often SQS has delivered the message
+    age_seconds: float = 0.0  # since SageMaker sent it
 
 
 @dataclass(frozen=True)
@@ -115,14 +157,40 @@ class Verdict:
 
     outputs: dict[str, str] | None = None
     failure: str | None = None
+    jobs_ended: float | None = None  # when the last job ended, in seconds since 1970
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How the jobs of a step stand, with the children of arrays counted as jobs."""
+
+    jobs: dict[str, dict]  # JobDetails by id, of those that Batch knows
+    unknown: list[str]
+    unfinished: list[str]
+    total: int
+    succeeded: int
+    failed: int
 
 
 def lambda_handler(event, context):
+    if "Records" in event:
+        return on_messages(event["Records"], context)
+    if event.get("source") == "aws.batch":
+        return on_job_event(event["detail"])
+    if event.get("source") == "aws.sagemaker":
+        return on_pipeline_event(event["detail"])
+    raise ValueError(f"Neither SQS messages nor an event of aws.batch or aws.sagemaker: {sorted(event)}.")
+
+
+# Polling: messages
+
+
+def on_messages(records, context):
     unfinished = []
-    for number, record in enumerate(event["Records"]):
-        # The first record is looked at in any case, or a short function timeout would mean never.
+    for number, record in enumerate(records):
+        # The first message is looked at in any case, or a short function timeout would mean never.
         if number and context.get_remaining_time_in_millis() < SECONDS_FOR_A_LOOK * 1000:
-            look_again(record, None, "no time left in this invocation")
+            look_again(record, None, NotYet("no time left in this invocation"))
         elif handle(record):
             continue
         unfinished.append({"itemIdentifier": record["messageId"]})
@@ -134,16 +202,13 @@ def handle(record):
     wait = None
     try:
         wait = read(record)
-        verdict = decide(wait)
-        if verdict is None:
-            raise NotYet("jobs are unfinished")
-        answer(wait, verdict)
+        answer(wait, decide(wait))
         return True
     except Unreadable as error:
         return fail_unreadable(record, str(error)) and bury(record, str(error))
     except Exception as error:  # noqa: BLE001 - whatever went wrong with one message, the others are looked at
         if not isinstance(error, NotYet):
-            log("unexpected error", level="ERROR", error=repr(error), traceback=traceback.format_exc())
+            log_unexpected(error)
         if wait and gives_up(wait, error):
             return bury(record, f"Gave up after {wait.looks} looks: {error}")
         look_again(record, wait, error)
@@ -156,11 +221,8 @@ def gives_up(wait, error):
     return wait.looks >= looks
 
 
-# Reading the message
-
-
 def read(record):
-    """The Wait a record tells of; raises Unreadable."""
+    """The Wait a message tells of; raises Unreadable."""
     attributes = record.get("attributes", {})
     body = parse_json(record["body"])
     arguments = body.get("arguments")
@@ -170,13 +232,18 @@ def read(record):
         raise Unreadable("The message has no pipelineExecutionArn.")
     if not isinstance(arguments, dict) or not isinstance(arguments.get("job_ids"), str) or not arguments["job_ids"]:
         raise Unreadable("The callback step's inputs lack job_ids: pass it the submitting step's output jobIds.")
+    report_uri = arguments.get("report_uri") or ""
+    if not re.fullmatch("(s3://[^/]+/.+)?", str(report_uri)):
+        raise Unreadable(f"report_uri must look like s3://bucket/key, but it is {report_uri!r}.")
     sent = int(attributes.get("SentTimestamp", time.time() * 1000)) / 1000
     return Wait(
         token=body["token"],
         execution_arn=body["pipelineExecutionArn"],
         job_ids=arguments["job_ids"],
         stopping=body.get("status") == "Stopping",
-        deadline_seconds=seconds(arguments.get("deadline_seconds", setting("DEADLINE_SECONDS", 86_400))),
+        deadline_seconds=number_of(arguments, "deadline_seconds", 1, 1e9) or setting("DEADLINE_SECONDS", 86_400),
+        tolerated_failure_percentage=number_of(arguments, "tolerated_failure_percentage", 0, 100),
+        report_uri=report_uri,
         looks=int(attributes.get("ApproximateReceiveCount", 1)),
         age_seconds=max(0.0, time.time() - sent),  # the clocks of SQS and of this function may differ
     )
@@ -197,53 +264,253 @@ def token_of(body):
     return token if isinstance(token, str) and re.fullmatch("[A-Za-z0-9]{10}", token) else None
 
 
-def seconds(value):
+def number_of(arguments, name, low, high):
+    """An argument as a number, or None when it isn't given; a pipeline passes numbers as strings too."""
+    value = arguments.get(name)
+    if value in (None, ""):
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise Unreadable(f"deadline_seconds must be a positive number of seconds, but it is {value!r}.")
+        number = float("nan")
+    if not low <= number <= high:
+        raise Unreadable(f"{name} must be a number from {low} to {high:,.0f}, but it is {value!r}.")
     return number
+
+
+def look_again(record, wait, reason):
+    """Hide the message until its next look; it is reported as failed, so SQS keeps it."""
+    delay = next_look_seconds(wait.age_seconds if wait else 0.0, getattr(reason, "pushed", False))
+    log(
+        "not yet",
+        execution=wait.execution_arn if wait else None,
+        job_ids=wait.job_ids if wait else None,
+        reason=str(reason),
+        looks=wait.looks if wait else None,
+        next_look_seconds=delay,
+    )
+    try:
+        # AWS doesn't say whether the mapping leaves this visibility alone. If it did not, the queue's own
+        # visibility timeout would hold: a later look, never a wrong one.
+        client("sqs").change_message_visibility(
+            QueueUrl=queue_url(record["eventSourceARN"]),
+            ReceiptHandle=record["receiptHandle"],
+            VisibilityTimeout=delay,
+        )
+    except (ClientError, BotoCoreError) as error:
+        log("the next look waits for the queue's own visibility timeout", level="WARNING", error=str(error))
+
+
+def next_look_seconds(age_seconds, pushed=False):
+    """A quarter of the time waited so far, give or take a fifth, so that many steps don't look all at once."""
+    low, high = setting("POLL_MIN_SECONDS", 10), setting("POLL_MAX_SECONDS", 300)
+    if pushed:
+        low = setting("PUSH_POLL_SECONDS", 300)
+    wanted = max(age_seconds / 4 * random.uniform(0.8, 1.2), low)
+    return round(min(wanted, max(low, high) * random.uniform(0.8, 1.0)))
+
+
+@functools.cache
+def queue_url(queue_arn):
+    account, name = queue_arn.split(":")[4:6]
+    return client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+
+
+def fail_unreadable(record, why):
+    """Fail the step of an unreadable message, if its token can be read; False when that must be tried again."""
+    log("unreadable message", level="ERROR", message_id=record["messageId"], reason=why)
+    try:
+        body = parse_json(record["body"])
+    except Unreadable:
+        return True
+    if token_of(body):
+        arn = str(body.get("pipelineExecutionArn"))
+        try:
+            answer(Wait(body["token"], arn, job_ids=""), Verdict(failure=why))
+        except Problem as problem:
+            log("could not fail the step", level="ERROR", execution=arn, error=str(problem))
+        except NotYet as reason:
+            look_again(record, None, reason)
+            return False
+    return True
+
+
+def bury(record, why):
+    """Put a message that can't be worked on into the dead-letter queue; True when it may leave its own queue."""
+    dead_letter_queue = os.environ.get("DEAD_LETTER_QUEUE_URL")
+    if not dead_letter_queue:
+        # The queue's redrive policy, if it has one, moves the message after maxReceiveCount deliveries.
+        log("no DEAD_LETTER_QUEUE_URL is set", level="ERROR", message_id=record["messageId"], reason=why)
+        return False
+    attributes = {"Reason": why, "SourceQueueArn": record["eventSourceARN"]}
+    try:
+        client("sqs").send_message(
+            QueueUrl=dead_letter_queue,
+            MessageBody=record["body"],
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+    except (ClientError, BotoCoreError) as error:
+        log("could not move the message to the dead-letter queue", level="ERROR", error=str(error))
+        look_again(record, None, error)
+        return False
+    log(
+        "message moved to the dead-letter queue",
+        metrics={"DeadLetters": 1},
+        level="ERROR",
+        message_id=record["messageId"],
+        reason=why,
+    )
+    return True
+
+
+# Push: events
+
+
+def on_job_event(job):
+    """A job has ended: answer its step if that was what it waited for. Whatever goes wrong here, polling makes good."""
+    name = re.fullmatch(r"(.+)-(\d+)", job["jobName"])
+    if job["status"] not in TERMINAL or ":" in job["jobId"] or not name:
+        return log("event ignored", job_id=job["jobId"], job_name=job["jobName"], status=job["status"])
+    try:
+        siblings = list_siblings(job["jobQueue"], name[1])
+        siblings.setdefault(job["jobName"], {"jobId": job["jobId"]})["status"] = job["status"]
+        unfinished = sum(sibling["status"] not in TERMINAL for sibling in siblings.values())
+        if unfinished and job["status"] == "SUCCEEDED":
+            return log("job ended, others go on", job_id=job["jobId"], job_name=job["jobName"], unfinished=unfinished)
+        wait = wait_of(siblings)
+        if wait is None:
+            return log("job ended, nobody to tell yet", job_id=job["jobId"], job_name=job["jobName"])
+        return answer(wait, decide(wait, ended={job["jobId"]: job}), path="push")
+    except NotYet as reason:
+        return log("job ended, left to polling", job_id=job["jobId"], job_name=job["jobName"], reason=str(reason))
+    except Exception as error:  # noqa: BLE001 - raising would only make Lambda repeat what polling does better
+        return log_unexpected(error)
+
+
+def list_siblings(job_queue, prefix):
+    """{job name: JobSummary} of the jobs that submit_jobs named alike; of two with one name, the earliest counts."""
+    siblings = {}
+    for job in list_jobs(jobQueue=job_queue, filters=[{"name": "JOB_NAME", "values": [f"{prefix}-*"]}]):
+        if re.fullmatch(re.escape(prefix) + r"-\d+", job["jobName"]):
+            earlier = siblings.get(job["jobName"], job)
+            siblings[job["jobName"]] = min(earlier, job, key=lambda j: (j.get("createdAt", 0), j["jobId"]))
+    return siblings
+
+
+def list_jobs(**request):
+    request["maxResults"] = LIST_JOBS_FILTERED_RESULTS if "filters" in request else LIST_JOBS_RESULTS
+    while True:
+        page = calling(client("batch").list_jobs, **request)
+        yield from page["jobSummaryList"]
+        if not page.get("nextToken"):
+            return
+        request["nextToken"] = page["nextToken"]
+
+
+def job_number(job):
+    return int(job["jobName"].rsplit("-", 1)[1])
+
+
+TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
+TOLERATED_TAG, REPORT_TAG = "sagemaker-batch:tolerated-failure-percentage", "sagemaker-batch:report-uri"
+
+
+def wait_of(siblings):
+    """The Wait that the first look has written on the first job; None when nobody waits, or not all jobs are listed."""
+    jobs = sorted(({"jobName": name, **job} for name, job in siblings.items()), key=job_number)
+    first = describe([jobs[0]["jobId"]]).get(jobs[0]["jobId"], {})
+    tags = first.get("tags", {})
+    if TOKEN_TAG not in tags or int(tags[COUNT_TAG]) != len(jobs):
+        return None
+    return Wait(
+        token=tags[TOKEN_TAG],
+        execution_arn=tags[ARN_TAG],
+        job_ids=" ".join(job["jobId"] for job in jobs),
+        tolerated_failure_percentage=float(tags[TOLERATED_TAG]) if TOLERATED_TAG in tags else None,
+        report_uri=tags.get(REPORT_TAG, ""),
+    )
+
+
+def announce(wait, ids, jobs):
+    """Write the Wait on its first job, for on_job_event to find. Returns whether it is there, and whether it is new."""
+    names = [re.fullmatch(r"(.+)-(\d+)", jobs[id]["jobName"]) for id in ids if id in jobs]
+    if len(names) < len(ids) or None in names or len({name[1] for name in names}) > 1:
+        return False, False  # not submitted by submit_jobs in one step, or not all visible yet
+    tags = {TOKEN_TAG: wait.token, ARN_TAG: wait.execution_arn, COUNT_TAG: str(len(ids))}
+    if wait.tolerated_failure_percentage is not None:
+        tags[TOLERATED_TAG] = str(wait.tolerated_failure_percentage)
+    if wait.report_uri:
+        tags[REPORT_TAG] = wait.report_uri
+    first = min((jobs[id] for id in ids), key=job_number)
+    if tags.items() <= first.get("tags", {}).items():
+        return True, False
+    if not all(re.fullmatch(r"[\w .:/=+@-]{1,256}", value) for value in tags.values()):
+        return False, False  # what a tag can't hold is left to polling
+    try:
+        calling(client("batch").tag_resource, resourceArn=first["jobArn"], tags=tags)
+    except (NotYet, Problem) as trouble:
+        log("could not tag the first job, polling only", level="WARNING", job_id=first["jobId"], error=str(trouble))
+        return False, False
+    return True, True
+
+
+def on_pipeline_event(detail):
+    """An execution was stopped: terminate the jobs for which no callback step has waited yet, and so nobody was told.
+
+    An execution that is stopped during its submitting step never comes to the callback step.
+    """
+    if detail.get("currentPipelineExecutionStatus") != "Stopped":
+        return
+    execution = detail["pipelineExecutionArn"].rsplit("/", 1)[-1]
+    for job_queue in os.environ.get("JOB_QUEUES", "").split():
+        filters = [{"name": "JOB_NAME", "values": [f"{execution}-*"]}]
+        left = [job["jobId"] for job in list_jobs(jobQueue=job_queue, filters=filters) if job["status"] not in TERMINAL]
+        terminate(left, "The pipeline execution was stopped.")
+        log("jobs of a stopped execution terminated", execution=detail["pipelineExecutionArn"], job_ids=" ".join(left))
 
 
 # Deciding
 
 
-def decide(wait):
-    """The Verdict on a waiting step, or None while its jobs go on. Raises NotYet when nobody can tell now."""
+def decide(wait, ended=None):
+    """The Verdict on a waiting step. Raises NotYet while its jobs go on, or when nobody can tell now."""
     try:
-        return look(wait)
+        return look(wait, ended or {})
     except Problem as problem:
         if past_deadline(wait) or wait.looks >= setting("PROBLEM_LOOKS", 5):
             return Verdict(failure=str(problem))
         raise NotYet(problem) from problem
 
 
-def look(wait):
+def look(wait, ended, announced=False):
     ids = list_job_ids(wait.job_ids)
-    jobs = describe(ids)
-    unknown = [id for id in ids if id not in jobs]
-    unfinished = [id for id in ids if id in unknown or jobs[id]["status"] not in ("SUCCEEDED", "FAILED")]
-    failed = [job for job in jobs.values() if job["status"] == "FAILED"]
+    tally = count(ids, describe(ids, ended))
+    log_look(wait, tally)
 
     if wait.stopping:
-        terminate(unfinished, "The pipeline execution was stopped.")
-        if unknown:
-            raise Problem(f"{unknown_reason(unknown, len(ids))} They may not have been terminated.")
-        return Verdict(failure=f"The pipeline execution was stopped; {len(unfinished)} of {len(ids)} jobs terminated.")
-    if failed:
-        log_failed(wait, failed)
-        return Verdict(failure=failure_reason(failed, len(ids)))
-    if not unfinished:
-        counts = {"jobs_total": len(ids), "jobs_succeeded": len(ids), "jobs_failed": 0}
-        return Verdict(outputs={"job_status": "Completed", **{name: str(count) for name, count in counts.items()}})
+        terminate(tally.unfinished, "The pipeline execution was stopped.")
+        if tally.unknown:
+            raise Problem(f"{unknown_reason(tally)} They may not have been terminated.")
+        stopped = f"{len(tally.unfinished)} of {len(ids)} jobs terminated."
+        return Verdict(failure=f"The pipeline execution was stopped; {stopped}")
+    if tally.failed and (wait.tolerated_failure_percentage is None or not tally.unfinished):
+        return verdict_on_failures(wait, tally)
+    if not tally.unfinished:
+        return success(tally)
     if past_deadline(wait):
-        terminate(unfinished, "The pipeline step's deadline has passed.")
-        return Verdict(failure=deadline_reason(wait, unfinished, jobs, len(ids)))
-    if unknown:
-        raise Problem(unknown_reason(unknown, len(ids)))
-    return None
+        terminate(tally.unfinished, "The pipeline step's deadline has passed.")
+        return Verdict(failure=deadline_reason(wait, tally))
+    if tally.unknown:
+        raise Problem(unknown_reason(tally))
+
+    pushed = False
+    if os.environ.get("PUSH_EVENTS") == "true":
+        pushed, is_new = announce(wait, ids, tally.jobs)
+        if is_new and not announced:  # a job that ended before the tag was there has found nobody to tell
+            return look(wait, ended, announced=True)
+    raise NotYet("jobs are unfinished", pushed)
 
 
 def past_deadline(wait):
@@ -255,10 +522,8 @@ def list_job_ids(job_ids):
     if not job_ids.startswith("s3://"):
         ids = job_ids.split()
     else:
-        bucket, _, key = job_ids.removeprefix("s3://").partition("/")
-        body = calling(client("s3").get_object, Bucket=bucket, Key=key)["Body"].read()
         try:
-            ids = json.loads(body)["job_ids"]
+            ids = json.loads(get(job_ids))["job_ids"]
         except (ValueError, KeyError, TypeError) as error:
             raise Problem(f"{job_ids} is not a list of job ids as submit_jobs writes it.") from error
     if not ids:
@@ -266,19 +531,53 @@ def list_job_ids(job_ids):
     return list(dict.fromkeys(ids))
 
 
-def describe(ids):
-    """{id: JobDetail} of those jobs that Batch knows; it skips the others without a word."""
+def describe(ids, ended=None):
+    """{id: JobDetail} of those jobs that Batch knows; it skips the others without a word.
+
+    Args:
+        ended: {id: JobDetail} of jobs an event has told the end of; DescribeJobs may be behind it.
+    """
     jobs = {}
     for chunk in chunks(ids, DESCRIBE_JOBS_IDS):
         for job in calling(client("batch").describe_jobs, jobs=chunk)["jobs"]:
             jobs[job["jobId"]] = job
+    for id, job in (ended or {}).items():
+        if id in ids and jobs.get(id, {}).get("status") not in TERMINAL:
+            jobs[id] = {**job, "tags": jobs.get(id, {}).get("tags", {})}
     return jobs
+
+
+def count(ids, jobs):
+    total = succeeded = failed = 0
+    unknown, unfinished = [], []
+    for id in ids:
+        job = jobs.get(id)
+        size, children = array_of(job) if job else (1, {})
+        total += size
+        if job is None:
+            unknown.append(id)
+        if job is None or job["status"] not in TERMINAL:
+            unfinished.append(id)
+            failed += children.get("FAILED", 0)
+        elif job["status"] == "SUCCEEDED":
+            succeeded += size
+        else:
+            # Of a failed array, only what is known to have succeeded has: cancelled early, it may have no children.
+            succeeded += children.get("SUCCEEDED", 0)
+            failed += size - children.get("SUCCEEDED", 0)
+    return Tally(jobs, unknown, unfinished, total, succeeded, failed)
+
+
+def array_of(job):
+    """How many jobs an array is, and its children by status; 1 and none for a plain job."""
+    array = job.get("arrayProperties") or {}
+    return array.get("size") or 1, array.get("statusSummary") or {}
 
 
 def terminate(ids, reason):
     """Cancel the jobs that wait and kill those that run; a job that has ended meanwhile is left as it is."""
     batch = client("batch")
-    if hasattr(batch, "terminate_jobs"):  # boto3 has the bulk call since 1.43.106; Lambda's own may be older
+    if hasattr(batch, "terminate_jobs"):  # not in every boto3 that a Lambda runtime brings; absent in 1.43.90
         for chunk in chunks(ids, TERMINATE_JOBS_IDS):
             errors = calling(batch.terminate_jobs, jobs=chunk, reason=reason)["errors"]
             if errors:
@@ -310,17 +609,92 @@ def calling(operation, **request):
         raise NotYet(error) from error
 
 
+def get(uri):
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return calling(client("s3").get_object, Bucket=bucket, Key=key)["Body"].read()
+
+
 # Putting it into words
 
 
-def failure_reason(failed, total):
+def success(tally, failed_items_uri=""):
+    counts = {"jobs_total": tally.total, "jobs_succeeded": tally.succeeded, "jobs_failed": tally.failed}
+    outputs = {"job_status": "Completed", **{name: str(number) for name, number in counts.items()}}
+    return Verdict(outputs={**outputs, "failed_items_uri": failed_items_uri}, jobs_ended=last_end(tally))
+
+
+def verdict_on_failures(wait, tally):
+    tolerated = wait.tolerated_failure_percentage
+    first = first_failed(tally)
+    if tolerated is None:
+        log_failed(wait, [first])
+        return Verdict(failure=failure_reason(first, tally), jobs_ended=last_end(tally))
+    if any(job["status"] == "FAILED" and is_behind(job) for job in tally.jobs.values()):
+        raise Problem("The array job has ended, but not all of its children are counted yet.")
+    failed = [ending for job in tally.jobs.values() if job["status"] == "FAILED" for ending in failed_endings(job)]
+    log_failed(wait, [first, *(job for job in failed if job["jobId"] != first["jobId"])])
+    if wait.report_uri:
+        write_report(wait.report_uri, tally, failed)
+    if 100 * tally.failed <= tolerated * tally.total:
+        return success(tally, failed_items_uri=wait.report_uri)
+    return Verdict(failure=failure_reason(first, tally), jobs_ended=last_end(tally))
+
+
+def is_behind(job):
+    size, children = array_of(job)
+    return size > 1 and sum(children.get(status, 0) for status in TERMINAL) < size
+
+
+def failed_endings(job):
+    """The failed jobs of a failed job: itself, or an array's failed children, each with what ListJobs tells of it."""
+    if array_of(job)[0] == 1:
+        return [job]
+    return list(list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED"))
+
+
+def first_failed(tally):
+    """The JobDetail of the plain job or array child that failed first, as far as it takes no long search."""
+    failed = [job for job in tally.jobs.values() if job["status"] == "FAILED" or array_of(job)[1].get("FAILED")]
+    job = min(failed, key=lambda job: (job.get("stoppedAt", float("inf")), job["jobName"]))
+    if array_of(job)[0] == 1:
+        return job
+    child = next(list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED"), None)
+    return describe([child["jobId"]]).get(child["jobId"], job) if child else job
+
+
+def write_report(uri, tally, failed):
+    """Write the items that failed, one a line, each with its `failure`: a manifest for the next run."""
+    manifests = {}
+    lines = []
+    for ending in failed:
+        parent = tally.jobs[ending["jobId"].partition(":")[0]]
+        failure = {"job_id": ending["jobId"], "job_name": ending["jobName"], **last_attempt(ending)}
+        lines.append(json.dumps({**item_of(parent, ending, manifests), "failure": failure}) + "\n")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    calling(client("s3").put_object, Bucket=bucket, Key=key, Body="".join(lines).encode())
+
+
+def item_of(parent, ending, manifests):
+    """The item a job worked on: its line of the manifest, or its two parameters."""
+    environment = {pair["name"]: pair["value"] for pair in parent.get("container", {}).get("environment", [])}
+    uri = environment.get("MANIFEST_URI")
+    if not uri:
+        parameters = parent.get("parameters", {})
+        return {"input": parameters.get("s3Input"), "output": parameters.get("s3Output")}
+    if uri not in manifests:
+        manifests[uri] = get(uri).split(b"\n")
+    index = (ending.get("arrayProperties") or {}).get("index", 0)
+    return json.loads(manifests[uri][index])
+
+
+def failure_reason(job, tally):
     """What SageMaker shows as the step's failure reason, from the job that failed first."""
-    first = min(failed, key=lambda job: (job.get("stoppedAt", float("inf")), job["jobName"]))
-    end = last_attempt(first)
-    many = f" ({len(failed)} of {total} jobs failed)" if len(failed) > 1 else ""
+    end = last_attempt(job)
+    child = f"[{job['arrayProperties']['index']}]" if "index" in (job.get("arrayProperties") or {}) else ""
+    many = f" ({tally.failed} of {tally.total} jobs failed)" if tally.failed > 1 else ""
     exit_code = f", exit code {end['exit_code']}" if end["exit_code"] is not None else ""
     log_stream = f" Log stream: {end['log_stream']}" if end["log_stream"] else ""
-    head = f"Job {first['jobName']} failed{many}{exit_code}: "
+    head = f"Job {job['jobName']}{child} failed{many}{exit_code}: "
     room = FAILURE_REASON_CHARACTERS - len(head) - len(log_stream)
     return (head + shorten(end["reason"], max(room, 40)) + log_stream)[:FAILURE_REASON_CHARACTERS]
 
@@ -341,30 +715,51 @@ def shorten(text, length):
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def deadline_reason(wait, unfinished, jobs, total):
-    first = jobs.get(unfinished[0], {"jobName": unfinished[0], "status": "UNKNOWN"})
+def deadline_reason(wait, tally):
+    first = tally.jobs.get(tally.unfinished[0], {"jobName": tally.unfinished[0], "status": "UNKNOWN"})
     why = f" ({first['statusReason']})" if first.get("statusReason") else ""
-    limit = (
-        f"the deadline of {wait.deadline_seconds:.0f} s"
-        if wait.age_seconds > wait.deadline_seconds
-        else f"{wait.looks} looks"
-    )
+    if wait.age_seconds > wait.deadline_seconds:
+        limit = f"the deadline of {wait.deadline_seconds:.0f} s"
+    else:
+        limit = f"{wait.looks} looks"
+    unfinished = tally.total - tally.succeeded - tally.failed
     return shorten(
-        f"{len(unfinished)} of {total} jobs were unfinished after {limit} and terminated; "
+        f"{unfinished} of {tally.total} jobs were unfinished after {limit} and terminated; "
         f"first {first['jobName']}: {first['status']}{why}",
         FAILURE_REASON_CHARACTERS,
     )
 
 
-def unknown_reason(unknown, total):
+def unknown_reason(tally):
     return (
-        f"AWS Batch does not know {len(unknown)} of {total} jobs, first {unknown[0]}: "
+        f"AWS Batch does not know {len(tally.unknown)} of {tally.total} jobs, first {tally.unknown[0]}: "
         "the id is wrong, or the job ended over 7 days ago."
     )
 
 
+def last_end(tally):
+    """When the last job ended, in seconds since 1970; Batch tells it in milliseconds."""
+    return max((job.get("stoppedAt") or 0 for job in tally.jobs.values()), default=0) / 1000 or None
+
+
+def log_look(wait, tally):
+    first = next(iter(tally.jobs.values()), {})
+    log(
+        "looked",
+        metrics={"Looks": 1},
+        execution=wait.execution_arn,
+        step=first.get("tags", {}).get("sagemaker-batch:step"),
+        job_ids=wait.job_ids,
+        total=tally.total,
+        succeeded=tally.succeeded,
+        failed=tally.failed,
+        unknown=len(tally.unknown),
+        stopping=wait.stopping,
+    )
+
+
 def log_failed(wait, failed):
-    for job in failed:
+    for job in failed[:FAILED_JOBS_TO_LOG]:
         log(
             "job failed",
             level="WARNING",
@@ -375,10 +770,20 @@ def log_failed(wait, failed):
         )
 
 
+def log_unexpected(error):
+    log(
+        "unexpected error",
+        metrics={"UnexpectedErrors": 1},
+        level="ERROR",
+        error=repr(error),
+        traceback=traceback.format_exc(),
+    )
+
+
 # Answering
 
 
-def answer(wait, verdict):
+def answer(wait, verdict, path="poll"):
     """Tell SageMaker; an answer it has already had, or no longer wants, is no error."""
     sagemaker = client("sagemaker")
     kind = "Failure" if verdict.failure else "Success"
@@ -395,14 +800,18 @@ def answer(wait, verdict):
     except Problem as problem:
         if not is_already_answered(problem.__cause__):
             raise
-        log("step already answered", execution=wait.execution_arn, answer=kind, refusal=str(problem))
+        log("step already answered", execution=wait.execution_arn, answer=kind, path=path, refusal=str(problem))
         return
+    lag = {} if verdict.jobs_ended is None else {"AnswerLag": round(max(0.0, time.time() - verdict.jobs_ended), 3)}
     log(
         "step answered",
+        metrics={f"Steps{'Failed' if verdict.failure else 'Succeeded'}": 1, **lag},
         execution=wait.execution_arn,
         answer=kind,
+        path=path,
         reason=verdict.failure,
         outputs=verdict.outputs,
+        job_ids=wait.job_ids,
         looks=wait.looks,
         age_seconds=round(wait.age_seconds, 1),
     )
@@ -413,83 +822,3 @@ def is_already_answered(error):
     # AWS does not document which of its two modelled errors a second answer gets: both mean that nobody waits.
     codes = ("ConflictException", "ResourceNotFound")
     return isinstance(error, ClientError) and error.response["Error"]["Code"] in codes
-
-
-# Doing it later, or never
-
-
-def look_again(record, wait, reason):
-    """Hide the message until its next look; it is reported as failed, so SQS keeps it."""
-    delay = next_look_seconds(wait.age_seconds if wait else 0.0)
-    log(
-        "not yet",
-        execution=wait.execution_arn if wait else None,
-        reason=str(reason),
-        looks=wait.looks if wait else None,
-        next_look_seconds=delay,
-    )
-    try:
-        # AWS doesn't say whether the mapping leaves this visibility alone. If it did not, the queue's own
-        # visibility timeout would hold: a later look, never a wrong one.
-        client("sqs").change_message_visibility(
-            QueueUrl=queue_url(record["eventSourceARN"]),
-            ReceiptHandle=record["receiptHandle"],
-            VisibilityTimeout=delay,
-        )
-    except (ClientError, BotoCoreError) as error:
-        log("the next look waits for the queue's own visibility timeout", level="WARNING", error=str(error))
-
-
-def next_look_seconds(age_seconds):
-    """A quarter of the time waited so far, give or take a fifth, so that many steps don't look all at once."""
-    low, high = setting("POLL_MIN_SECONDS", 10), setting("POLL_MAX_SECONDS", 300)
-    return round(min(max(age_seconds / 4 * random.uniform(0.8, 1.2), low), high * random.uniform(0.8, 1.0)))
-
-
-@functools.cache
-def queue_url(queue_arn):
-    account, name = queue_arn.split(":")[4:6]
-    return client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
-
-
-def fail_unreadable(record, why):
-    """Fail the step of an unreadable message, if its token can be read; False when that must be tried again."""
-    log("unreadable message", level="ERROR", message_id=record["messageId"], reason=why)
-    try:
-        body = parse_json(record["body"])
-    except Unreadable:
-        return True
-    if token_of(body):
-        arn = str(body.get("pipelineExecutionArn"))
-        try:
-            answer(Wait(body["token"], arn, "", False, 0.0, 1, 0.0), Verdict(failure=why))
-        except Problem as problem:
-            log("could not fail the step", level="ERROR", execution=arn, error=str(problem))
-        except NotYet as reason:
-            look_again(record, None, reason)
-            return False
-    return True
-
-
-def bury(record, why):
-    """Put a message that can't be worked on into the dead-letter queue; True when it may leave its own queue."""
-    dead_letter_queue = os.environ.get("DEAD_LETTER_QUEUE_URL")
-    if not dead_letter_queue:
-        # The queue's redrive policy, if it has one, moves the message after maxReceiveCount deliveries.
-        log("no DEAD_LETTER_QUEUE_URL is set", level="ERROR", message_id=record["messageId"], reason=why)
-        return False
-    attributes = {"Reason": why, "SourceQueueArn": record["eventSourceARN"]}
-    try:
-        client("sqs").send_message(
-            QueueUrl=dead_letter_queue,
-            MessageBody=record["body"],
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-            },
-        )
-    except (ClientError, BotoCoreError) as error:
-        log("could not move the message to the dead-letter queue", level="ERROR", error=str(error))
-        look_again(record, None, error)
-        return False
-    log("message moved to the dead-letter queue", level="ERROR", message_id=record["messageId"], reason=why)
-    return True

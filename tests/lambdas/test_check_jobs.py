@@ -35,7 +35,13 @@ def logs(capsys):
 def test_success_carries_the_status_and_counts(fake, check):
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan()))
     run(fake, check)
-    outputs = {"job_status": "Completed", "jobs_total": "2", "jobs_succeeded": "2", "jobs_failed": "0"}
+    outputs = {
+        "job_status": "Completed",
+        "jobs_total": "2",
+        "jobs_succeeded": "2",
+        "jobs_failed": "0",
+        "failed_items_uri": "",
+    }
     assert answers(fake) == [("Success", outputs)]
     assert not fake.sqs.queues["callbacks-sagemaker"]
 
