@@ -96,6 +96,7 @@ LIST_JOBS_FILTERED_RESULTS = 100
 FAILURE_REASON_CHARACTERS = 256
 SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a message waits for the next invocation
 FAILED_JOBS_TO_LOG = 20
+SECONDS_UNTIL_COUNTED = 300  # Batch doesn't say how far an array's statusSummary may be behind: a generous guess
 TERMINAL = ("SUCCEEDED", "FAILED")
 THROTTLING = {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
 
@@ -630,7 +631,7 @@ def verdict_on_failures(wait, tally):
         log_failed(wait, [first])
         return Verdict(failure=failure_reason(first, tally), jobs_ended=last_end(tally))
     if any(job["status"] == "FAILED" and is_behind(job) for job in tally.jobs.values()):
-        raise Problem("The array job has ended, but not all of its children are counted yet.")
+        raise NotYet("an array has ended, but not all of its children are counted yet")
     failed = [ending for job in tally.jobs.values() if job["status"] == "FAILED" for ending in failed_endings(job)]
     log_failed(wait, [first, *(job for job in failed if job["jobId"] != first["jobId"])])
     if wait.report_uri:
@@ -641,8 +642,11 @@ def verdict_on_failures(wait, tally):
 
 
 def is_behind(job):
+    """Whether the counts of an array that has just ended may still be those of a moment before."""
     size, children = array_of(job)
-    return size > 1 and sum(children.get(status, 0) for status in TERMINAL) < size
+    counted = sum(children.get(status, 0) for status in TERMINAL)
+    ended = (job.get("stoppedAt") or 0) / 1000
+    return size > 1 and counted < size and time.time() - ended < SECONDS_UNTIL_COUNTED
 
 
 def failed_endings(job):

@@ -240,7 +240,7 @@ class Batch:
             summaries = [self.detail(f"{arrayJobId}:{index}") for index in range(len(self.jobs[arrayJobId].plans))]
             summaries = [summary for summary in summaries if summary and summary["status"] == jobStatus]
         else:
-            assert jobQueue in self.queues, "ListJobs needs a queue or an array"
+            assert jobQueue.rsplit("/", 1)[-1] in self.queues, "ListJobs needs a queue or an array"
             summaries = [self.detail(job.id) for job in self.jobs.values()]
             summaries = [summary for summary in summaries if summary]
             if filters:
@@ -250,10 +250,15 @@ class Batch:
             else:
                 summaries = [summary for summary in summaries if summary["status"] == jobStatus]
         start = int(nextToken)
-        kept = ("jobId", "jobName", "jobArn", "status", "statusReason", "createdAt", "stoppedAt", "arrayProperties")
-        page = [{key: s[key] for key in kept if key in s} for s in summaries[start : start + maxResults]]
+        page = [self.summary(detail) for detail in summaries[start : start + maxResults]]
         more = {"nextToken": str(start + maxResults)} if start + maxResults < len(summaries) else {}
         return {"jobSummaryList": page, **more}
+
+    def summary(self, detail):
+        """What ListJobs shows of a job: less than DescribeJobs, above all no log stream."""
+        kept = ("jobId", "jobName", "jobArn", "status", "statusReason", "createdAt", "stoppedAt", "arrayProperties")
+        container = {key: detail["container"][key] for key in ("exitCode", "reason") if key in detail["container"]}
+        return {**{key: detail[key] for key in kept if key in detail}, "container": container}
 
     def terminate_job(self, jobId, reason):
         job = self.jobs.get(jobId.partition(":")[0])
@@ -274,6 +279,18 @@ class Batch:
         self.jobs[resourceArn.rsplit("/", 1)[1]].tags.update(tags)
         return {}
 
+    def end_of(self, job: Job) -> float:
+        """When the job, or the last child of the array, ends."""
+        last = job.created + max(plan.end for plan in job.plans)
+        return last if job.terminated is None else min(last, job.terminated)
+
+    def event(self, job: Job) -> dict:
+        """What EventBridge delivers for the job's end. The tags are as AWS's own example of the event shows them."""
+        detail = self.detail(job.id) or {}
+        detail["tags"] = {"resourceArn": self.arn(job)}
+        detail["jobQueue"] = f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/{job.queue}"
+        return {"source": "aws.batch", "detail-type": "Batch Job State Change", "detail": detail}
+
     def arn(self, job: Job) -> str:
         return f"arn:aws:batch:{REGION}:{ACCOUNT}:job/{job.id}"
 
@@ -293,6 +310,7 @@ class Batch:
             "startedAt": 0,
             "parameters": job.parameters,
             "tags": dict(job.tags),
+            "container": {"environment": job.overrides.get("environment", [])},
         }
         if job.is_array and not index:
             statuses = self.statuses(job)
@@ -301,6 +319,7 @@ class Batch:
                 detail["status"] = "PENDING"
             else:
                 detail["status"] = "FAILED" if "FAILED" in statuses else "SUCCEEDED"
+                detail["stoppedAt"] = int(self.end_of(job) * 1000)
                 if detail["status"] == "FAILED":
                     detail["statusReason"] = "Array Child Job failed"
             return {**detail, "arrayProperties": {"size": len(statuses), "statusSummary": summary}}
@@ -317,10 +336,12 @@ class Batch:
             stream = f"{job.definition}/default/{id.replace('-', '').replace(':', '')[-32:]}"
             detail["statusReason"] = job.terminate_reason if ended_by_us else "Essential container in task exited"
             detail["container"] = {
+                **detail["container"],
                 **({"exitCode": plan.exit_code, "logStreamName": stream} if started else {}),
                 **({"reason": plan.reason} if plan.reason else {}),
             }
-            detail["attempts"] = [{"container": detail["container"], "statusReason": detail["statusReason"]}]
+            attempt = {key: value for key, value in detail["container"].items() if key != "environment"}
+            detail["attempts"] = [{"container": attempt, "statusReason": detail["statusReason"]}]
         return detail
 
 
