@@ -327,6 +327,11 @@ def _broken_constraints(value: Any, shape: Shape, where: str):
 # --- to the wire -----------------------------------------------------------------------------------------------------
 
 
+# The model calls JobDetail's startedAt required, but a job that has not started has none: the events AWS documents for
+# RUNNABLE jobs lack it. https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
+_LEFT_OUT_BY_AWS = {"startedAt"}
+
+
 def _to_wire(value: Any, shape: Shape, where: str) -> Any:
     """`value` as JSON for `shape`; a value the client could not parse is a bug of ours and raises."""
     kind = shape.type_name
@@ -334,7 +339,7 @@ def _to_wire(value: Any, shape: Shape, where: str) -> Any:
         unknown = set(value) - set(shape.members)
         if unknown:
             raise TypeError(f"{where} has no member {', '.join(sorted(unknown))}")
-        missing = [name for name in shape.required_members if value.get(name) is None]
+        missing = [name for name in shape.required_members if value.get(name) is None and name not in _LEFT_OUT_BY_AWS]
         if missing:
             raise TypeError(f"{where} lacks {', '.join(missing)}")
         members = shape.members
