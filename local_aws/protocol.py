@@ -109,7 +109,7 @@ class Api:
         if self.protocol == "json":
             target = headers.get("x-amz-target", "")
             name = target.partition(".")[2]
-            if name not in self.model.operation_names:
+            if method != "POST" or name not in self.model.operation_names:
                 raise ApiError("UnknownOperationException", f"{self.service.name} has no operation {target!r}.", 404)
             return self.model.operation_model(name), {}
         for route_method, pattern, operation in self._routes:
@@ -122,8 +122,8 @@ class Api:
         """The call's parameters, converted to Python and checked against the operation's input shape."""
         invalid = self._VALIDATION_CODES[self.service.name]
         try:
-            payload = json.loads(body) if body else {}
-        except ValueError:
+            payload = json.loads(body, parse_constant=_no_constant) if body else {}
+        except (ValueError, RecursionError):
             raise ApiError("SerializationException", "The request's body is not JSON.") from None
         if not isinstance(payload, dict):
             raise ApiError("SerializationException", "The request's body is not a JSON object.")
@@ -221,6 +221,11 @@ def _uri_pattern(uri: str) -> re.Pattern[str]:
 
 class _BadValue(ValueError):
     pass
+
+
+def _no_constant(name: str) -> None:
+    """Python's parser takes NaN and Infinity, which are not JSON."""
+    raise ValueError(f"{name} is not JSON.")
 
 
 _JSON_TYPES = {

@@ -1,0 +1,332 @@
+"""Requests nobody would write, for the two services of the embedded AWS, made from botocore's models.
+
+`Fuzzer(endpoint, rng)` makes one signed HTTP request after another: most are almost right, some are torn. What the
+server answers feeds the next ones, so ids, ARNs and names that exist come up in them. Nothing here knows how the server
+is written. A run is repeatable by its seed as far as the server's own ids are.
+"""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import json
+import random
+import string
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.model import OperationModel, Shape
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+HANG_SECONDS = 30
+
+STRINGS = [
+    "", "a", "x" * 129, "x" * 5000, "copy", "flights", "../../etc/passwd", "/", "a/b", "a:b", "a:1", "a:b:c", "*", "a*",
+    "é", "名", "😀", "\u0000", "\n", "\ud800", "\u202e", "{}", "[]", "null", "true", "0", "-1", "1e9", "0x10", "NaN",
+    "%", "%s", "%00", "Ref::s3Input", "Ref::", "${x}", "$(id)", "';--", "s3://b/k", "https://x.example/1", "arn:",
+    f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/a", f"arn:aws:iam::{ACCOUNT}:role/nosuch", "us-east-1", "2026-01-01",
+    f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/p/execution/abcdefghijkl", "abcdefghij", "0.25", "512", "1024",
+]  # fmt: skip
+NUMBERS = [0, 1, 2, 3, -1, 10, 60, 100, 256, 1000, 10_000, 10_001, 2**31, 2**63, -(2**63), 10**40, 0.5, -0.0, 1e308]
+LITERALS = ["1e999", "-1e999", "NaN", "Infinity", "1" * 5000, '"\\ud800"', "[" * 2000, '{"a":' * 500, "\u0000", "'a'"]
+
+
+@dataclass
+class Case:
+    """One request, and what came back."""
+
+    service: str
+    operation: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int = 0
+    answer: bytes = b""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        sent = f"{self.service}:{self.operation} {self.method} {self.path[:300]} {self.body[:1500]!r}"
+        return f"{self.problem}\n  sent {sent}\n  got  {self.status} {self.answer[:500]!r}"
+
+
+@cache
+def model(service: str):
+    return botocore.session.Session().get_service_model(service)
+
+
+class Fuzzer:
+    """Sends random requests to the `batch` and `sagemaker` of one server and judges the answers."""
+
+    def __init__(self, endpoint_url: str, rng: random.Random, known: dict[str, list[str]] | None = None) -> None:
+        self.endpoint_url, self.rng = endpoint_url, rng
+        self.host = urlsplit(endpoint_url).netloc
+        self.connection = http.client.HTTPConnection(self.host, timeout=HANG_SECONDS)
+        self.known: dict[str, collections.deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=60))
+        for name, values in (known or {}).items():
+            self.known[_stem(name)].extend(values)
+        self.uncovered: set[str] = set()
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def run_one(self) -> Case:
+        """Make a request, send it, and say in `problem` what must not have happened."""
+        case = self.case()
+        self.send(case)
+        self.judge(case)
+        self.counts[f"{case.status}"] += 1
+        return case
+
+    # Making a request
+
+    def case(self) -> Case:
+        rng = self.rng
+        service = rng.choice(["batch", "sagemaker"])
+        names = model(service).operation_names
+        name = rng.choice(names)
+        while f"{service}:{name}" in self.uncovered and rng.random() < 0.98:
+            name = rng.choice(names)
+        operation = model(service).operation_model(name)
+        method, path, query, payload = self.wire(operation)
+        headers = {"Host": self.host, "Content-Type": "application/json"}
+        if service == "sagemaker":
+            target = f"SageMaker.{name}" if rng.random() < 0.99 else rng.choice([*STRINGS, "SageMaker.", "x.y.z"])
+            headers |= {"X-Amz-Target": _header(target), "Content-Type": "application/x-amz-json-1.1"}
+        body = self.torn(json.dumps(payload).encode())
+        if rng.random() < 0.01:
+            method = rng.choice(["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "POST", "XYZZY"])
+        if rng.random() < 0.01:
+            path = "/" + quote(rng.choice(STRINGS).encode("utf-8", "surrogatepass"), safe="/%")
+        url = path + (f"?{query}" if query else "")
+        return Case(service, name, method, url, self.sign(service, method, url, headers, body), body)
+
+    def wire(self, operation: OperationModel) -> tuple[str, str, str, Any]:
+        """Method, path, query and JSON of one call with almost valid parameters."""
+        path, query, payload = operation.http["requestUri"], [], {}
+        shape = operation.input_shape
+        if shape is None:
+            return operation.http["method"], path, "", {}
+        for name, member in shape.members.items():
+            if name not in shape.required_members and self.rng.random() < 0.55:
+                continue
+            if name in shape.required_members and self.rng.random() < 0.02:
+                continue
+            wire, location = member.serialization.get("name", name), member.serialization.get("location")
+            value = self.value(member, name, 0)
+            if location == "uri":
+                text = quote(str(value).encode("utf-8", "surrogatepass"), safe="/:" if self.rng.random() < 0.3 else "")
+                path = path.replace("{" + wire + "}", text)
+            elif location == "querystring":
+                for item in value if isinstance(value, list) else [value]:
+                    query.append((wire, str(item).encode("utf-8", "surrogatepass")))
+            else:
+                payload[wire] = value
+        if self.rng.random() < 0.03:
+            payload = self.mutated(payload)
+        return operation.http["method"], path, urlencode(query), payload
+
+    def value(self, shape: Shape, name: str, depth: int) -> Any:
+        rng = self.rng
+        if rng.random() < 0.015:
+            return self.anything(2)
+        if depth > 6:
+            return None
+        kind, limits = shape.type_name, shape.metadata
+        if kind == "structure":
+            return {
+                member.serialization.get("name", key): self.value(member, key, depth + 1)
+                for key, member in shape.members.items()
+                if key in shape.required_members or rng.random() < 0.35
+            }
+        if kind == "list":
+            length = rng.choice([limits.get("min", 0), 1, 1, 2, 3] + ([limits.get("max", 5)] if depth < 2 else []))
+            return [self.value(shape.member, name, depth + 1) for _ in range(min(length, 40))]
+        if kind == "map":
+            return {
+                self.text(shape.key, name): self.value(shape.value, name, depth + 1)
+                for _ in range(rng.choice([0, 1, 2]))
+            }
+        if kind == "string":
+            return self.text(shape, name)
+        if kind == "boolean":
+            return rng.random() < 0.5
+        if kind in ("integer", "long", "float", "double"):
+            near = [limits[end] for end in ("min", "max") if end in limits]
+            return rng.choice(near) if near and rng.random() < 0.6 else rng.choice(NUMBERS)
+        if kind == "timestamp":
+            return rng.choice([0, 1_700_000_000, 1_700_000_000.5, -1, 10**18, "2026-01-01T00:00:00Z", "yesterday"])
+        return rng.choice(["", "YQ==", "not base64!", "x" * 1000])
+
+    def text(self, shape: Shape, name: str) -> str:
+        rng = self.rng
+        if "enum" in shape.metadata and rng.random() < 0.95:
+            return rng.choice(shape.metadata["enum"])
+        if name == "PipelineDefinition" and rng.random() < 0.9:
+            return json.dumps(self.definition())
+        known = self.known.get(_stem(name))
+        if known and rng.random() < 0.75:
+            return rng.choice(known)
+        if rng.random() < 0.5:
+            return "".join(rng.choices(string.ascii_letters + string.digits + "-_", k=rng.choice([1, 3, 8, 10, 20])))
+        return rng.choice(STRINGS)
+
+    def anything(self, depth: int) -> Any:
+        """Any JSON value."""
+        rng = self.rng
+        kind = rng.randrange(7 if depth else 5)
+        if kind == 5:
+            return [self.anything(depth - 1) for _ in range(rng.randrange(4))]
+        if kind == 6:
+            return {rng.choice(STRINGS): self.anything(depth - 1) for _ in range(rng.randrange(4))}
+        return [None, rng.random() < 0.5, rng.choice(NUMBERS), rng.choice(STRINGS), {}][kind]
+
+    def mutated(self, value: Any) -> Any:
+        """`value` with one place in it replaced, dropped or doubled."""
+        rng = self.rng
+        if isinstance(value, dict) and value and rng.random() < 0.85:
+            key = rng.choice(sorted(value))
+            fate = rng.random()
+            rest = {name: item for name, item in value.items() if name != key}
+            if fate < 0.1:
+                return rest
+            if fate < 0.2:
+                return {**rest, rng.choice(STRINGS): value[key]}
+            return {**value, key: self.mutated(value[key])}
+        if isinstance(value, list) and value and rng.random() < 0.85:
+            index = rng.randrange(len(value))
+            if rng.random() < 0.15:
+                return value + value[index : index + 1]
+            return [*value[:index], self.mutated(value[index]), *value[index + 1 :]]
+        return self.anything(2)
+
+    def definition(self) -> Any:
+        """A pipeline definition, whole or with up to three wounds."""
+        rng = self.rng
+        steps = rng.sample(_STEPS, rng.randrange(1, len(_STEPS)))
+        known = {key: list(self.known[key]) for key in ("functionarn", "sqsqueueurl") if self.known.get(key)}
+        text = json.dumps(steps)
+        for key, default in (("functionarn", "arn:aws:lambda:us-east-1:000000000000:function:f"), ("sqsqueueurl", "u")):
+            text = text.replace(f"<{key}>", rng.choice(known.get(key, [default])))
+        whole: Any = {
+            "Version": "2020-12-01",
+            "Metadata": {},
+            "Parameters": [
+                {"Name": "InputUri", "Type": "String", "DefaultValue": "s3://b/in"},
+                {"Name": "Count", "Type": "Integer", "DefaultValue": 3},
+            ],
+            "PipelineExperimentConfig": {"ExperimentName": {"Get": "Execution.PipelineName"}, "TrialName": "t"},
+            "Steps": json.loads(text),
+        }
+        for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
+            whole = self.mutated(whole)
+        return whole
+
+    def torn(self, body: bytes) -> bytes:
+        """Now and then, bytes that are not what they were."""
+        rng = self.rng
+        if rng.random() < 0.95 or not body:
+            return body
+        at = rng.randrange(len(body))
+        return rng.choice([
+            body[:at],
+            body[:at] + rng.randbytes(3) + body[at + 3 :],
+            body[:at] + rng.choice(LITERALS).encode("utf-8", "surrogatepass") + body[at + 1 :],
+            rng.randbytes(rng.randrange(200)),
+            b"",
+            b"\xef\xbb\xbf" + body,
+            body.decode("ascii", "replace").encode("utf-16"),
+            body + body,
+        ])  # fmt: skip
+
+    def sign(self, service: str, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        request = AWSRequest(method, self.endpoint_url + url, headers=headers, data=body)
+        secret = "test" if self.rng.random() < 0.995 else "wrong"
+        SigV4Auth(Credentials("test", secret), service, REGION).add_auth(request)
+        return dict(request.headers.items())
+
+    # Sending and judging
+
+    def send(self, case: Case) -> None:
+        try:
+            self.connection.request(case.method, case.path, case.body, case.headers)
+            response = self.connection.getresponse()
+            case.status, case.answer = response.status, response.read()
+            if response.getheader("connection", "") == "close":
+                self.connection.close()
+        except TimeoutError:
+            case.problem = f"no answer within {HANG_SECONDS} s"
+            self.connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            case.problem = f"the connection broke: {error!r}"
+            self.connection.close()
+
+    def judge(self, case: Case) -> None:
+        if case.problem:
+            return
+        if case.status == 501 and (case.method == "HEAD" or b"does not cover" in case.answer):
+            self.uncovered.add(f"{case.service}:{case.operation}")
+            return
+        if case.status >= 500:
+            case.problem = f"status {case.status}"
+            return
+        if case.method == "HEAD":
+            return
+        try:
+            answer = json.loads(case.answer)
+        except ValueError:
+            case.problem = "the answer is not JSON"
+            return
+        if case.status == 200:
+            self.learn(answer, "")
+        elif not isinstance(answer, dict) or not isinstance(answer.get("message") or answer.get("Message"), str):
+            case.problem = "an error without a message"
+
+    def learn(self, value: Any, name: str) -> None:
+        """Remember what exists under the name it was told by."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.learn(item, key)
+        elif isinstance(value, list):
+            for item in value[:5]:
+                self.learn(item, name)
+        elif isinstance(value, str) and 0 < len(value) < 300 and value not in self.known[_stem(name)]:
+            self.known[_stem(name)].append(value)
+
+
+def _stem(name: str) -> str:
+    """jobQueue, jobQueueArn and jobQueueName are one thing to a fuzzer; so are jobs, job and jobId."""
+    name = name.lower()
+    for suffix in ("arn", "name", "id", "s"):
+        if len(name) > len(suffix) + 2 and name.endswith(suffix) and not name.endswith("functionarn"):
+            name = name[: -len(suffix)]
+    return name
+
+
+def _header(text: str) -> str:
+    return "".join(character for character in text if " " <= character <= "~")
+
+
+_STEPS = [
+    {"Name": "Submit", "Type": "Lambda", "FunctionArn": "<functionarn>",
+     "Arguments": {"input_uri": {"Get": "Parameters.InputUri"}, "n": {"Get": "Parameters.Count"}, "x": 1.5},
+     "OutputParameters": [{"OutputName": "jobIds", "OutputType": "String"}]},
+    {"Name": "Wait", "Type": "Callback", "SqsQueueUrl": "<sqsqueueurl>", "DependsOn": ["Submit"],
+     "Arguments": {"job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"}},
+     "OutputParameters": [{"OutputName": "job_status", "OutputType": "String"}]},
+    {"Name": "Check", "Type": "Condition", "Arguments": {
+        "Conditions": [{"Type": "Equals", "LeftValue": {"Get": "Parameters.Count"}, "RightValue": 3}],
+        "IfSteps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": {
+            "Std:Join": {"On": " ", "Values": ["a", {"Get": "Execution.PipelineExecutionId"}]}}}}],
+        "ElseSteps": []}},
+    {"Name": "Work", "Type": "Processing", "Arguments": {
+        "RoleArn": "arn:aws:iam::000000000000:role/nosuch",
+        "AppSpecification": {"ImageUri": "x", "ContainerEntrypoint": ["python3"]},
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}}}},
+]  # fmt: skip

@@ -1,0 +1,112 @@
+"""The embedded AWS's doors, tried with bytes no SDK sends: it refuses them, keeps its manners and stays up."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from fuzzing import Fuzzer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import local_aws
+
+REQUESTS = 3_000  # benchmarks/fuzz.py sends 100,000
+
+
+class Server:
+    """An embedded AWS of these tests' own, since they leave it full of rubbish."""
+
+    def __init__(self, home: Path, state: Path) -> None:
+        self.home, self.state = home, state
+        self.info = local_aws.start(port=0, home=home, state_dir=state)
+        self.port = self.info.port
+
+    def signed(self, service: str, path: str, body: bytes = b"{}", **headers: str) -> tuple[int, str]:
+        """POST `body` with a valid signature."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = AWSRequest("POST", self.info.endpoint_url + path, headers=headers, data=body)
+        SigV4Auth(Credentials("test", "test"), service, "us-east-1").add_auth(request)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", path, body, dict(request.headers.items()))
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    def raw(self, data: bytes, wait: float = 5) -> bytes:
+        """Send bytes, and read until the server closes or says nothing more."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            received = b""
+            try:
+                while chunk := connection.recv(65536):
+                    received += chunk
+            except (TimeoutError, ConnectionResetError):
+                return received
+            return received
+
+    def answers(self) -> bool:
+        """Whether both services still do their work."""
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        boto3.client("batch", endpoint_url=self.info.endpoint_url, **keys).describe_jobs(jobs=["x"])
+        boto3.client("sagemaker", endpoint_url=self.info.endpoint_url, **keys).list_pipelines()
+        return True
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("wire")
+    running = Server(home, home / "state")
+    yield running
+    local_aws.stop(home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_requests_get_an_answer_and_never_a_crash(server: Server, seed: int) -> None:
+    fuzzer = Fuzzer(server.info.endpoint_url, random.Random(seed))
+    problems = [case for case in (fuzzer.run_one() for _ in range(REQUESTS)) if case.problem]
+    assert not problems, "\n".join(str(case) for case in problems[:5])
+    assert fuzzer.counts["200"] > REQUESTS / 20, "too few requests got anywhere to mean something"
+    assert server.answers()
+    # What went wrong without anybody being told stands here.
+    assert "Traceback" not in server.info.log.read_text()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=300) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_any_body_is_an_answer(server: Server, body: bytes) -> None:
+    assert server.signed("batch", "/v1/submitjob", body)[0] == 400
+    target = "SageMaker.StartPipelineExecution"
+    assert server.signed("sagemaker", "/", body, X_Amz_Target=target)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"a":' * 100_000, b"NaN", b'{"jobs": NaN}', b'{"jobs": [Infinity]}', b"1" * 10_000, b"\xff\xfe"],
+    ids=["deep list", "deep object", "NaN", "inner NaN", "infinity", "long number", "not UTF-8"],
+)
+def test_json_that_is_none_is_a_client_error(server: Server, body: bytes) -> None:
+    status, text = server.signed("batch", "/v1/describejobs", body)
+    assert status == 400, text
+    assert "JSON" in text
+
+
+def test_a_json_service_takes_post_only(server: Server) -> None:
+    request = AWSRequest("GET", server.info.endpoint_url + "/", headers={"X-Amz-Target": "SageMaker.ListPipelines"})
+    SigV4Auth(Credentials("test", "test"), "sagemaker", "us-east-1").add_auth(request)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", "/", headers=dict(request.headers.items()))
+    assert connection.getresponse().status == 400
