@@ -268,6 +268,27 @@ def assume_role(role_arn: str, service: str, *, session_name: str, source_arn: s
     return credentials
 
 
+def caller_credentials(request: Request) -> Credentials:
+    """The credentials of a call's own caller, for what a service does "as the caller" (reading a definition from S3).
+
+    Raises:
+        ApiError: the credentials have gone since the call was signed.
+    """
+    from ministack.core import iam_evaluator
+
+    found = iam_evaluator.resolve_credential(request.access_key_id, request.account)
+    if isinstance(found, iam_evaluator.CredentialResolutionError):
+        raise ApiError(_AUTH_CODES.get(found.code, found.code), found.message, 403)
+    return Credentials(
+        access_key_id=found.access_key_id,
+        secret_access_key=found.secret_access_key,
+        session_token=found.session_token or "",
+        role_arn=found.principal_arn,
+        session_arn=request.caller_arn,
+        expiration=found.expiration or time.time() + SESSION_SECONDS,
+    )
+
+
 def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> str | None:
     """None when the role session may do `action` on `resource_arn`, else AWS's sentence for the refusal."""
     from ministack.core import iam_evaluator as iam
@@ -308,7 +329,7 @@ def client(service: str, credentials: Credentials, region: str, **config: Any) -
             session = boto3.Session(
                 aws_access_key_id=credentials.access_key_id,
                 aws_secret_access_key=credentials.secret_access_key,
-                aws_session_token=credentials.session_token,
+                aws_session_token=credentials.session_token or None,
                 region_name=region,
             )
             _clients[key] = session.client(service, endpoint_url=_endpoint_url, config=Config(**config))

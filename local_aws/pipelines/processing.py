@@ -1,0 +1,195 @@
+"""What a Processing step may ask for: its checks, its cache key, its properties. `jobs.py` runs it.
+
+Its Arguments are those of CreateProcessingJob:
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from typing import Any
+
+from local_aws.pipelines.expressions import is_expression
+
+# Images whose containers are a Python with the usual data libraries; they run as this environment's Python.
+_PYTHON_IMAGES = re.compile(
+    r"(.*/)?(python|sagemaker-distribution(-prod|-cpu)?|sagemaker-scikit-learn|sagemaker-base-python(-\d+)?"
+    r"|sagemaker-data-science(-\d+)?|sagemaker-pandas)(:[\w.\-]+)?(@sha256:[0-9a-f]{64})?"
+)
+
+_ARGUMENTS = {
+    "AppSpecification",
+    "Environment",
+    "NetworkConfig",
+    "ProcessingInputs",
+    "ProcessingJobName",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "RoleArn",
+    "StoppingCondition",
+    "Tags",
+}
+_PROPERTIES = (_ARGUMENTS - {"Tags"}) | {
+    "CreationTime",
+    "ExitMessage",
+    "FailureReason",
+    "LastModifiedTime",
+    "ProcessingEndTime",
+    "ProcessingJobArn",
+    "ProcessingJobStatus",
+    "ProcessingStartTime",
+}
+_RETRYABLE = {
+    "Step.SERVICE_FAULT",
+    "Step.THROTTLING",
+    "SageMaker.JOB_INTERNAL_ERROR",
+    "SageMaker.CAPACITY_ERROR",
+    "SageMaker.RESOURCE_LIMIT",
+}
+_UNITS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400}
+_TIME_UNITS = {"h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"p?((?:\d+[ymwd])*)(?:t((?:\d+[hms])+))?", re.IGNORECASE)
+
+
+def is_python_image(image: str) -> bool:
+    """Whether a container image runs here, as a process of this environment's Python."""
+    return bool(_PYTHON_IMAGES.fullmatch(image))
+
+
+def check(spec: dict[str, Any]) -> str | None:
+    """What is wrong with a Processing step, or not run locally; None when it can run."""
+    arguments = spec.get("Arguments") or {}
+    if unknown := sorted(set(arguments) - _ARGUMENTS):
+        return f"Arguments.{unknown[0]} is not something the embedded AWS's processing jobs have"
+    for member in ("AppSpecification", "ProcessingResources", "RoleArn"):
+        if not arguments.get(member):
+            return f"Arguments needs {member}"
+    application = arguments["AppSpecification"]
+    image = application.get("ImageUri")
+    if not is_expression(image) and not (isinstance(image, str) and is_python_image(image)):
+        return (
+            f"Arguments.AppSpecification.ImageUri {image!r} is not an image the embedded AWS runs; it runs "
+            "the Python images python, sagemaker-distribution, sagemaker-scikit-learn, sagemaker-base-python and "
+            "sagemaker-data-science"
+        )
+    cluster = arguments["ProcessingResources"].get("ClusterConfig") or {}
+    if not is_expression(cluster.get("InstanceCount")) and cluster.get("InstanceCount") != 1:
+        return "Arguments.ProcessingResources.ClusterConfig.InstanceCount must be 1; the embedded AWS has one machine"
+    if cluster.get("VolumeKmsKeyId") or (arguments.get("ProcessingOutputConfig") or {}).get("KmsKeyId"):
+        return "the embedded AWS has no KMS, so neither VolumeKmsKeyId nor KmsKeyId can be used"
+    if any((arguments.get("NetworkConfig") or {}).values()):
+        return "Arguments.NetworkConfig is not something the embedded AWS's processing jobs have"
+    return _check_channels(arguments) or _check_files(spec) or _check_retries(spec.get("RetryPolicies") or [])
+
+
+def _check_channels(arguments: dict[str, Any]) -> str | None:
+    for item in arguments.get("ProcessingInputs") or []:
+        source = item.get("S3Input")
+        where = f"input {item.get('InputName')!r}"
+        if not source or item.get("DatasetDefinition"):
+            return f"{where} must be an S3Input"
+        allowed = {
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+            "S3CompressionType": "None",
+            "S3DataDistributionType": "FullyReplicated",
+        }
+        for member, only in allowed.items():
+            if source.get(member, only) != only:
+                return f"{where} has {member} {source[member]!r}; the embedded AWS runs {only!r} only"
+        if not str(source.get("LocalPath") or "").startswith("/opt/ml/processing"):
+            return f"{where} must have a LocalPath in /opt/ml/processing"
+    for item in (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or []:
+        target = item.get("S3Output")
+        where = f"output {item.get('OutputName')!r}"
+        if not target or item.get("FeatureStoreOutput"):
+            return f"{where} must be an S3Output"
+        if target.get("S3UploadMode", "EndOfJob") != "EndOfJob":
+            return f"{where} has S3UploadMode {target['S3UploadMode']!r}; the embedded AWS runs 'EndOfJob' only"
+        if not str(target.get("LocalPath") or "").startswith("/opt/ml/processing"):
+            return f"{where} must have a LocalPath in /opt/ml/processing"
+    return None
+
+
+def _check_files(spec: dict[str, Any]) -> str | None:
+    outputs = {
+        item["OutputName"] for item in ((spec["Arguments"].get("ProcessingOutputConfig") or {}).get("Outputs") or [])
+    }
+    for item in spec.get("PropertyFiles") or []:
+        if set(item) != {"PropertyFileName", "OutputName", "FilePath"}:
+            return "each of PropertyFiles needs PropertyFileName, OutputName and FilePath"
+        if item["OutputName"] not in outputs:
+            return (
+                f"property file {item['PropertyFileName']!r} is in output {item['OutputName']!r}, which is not declared"
+            )
+    return None
+
+
+def _check_retries(policies: Any) -> str | None:
+    if not isinstance(policies, list):
+        return "RetryPolicies must be a list"
+    for policy in policies:
+        if unknown := set(policy.get("ExceptionType") or ["none"]) - _RETRYABLE:
+            return f"RetryPolicies: {unknown.pop()!r} is not one of {', '.join(sorted(_RETRYABLE))}"
+        if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
+            return "RetryPolicies: each needs either MaxAttempts or ExpireAfterMin"
+    return None
+
+
+def check_property(spec: dict[str, Any], keys: tuple[str | int, ...]) -> str | None:
+    """What is wrong with a reference to a property of this step, or None."""
+    if keys[:1] == ("PropertyFiles",):
+        names = [item.get("PropertyFileName") for item in spec.get("PropertyFiles") or []]
+        return None if len(keys) == 2 and keys[1] in names else "is not a property file of the step"
+    if not keys or keys[0] not in _PROPERTIES:
+        return "is not a property of a processing job"
+    if keys[:2] == ("ProcessingOutputConfig", "Outputs") and len(keys) > 2 and isinstance(keys[2], str):
+        outputs = (spec["Arguments"].get("ProcessingOutputConfig") or {}).get("Outputs") or []
+        if keys[2] not in [item.get("OutputName") for item in outputs]:
+            return "is not an output of the processing job"
+    return None
+
+
+def check_cache(cache: Any) -> str | None:
+    """What is wrong with a CacheConfig, or None."""
+    if (
+        not isinstance(cache, dict)
+        or not isinstance(cache.get("Enabled"), bool)
+        or set(cache) - {"Enabled", "ExpireAfter"}
+    ):
+        return "needs Enabled, true or false"
+    if cache["Enabled"] and seconds(cache.get("ExpireAfter")) is None:
+        return f"needs a duration like P30D or PT1H in ExpireAfter, not {cache.get('ExpireAfter')!r}"
+    return None
+
+
+def seconds(duration: Any) -> float | None:
+    """The seconds of an ISO 8601 duration, with or without its P, in either case, as AWS's examples write them.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html
+    """
+    found = _DURATION.fullmatch(duration) if isinstance(duration, str) and duration else None
+    if not found or not (found.group(1) or found.group(2)):
+        return None
+    total = 0.0
+    for text, units in ((found.group(1), _UNITS | {"m": 30 * 86400}), (found.group(2) or "", _TIME_UNITS)):
+        for count, unit in re.findall(r"(\d+)([a-z])", text.lower()):
+            total += int(count) * units[unit]
+    return total
+
+
+def cache_key(arguments: dict[str, Any]) -> str:
+    """What must be the same for an earlier run to be reused.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html
+    """
+    relevant = {name: arguments.get(name) for name in ("AppSpecification", "Environment", "ProcessingInputs")}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def is_fresh(ended: dt.datetime, cache: dict[str, Any], now: dt.datetime) -> bool:
+    """Whether a run that ended then is still young enough to be reused."""
+    return (now - ended).total_seconds() <= (seconds(cache.get("ExpireAfter")) or 0)

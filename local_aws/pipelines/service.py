@@ -1,0 +1,721 @@
+"""The SageMaker API of Pipelines: one method an operation, as botocore's model describes it.
+
+Model: botocore, service "sagemaker" (2017-07-24), https://docs.aws.amazon.com/sagemaker/latest/APIReference/.
+Resources of the IAM checks: "Actions, resources, and condition keys for Amazon SageMaker" (Service Authorization
+Reference). Where AWS documents no error for a case, the comment says what is picked.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import json
+import secrets
+import string
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import botocore.exceptions
+
+from local_aws.pipelines import expressions
+from local_aws.pipelines.definition import Definition, DefinitionError, parse
+from local_aws.pipelines.engine import SERVICE, Engine
+from local_aws.pipelines.execution import ENDED_EXECUTION, Execution, StepRun, now
+from local_aws.protocol import ApiError, Request
+
+PAGE = 100  # the models give no default; their maximum, so that what one call shows here it may show on AWS
+MAX_TAGS = 50
+MAX_PIPELINE_CHARACTERS = 1024 * 1024
+
+
+@dataclass
+class Version:
+    """One version of a pipeline: its definition, and what UpdatePipelineVersion says of it."""
+
+    id: int
+    definition: str
+    created: Any = field(default_factory=now)
+    display_name: str | None = None
+    description: str | None = None
+    last_execution: str | None = None
+
+
+@dataclass
+class Pipeline:
+    """A pipeline and all its versions; `versions` is by version id, the newest last."""
+
+    name: str
+    arn: str
+    account: str
+    region: str
+    role_arn: str
+    display_name: str | None = None
+    description: str | None = None
+    max_parallel: int | None = None
+    created: Any = field(default_factory=now)
+    modified: Any = field(default_factory=now)
+    last_run: Any = None
+    created_by: dict[str, Any] = field(default_factory=dict)
+    modified_by: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    create_token: list[str] | None = None
+    versions: dict[int, Version] = field(default_factory=dict)
+
+    @property
+    def latest(self) -> Version:
+        return self.versions[max(self.versions)]
+
+
+class PipelinesService:
+    """SageMaker Pipelines for the embedded AWS."""
+
+    name = "sagemaker"
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self.pipelines: dict[str, Pipeline] = {}  # by ARN
+        self.engine = Engine(context, self._definition_of)
+        self._definitions: dict[tuple[str, int], Definition] = {}
+        self._deleted: dict[str, str] = {}  # ClientRequestToken -> ARN
+
+    async def start(self) -> None:
+        """Bring back what the store has, and go on with it."""
+        if self.context.store:
+            for arn, record in self.context.store.all("pipeline").items():
+                versions = {int(key): Version(**value) for key, value in record.pop("versions").items()}
+                self.pipelines[arn] = Pipeline(**record, versions=versions)
+        self.context.ministack.register_tags("sagemaker", self._tagged)
+        self.engine.load()
+
+    async def stop(self) -> None:
+        """Stop working; waiting executions go on after a restart with the same store."""
+        await self.engine.stop()
+
+    # --- pipelines -------------------------------------------------------------------------------------------------
+
+    async def create_pipeline(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        arn = self._arn(request, params["PipelineName"])
+        request.authorize("sagemaker:CreatePipeline", arn)
+        if params.get("Tags"):
+            request.authorize("sagemaker:AddTags", arn)
+        request.authorize_pass_role(params["RoleArn"], SERVICE)
+        fingerprint = _fingerprint(params)
+        known = self.pipelines.get(arn)
+        if known and known.create_token == [params["ClientRequestToken"], fingerprint]:
+            return {"PipelineArn": arn}
+        text = await self._definition_text(request)
+        definition = self._parse(text, request)
+        self._check_role(params["RoleArn"], arn)
+        if arn in self.pipelines:
+            # The code and the words AWS answers, on which the SDK's upsert() relies.
+            raise ApiError(
+                "ValidationException",
+                "Pipeline names must be unique within an AWS account and region. "
+                f"Pipeline with name ({params['PipelineName']}) already exists.",
+            )
+        who = _who(request)
+        pipeline = Pipeline(
+            name=params["PipelineName"],
+            arn=arn,
+            account=request.account,
+            region=request.region,
+            role_arn=params["RoleArn"],
+            display_name=params.get("PipelineDisplayName"),
+            description=params.get("PipelineDescription"),
+            max_parallel=_parallel(params),
+            created_by=who,
+            modified_by=who,
+            tags=_tag_map(params.get("Tags") or []),
+            create_token=[params["ClientRequestToken"], fingerprint],
+            versions={1: Version(1, text)},
+        )
+        self._definitions[arn, 1] = definition
+        self.pipelines[arn] = pipeline
+        self._save(pipeline)
+        return {"PipelineArn": arn}
+
+    async def update_pipeline(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        arn = self._arn(request, params["PipelineName"])
+        request.authorize("sagemaker:UpdatePipeline", arn)
+        if "RoleArn" in params:
+            request.authorize_pass_role(params["RoleArn"], SERVICE)
+        pipeline = self._pipeline(request)
+        text = await self._definition_text(request, needed=False)
+        definition = self._parse(text, request) if text else None
+        if "RoleArn" in params:
+            self._check_role(params["RoleArn"], arn)
+        pipeline = self._pipeline(request)  # it may have been deleted while the definition was read
+        pipeline.role_arn = params.get("RoleArn", pipeline.role_arn)
+        pipeline.display_name = params.get("PipelineDisplayName", pipeline.display_name)
+        pipeline.description = params.get("PipelineDescription", pipeline.description)
+        pipeline.max_parallel = _parallel(params) or pipeline.max_parallel
+        pipeline.modified, pipeline.modified_by = now(), _who(request)
+        if text and definition:
+            # Whether an update without a definition makes a version is not documented; here only a definition does.
+            version = Version(pipeline.latest.id + 1, text)
+            pipeline.versions[version.id] = version
+            self._definitions[arn, version.id] = definition
+        self._save(pipeline)
+        return {"PipelineArn": arn, "PipelineVersionId": pipeline.latest.id}
+
+    def describe_pipeline(self, request: Request) -> dict[str, Any]:
+        pipeline = self._pipeline(request, "sagemaker:DescribePipeline")
+        version = self._version(pipeline, request.params.get("PipelineVersionId"))
+        return {
+            "PipelineArn": pipeline.arn,
+            "PipelineName": pipeline.name,
+            "PipelineDisplayName": pipeline.display_name or pipeline.name,
+            "PipelineDefinition": version.definition,
+            "PipelineDescription": pipeline.description,
+            "RoleArn": pipeline.role_arn,
+            "PipelineStatus": "Active",
+            "CreationTime": pipeline.created,
+            "LastModifiedTime": pipeline.modified,
+            "LastRunTime": pipeline.last_run,
+            "CreatedBy": pipeline.created_by,
+            "LastModifiedBy": pipeline.modified_by,
+            "ParallelismConfiguration": _shown_parallel(pipeline.max_parallel),
+            "PipelineVersionDisplayName": version.display_name,
+            "PipelineVersionDescription": version.description,
+        }
+
+    def delete_pipeline(self, request: Request) -> dict[str, Any]:
+        arn = self._arn(request, request.params["PipelineName"])
+        request.authorize("sagemaker:DeletePipeline", arn)
+        if self._deleted.get(request.params["ClientRequestToken"]) == arn and arn not in self.pipelines:
+            return {"PipelineArn": arn}
+        pipeline = self._pipeline(request)
+        executions = self._executions(pipeline)
+        running = [execution for execution in executions if execution.status not in ENDED_EXECUTION]
+        if running:
+            raise ApiError(
+                "ConflictException",
+                f"Pipeline {pipeline.name} has {len(running)} running executions; stop them with StopPipelineExecution "
+                f"and wait for their end before deleting it. The first is {running[0].arn}.",
+            )
+        for execution in executions:
+            self.engine.forget(execution)
+        for version in pipeline.versions:
+            self._definitions.pop((arn, version), None)
+        del self.pipelines[arn]
+        if self.context.store:
+            self.context.store.delete("pipeline", arn)
+        self._deleted[request.params["ClientRequestToken"]] = arn
+        return {"PipelineArn": arn}
+
+    def list_pipelines(self, request: Request) -> dict[str, Any]:
+        request.authorize("sagemaker:ListPipelines")
+        params = request.params
+        found = [
+            pipeline
+            for pipeline in self.pipelines.values()
+            if (pipeline.account, pipeline.region) == (request.account, request.region)
+            and pipeline.name.startswith(params.get("PipelineNamePrefix", ""))
+            and _within(pipeline.created, params)
+        ]
+        by_name = params.get("SortBy") == "Name"
+        page, token = _page(found, lambda p: (p.name if by_name else p.created.timestamp(), p.arn), params)
+        summaries = [
+            {
+                "PipelineArn": pipeline.arn,
+                "PipelineName": pipeline.name,
+                "PipelineDisplayName": pipeline.display_name or pipeline.name,
+                "PipelineDescription": pipeline.description,
+                "RoleArn": pipeline.role_arn,
+                "CreationTime": pipeline.created,
+                "LastModifiedTime": pipeline.modified,
+                "LastExecutionTime": pipeline.last_run,
+            }
+            for pipeline in page
+        ]
+        return {"PipelineSummaries": summaries, "NextToken": token}
+
+    def list_pipeline_versions(self, request: Request) -> dict[str, Any]:
+        pipeline = self._pipeline(request, "sagemaker:ListPipelineVersions")
+        found = [version for version in pipeline.versions.values() if _within(version.created, request.params)]
+        page, token = _page(found, lambda version: (version.id,), request.params)
+        summaries = [
+            {
+                "PipelineArn": pipeline.arn,
+                "PipelineVersionId": version.id,
+                "CreationTime": version.created,
+                "PipelineVersionDescription": version.description,
+                "PipelineVersionDisplayName": version.display_name,
+                "LastExecutionPipelineExecutionArn": version.last_execution,
+            }
+            for version in page
+        ]
+        return {"PipelineVersionSummaries": summaries, "NextToken": token}
+
+    def update_pipeline_version(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        request.authorize("sagemaker:UpdatePipelineVersion", params["PipelineArn"])
+        pipeline = self._find(request, params["PipelineArn"])
+        version = self._version(pipeline, params["PipelineVersionId"])
+        version.display_name = params.get("PipelineVersionDisplayName", version.display_name)
+        version.description = params.get("PipelineVersionDescription", version.description)
+        self._save(pipeline)
+        return {"PipelineArn": pipeline.arn, "PipelineVersionId": version.id}
+
+    # --- executions ------------------------------------------------------------------------------------------------
+
+    def start_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        pipeline = self._pipeline(request, "sagemaker:StartPipelineExecution")
+        token = f"{params['ClientRequestToken']} {_fingerprint(params)}"
+        for execution in self._executions(pipeline):
+            if execution.start_token and execution.start_token.split(" ")[0] == params["ClientRequestToken"]:
+                if execution.start_token == token:
+                    return {"PipelineExecutionArn": execution.arn}
+                raise ApiError("ConflictException", "The ClientRequestToken was used for another execution already.")
+        if "MlflowExperimentName" in params:
+            raise ApiError("ValidationException", "MlflowExperimentName needs an MLflow server, which is not here.")
+        version = self._version(pipeline, params.get("PipelineVersionId"))
+        definition = self._definition(pipeline, version)
+        self._check_role(pipeline.role_arn, pipeline.arn)
+        identifier = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
+        started, who = now(), _who(request)
+        execution = Execution(
+            arn=f"{pipeline.arn}/execution/{identifier}",
+            pipeline_arn=pipeline.arn,
+            pipeline_name=pipeline.name,
+            version=version.id,
+            account=request.account,
+            region=request.region,
+            partition=request.partition,
+            role_arn=pipeline.role_arn,
+            created=started,
+            created_by=who,
+            modified_by=who,
+            display_name=params.get("PipelineExecutionDisplayName") or f"execution-{int(started.timestamp() * 1000)}",
+            description=params.get("PipelineExecutionDescription"),
+            parameters=_parameters(definition, params.get("PipelineParameters") or []),
+            max_parallel=_parallel(params) or pipeline.max_parallel,
+            selective=params.get("SelectiveExecutionConfig"),
+            start_token=token,
+        )
+        if execution.selective:
+            self._take_over(execution, definition)
+        pipeline.last_run, version.last_execution = started, execution.arn
+        self._save(pipeline)
+        self.engine.begin(execution)
+        return {"PipelineExecutionArn": execution.arn}
+
+    def stop_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        execution = self._execution(request, "sagemaker:StopPipelineExecution")
+        if execution.status in ENDED_EXECUTION:
+            raise ApiError("ConflictException", f"{execution.arn} has ended ({execution.status}); it can't be stopped.")
+        if not execution.stop_requested:
+            execution.modified_by = _who(request)
+            self.engine.request_stop(execution)
+        return {"PipelineExecutionArn": execution.arn}
+
+    def retry_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        execution = self._execution(request, "sagemaker:RetryPipelineExecution")
+        if execution.retry_token == params["ClientRequestToken"]:
+            return {"PipelineExecutionArn": execution.arn}
+        if execution.status not in ("Failed", "Stopped"):
+            raise ApiError(
+                "ConflictException",
+                f"{execution.arn} is {execution.status}; only an execution that is Failed or Stopped can be retried.",
+            )
+        execution.max_parallel = _parallel(params) or execution.max_parallel
+        execution.retry_token, execution.modified_by = params["ClientRequestToken"], _who(request)
+        self.engine.retry(execution)
+        return {"PipelineExecutionArn": execution.arn}
+
+    def update_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        execution = self._execution(request, "sagemaker:UpdatePipelineExecution")
+        execution.description = params.get("PipelineExecutionDescription", execution.description)
+        execution.display_name = params.get("PipelineExecutionDisplayName", execution.display_name)
+        execution.max_parallel = _parallel(params) or execution.max_parallel
+        execution.modified_by = _who(request)
+        self.engine.save(execution)
+        self.engine.advance(execution)  # more steps may run at once now
+        return {"PipelineExecutionArn": execution.arn}
+
+    def describe_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        execution = self._execution(request, "sagemaker:DescribePipelineExecution")
+        return {
+            "PipelineArn": execution.pipeline_arn,
+            "PipelineExecutionArn": execution.arn,
+            "PipelineExecutionDisplayName": execution.display_name,
+            "PipelineExecutionStatus": execution.status,
+            "PipelineExecutionDescription": execution.description,
+            "PipelineExperimentConfig": self._experiment(execution),
+            "FailureReason": execution.reason,
+            "CreationTime": execution.created,
+            "LastModifiedTime": execution.modified,
+            "CreatedBy": execution.created_by,
+            "LastModifiedBy": execution.modified_by,
+            "ParallelismConfiguration": _shown_parallel(execution.max_parallel),
+            "SelectiveExecutionConfig": execution.selective,
+            "PipelineVersionId": execution.version,
+        }
+
+    def list_pipeline_executions(self, request: Request) -> dict[str, Any]:
+        pipeline = self._pipeline(request, "sagemaker:ListPipelineExecutions")
+        params = request.params
+        found = [execution for execution in self._executions(pipeline) if _within(execution.created, params)]
+        by_arn = params.get("SortBy") == "PipelineExecutionArn"
+        page, token = _page(found, lambda e: (e.arn,) if by_arn else (e.created.timestamp(), e.arn), params)
+        summaries = [
+            {
+                "PipelineExecutionArn": execution.arn,
+                "StartTime": execution.created,
+                "PipelineExecutionStatus": execution.status,
+                "PipelineExecutionDescription": execution.description,
+                "PipelineExecutionDisplayName": execution.display_name,
+                "PipelineExecutionFailureReason": execution.reason,
+            }
+            for execution in page
+        ]
+        return {"PipelineExecutionSummaries": summaries, "NextToken": token}
+
+    def list_pipeline_execution_steps(self, request: Request) -> dict[str, Any]:
+        """The steps that have started, the latest first; a step not taken, or not yet started, is not shown."""
+        execution = self._execution(request, "sagemaker:ListPipelineExecutionSteps")
+        definition = self._definition_of(execution)
+        order = {name: index for index, name in enumerate(execution.runs)}
+        page, token = _page(list(execution.runs.values()), lambda run: (order[run.name],), request.params)
+        return {"PipelineExecutionSteps": [_shown_step(run, definition) for run in page], "NextToken": token}
+
+    def list_pipeline_parameters_for_execution(self, request: Request) -> dict[str, Any]:
+        execution = self._execution(request, "sagemaker:ListPipelineParametersForExecution")
+        found = [
+            {"Name": name, "Value": expressions.to_text(value)} for name, value in sorted(execution.parameters.items())
+        ]
+        page, token = _page(found, lambda parameter: (parameter["Name"],), request.params, descending=False)
+        return {"PipelineParameters": page, "NextToken": token}
+
+    def describe_pipeline_definition_for_execution(self, request: Request) -> dict[str, Any]:
+        execution = self._execution(request, "sagemaker:DescribePipelineDefinitionForExecution")
+        pipeline = self.pipelines[execution.pipeline_arn]
+        return {"PipelineDefinition": self._definition_of(execution).text, "CreationTime": pipeline.created}
+
+    # --- callbacks -------------------------------------------------------------------------------------------------
+
+    def send_pipeline_execution_step_success(self, request: Request) -> dict[str, Any]:
+        return self._answer(request, "sagemaker:SendPipelineExecutionStepSuccess", "Succeeded")
+
+    def send_pipeline_execution_step_failure(self, request: Request) -> dict[str, Any]:
+        return self._answer(request, "sagemaker:SendPipelineExecutionStepFailure", "Failed")
+
+    def _answer(self, request: Request, action: str, verdict: str) -> dict[str, Any]:
+        params = request.params
+        token = params["CallbackToken"]
+        try:
+            execution, _ = self.engine.waiting(token)
+        except ApiError:
+            request.authorize(action)  # a token of nobody names no execution: only who may answer all learns that
+            raise
+        request.authorize(action, execution.arn)
+        if (execution.account, execution.region) != (request.account, request.region):
+            raise ApiError("ResourceNotFound", f"No step of a pipeline execution waits for the callback token {token}.")
+        self.engine.answer(
+            token, params.get("ClientRequestToken"), verdict,
+            params.get("OutputParameters") or [], params.get("FailureReason"),
+        )  # fmt: skip
+        return {"PipelineExecutionArn": execution.arn}
+
+    # --- tags ------------------------------------------------------------------------------------------------------
+
+    def add_tags(self, request: Request) -> dict[str, Any]:
+        pipeline = self._tagged_pipeline(request, "sagemaker:AddTags")
+        tags = pipeline.tags | _tag_map(request.params["Tags"])
+        if len(tags) > MAX_TAGS:
+            raise ApiError("ValidationException", f"Pipeline {pipeline.name} can't have more than {MAX_TAGS} tags.")
+        pipeline.tags = tags
+        self._save(pipeline)
+        return {"Tags": _tag_list(tags)}
+
+    def list_tags(self, request: Request) -> dict[str, Any]:
+        pipeline = self._tagged_pipeline(request, "sagemaker:ListTags")
+        page, token = _page(_tag_list(pipeline.tags), lambda tag: (tag["Key"],), request.params, descending=False)
+        return {"Tags": page, "NextToken": token}
+
+    def delete_tags(self, request: Request) -> dict[str, Any]:
+        pipeline = self._tagged_pipeline(request, "sagemaker:DeleteTags")
+        for key in request.params["TagKeys"]:
+            pipeline.tags.pop(key, None)
+        self._save(pipeline)
+        return {}
+
+    def _tagged_pipeline(self, request: Request, action: str) -> Pipeline:
+        arn = request.params["ResourceArn"]
+        request.authorize(action, arn)
+        return self._find(request, arn)
+
+    def _tagged(self, account: str, region: str) -> Iterable[tuple[str, dict[str, str]]]:
+        for pipeline in self.pipelines.values():
+            if (pipeline.account, pipeline.region) == (account, region):
+                yield pipeline.arn, pipeline.tags
+
+    # --- processing jobs -------------------------------------------------------------------------------------------
+
+    def describe_processing_job(self, request: Request) -> dict[str, Any]:
+        return self._job(request, "sagemaker:DescribeProcessingJob")
+
+    def stop_processing_job(self, request: Request) -> dict[str, Any]:
+        self.engine.jobs.terminate(self._job(request, "sagemaker:StopProcessingJob")["ProcessingJobArn"])
+        return {}
+
+    def _job(self, request: Request, action: str) -> dict[str, Any]:
+        name = request.params["ProcessingJobName"]
+        arn = f"arn:{request.partition}:sagemaker:{request.region}:{request.account}:processing-job/{name}"
+        request.authorize(action, arn)
+        if arn not in self.engine.jobs.records:
+            raise ApiError("ValidationException", f"Could not find requested job with name: {name}")
+        return self.engine.jobs.records[arn]
+
+    # --- finding things --------------------------------------------------------------------------------------------
+
+    def _arn(self, request: Request, name_or_arn: str) -> str:
+        if name_or_arn.startswith("arn:"):
+            return name_or_arn
+        return f"arn:{request.partition}:sagemaker:{request.region}:{request.account}:pipeline/{name_or_arn}"
+
+    def _pipeline(self, request: Request, action: str | None = None) -> Pipeline:
+        arn = self._arn(request, request.params["PipelineName"])
+        if action:
+            request.authorize(action, arn)
+        return self._find(request, arn)
+
+    def _find(self, request: Request, arn: str) -> Pipeline:
+        pipeline = self.pipelines.get(arn)
+        if pipeline is None or (pipeline.account, pipeline.region) != (request.account, request.region):
+            raise ApiError("ResourceNotFound", f"Pipeline '{arn}' does not exist.")
+        return pipeline
+
+    def _version(self, pipeline: Pipeline, version_id: int | None) -> Version:
+        if version_id is None:
+            return pipeline.latest
+        if version_id not in pipeline.versions:
+            raise ApiError("ResourceNotFound", f"Pipeline '{pipeline.arn}' has no version {version_id}.")
+        return pipeline.versions[version_id]
+
+    def _execution(self, request: Request, action: str) -> Execution:
+        arn = request.params.get("PipelineExecutionArn")
+        if not arn:
+            raise ApiError("ValidationException", f"{request.operation} needs a PipelineExecutionArn.")
+        request.authorize(action, arn)
+        execution = self.engine.executions.get(arn)
+        if execution is None or (execution.account, execution.region) != (request.account, request.region):
+            raise ApiError("ResourceNotFound", f"Pipeline execution '{arn}' does not exist.")
+        return execution
+
+    def _executions(self, pipeline: Pipeline) -> list[Execution]:
+        return [each for each in self.engine.executions.values() if each.pipeline_arn == pipeline.arn]
+
+    # --- definitions -----------------------------------------------------------------------------------------------
+
+    def _definition_of(self, execution: Execution) -> Definition:
+        pipeline = self.pipelines[execution.pipeline_arn]
+        return self._definition(pipeline, pipeline.versions[execution.version])
+
+    def _definition(self, pipeline: Pipeline, version: Version) -> Definition:
+        key = (pipeline.arn, version.id)
+        if key not in self._definitions:
+            self._definitions[key] = parse(version.definition, pipeline.region)
+        return self._definitions[key]
+
+    def _parse(self, text: str, request: Request) -> Definition:
+        try:
+            return parse(text, request.region)
+        except DefinitionError as error:
+            raise ApiError("ValidationException", f"Unable to parse pipeline definition. {error}") from None
+
+    async def _definition_text(self, request: Request, *, needed: bool = True) -> str | None:
+        """The definition a call gives, or the object it names, read as the caller."""
+        params = request.params
+        place = params.get("PipelineDefinitionS3Location")
+        if ("PipelineDefinition" in params) == (place is not None):
+            if place is None and not needed:
+                return None
+            message = "Give either PipelineDefinition or PipelineDefinitionS3Location."
+            raise ApiError("ValidationException", message)
+        if place is None:
+            return params["PipelineDefinition"]
+        where = f"s3://{place['Bucket']}/{place['ObjectKey']}"
+        arguments = {"Bucket": place["Bucket"], "Key": place["ObjectKey"]}
+        if "VersionId" in place:
+            arguments["VersionId"] = place["VersionId"]
+        credentials = self.context.ministack.caller_credentials(request)
+
+        def read() -> bytes:
+            client = self.context.ministack.client("s3", credentials, request.region)
+            return client.get_object(**arguments)["Body"].read(4 * MAX_PIPELINE_CHARACTERS + 1)
+
+        try:
+            return (await self.engine.in_thread(read)).decode()
+        except botocore.exceptions.ClientError as error:
+            details = error.response.get("Error", {}).get("Message") or str(error)
+            raise ApiError("ValidationException", f"The pipeline definition {where} can't be read: {details}") from None
+        except UnicodeDecodeError:
+            raise ApiError("ValidationException", f"The pipeline definition {where} is not UTF-8 text.") from None
+
+    def _check_role(self, role_arn: str, pipeline_arn: str) -> None:
+        if not self.context.ministack.trusts(role_arn, SERVICE, source_arn=pipeline_arn):
+            raise ApiError(
+                "ValidationException",
+                f"The execution role ARN {role_arn} is invalid. Please ensure that the role exists and that its trust "
+                f'relationship policy allows the action "sts:AssumeRole" for the service principal "{SERVICE}".',
+            )
+
+    def _experiment(self, execution: Execution) -> dict[str, str] | None:
+        config = self._definition_of(execution).experiment
+        if not config:
+            return None
+        lookup = functools.partial(self.engine._lookup, execution, StepRun("", ""))
+        resolved = expressions.resolve(config, lookup, lambda _: None)
+        return {key: expressions.to_text(value) for key, value in resolved.items()}
+
+    def _take_over(self, execution: Execution, definition: Definition) -> None:
+        """Prepare a selective execution: what the selected steps need from others comes from a reference execution.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-selective-ex.html
+        """
+        selected = execution.selected or set()
+        if unknown := sorted(selected - set(definition.steps)):
+            raise ApiError(
+                "ValidationException", f"SelectedSteps names {', '.join(unknown)}, not a step of the pipeline."
+            )
+        outside = {need for name in selected for need in definition.steps[name].needs} - selected
+        _refuse_gaps(definition, selected)
+        arn = (execution.selective or {}).get("SourcePipelineExecutionArn")
+        if not outside:
+            return
+        source = self.engine.executions.get(arn or "")
+        if source is None or source.pipeline_arn != execution.pipeline_arn:
+            raise ApiError(
+                "ValidationException",
+                f"Invalid SourcePipelineExecutionArn: {arn or 'null'}. The selected steps {sorted(selected)} have "
+                f"dependencies on {sorted(outside)}",
+            )
+        if source.status not in ENDED_EXECUTION:
+            raise ApiError("ValidationException", f"The reference execution {arn} has not ended ({source.status}).")
+        for name in sorted(outside):
+            run = source.runs.get(name)
+            if run is None or run.status != "Succeeded":
+                message = f"Step {name}, on which the selected steps depend, did not succeed in {arn}."
+                raise ApiError("ValidationException", message)
+            execution.runs[name] = dataclasses.replace(run, selective_source=source.arn)
+
+    def _save(self, pipeline: Pipeline) -> None:
+        if self.context.store:
+            self.context.store.put("pipeline", pipeline.arn, dataclasses.asdict(pipeline))
+
+
+def _refuse_gaps(definition: Definition, selected: set[str]) -> None:
+    """ "All steps in all paths between two selected steps should be included"."""
+    above: dict[str, set[str]] = {}
+    for name in definition.order:
+        above[name] = set().union(*({need} | above[need] for need in definition.steps[name].needs))
+    for name in sorted(selected):
+        between = {step for step in above[name] - selected if above[step] & selected}
+        if between:
+            message = f"SelectedSteps must include {', '.join(sorted(between))}, between the selected steps."
+            raise ApiError("ValidationException", message)
+
+
+def _parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str, Any]:
+    values = {name: parameter.default for name, parameter in definition.parameters.items()}
+    seen: set[str] = set()
+    for item in given:
+        name = item["Name"]
+        if name not in definition.parameters or name in seen:
+            problem = "given twice" if name in seen else "not a parameter of the pipeline"
+            known = ", ".join(definition.parameters) or "none"
+            raise ApiError("ValidationException", f"{name} is {problem} (its parameters: {known}).")
+        seen.add(name)
+        try:
+            values[name] = definition.parameters[name].value(item["Value"])
+        except DefinitionError as error:
+            raise ApiError("ValidationException", str(error)) from None
+    if missing := [name for name, value in values.items() if value is None]:
+        message = f"Parameters without a default need a value: {', '.join(missing)}."
+        raise ApiError("ValidationException", message)
+    return values
+
+
+def _shown_step(run: StepRun, definition: Definition) -> dict[str, Any]:
+    name = run.name.rpartition("-")[0] if run.parent else run.name
+    step = definition.steps.get(name) or next(c for c in definition.steps[run.parent or ""].body if c.name == name)
+    return {
+        "StepName": run.name,
+        "StepDisplayName": step.spec.get("DisplayName"),
+        "StepDescription": step.spec.get("Description"),
+        "StartTime": run.started,
+        "EndTime": run.ended,
+        "StepStatus": run.status,
+        "CacheHitResult": {"SourcePipelineExecutionArn": run.cache_source} if run.cache_source else None,
+        "FailureReason": run.reason or None,
+        "Metadata": run.metadata,
+        "AttemptCount": run.attempts,
+        "SelectiveExecutionResult": (
+            {"SourcePipelineExecutionArn": run.selective_source} if run.selective_source else None
+        ),
+    }
+
+
+def _page(
+    items: list[Any], key: Callable[[Any], tuple], params: dict[str, Any], *, descending: bool = True
+) -> tuple[list[Any], str | None]:
+    """One page of a list and the token of the next.
+
+    The token holds the key of the page's last item, so that pages neither repeat nor skip when items come and go.
+    """
+    order = params.get("SortOrder", "Descending" if descending else "Ascending")
+    descending = order == "Descending"
+    items = sorted(items, key=key, reverse=descending)
+    if "NextToken" in params:
+        try:
+            last = tuple(json.loads(base64.urlsafe_b64decode(params["NextToken"])))
+            items = [item for item in items if (key(item) < last if descending else key(item) > last)]
+        except (ValueError, TypeError):
+            raise ApiError("ValidationException", "The NextToken is not one of this list's.") from None
+    size = params.get("MaxResults", PAGE)
+    token = None
+    if len(items) > size:
+        token = base64.urlsafe_b64encode(json.dumps(key(items[size - 1])).encode()).decode()
+    return items[:size], token
+
+
+def _within(moment: Any, params: dict[str, Any]) -> bool:
+    after, before = params.get("CreatedAfter"), params.get("CreatedBefore")
+    return (after is None or moment > after) and (before is None or moment < before)
+
+
+def _parallel(params: dict[str, Any]) -> int | None:
+    return (params.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
+
+
+def _shown_parallel(limit: int | None) -> dict[str, int] | None:
+    return {"MaxParallelExecutionSteps": limit} if limit else None
+
+
+def _who(request: Request) -> dict[str, Any]:
+    return {"IamIdentity": {"Arn": request.caller_arn, "PrincipalId": request.caller_arn.rsplit(":", 1)[-1]}}
+
+
+def _fingerprint(params: dict[str, Any]) -> str:
+    relevant = {key: value for key, value in params.items() if key != "ClientRequestToken"}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _tag_map(tags: list[dict[str, str]]) -> dict[str, str]:
+    found = {tag["Key"]: tag["Value"] for tag in tags}
+    if len(found) < len(tags):
+        raise ApiError("ValidationException", "A tag key is given twice.")
+    return found
+
+
+def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
