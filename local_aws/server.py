@@ -59,8 +59,10 @@ class App:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        if scope["type"] != "http":
-            return  # websockets: no service of ours, and none of MiniStack's that we load, has them
+        if scope["type"] == "websocket":  # no service of ours, and none of MiniStack's that we load, has them
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if refusal := _foreign(headers):
             await _respond(send, Response(403, {"content-type": "application/json"}, json.dumps(refusal).encode()))
@@ -68,8 +70,13 @@ class App:
         if scope["path"].startswith(LOCAL_PATH):
             await self._local(scope, receive, send, headers)
             return
-        self.changed |= scope["method"] != "GET"
         service = _signed_service(headers, scope.get("query_string", b"").decode("latin-1"))
+        if not service or scope["path"].startswith("/_"):
+            # MiniStack would answer: ListBuckets to anyone, and its own /_ministack/reset without a signature.
+            refusal = {"__type": "MissingAuthenticationToken", "message": "Missing Authentication Token"}
+            await _respond(send, Response(403, {"content-type": "application/json"}, json.dumps(refusal).encode()))
+            return
+        self.changed |= scope["method"] != "GET"
         if service in self.apis:
             await self._ours(self.apis[service], scope, receive, send, headers)
         elif service == "lambda" and guards.watches(scope["method"], scope["path"]):
