@@ -5,11 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import socket
-from collections.abc import Iterator
-from pathlib import Path
 
-import boto3
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -17,57 +13,9 @@ from botocore.credentials import Credentials
 from fuzzing import Fuzzer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-import local_aws
+from servers import Server
 
 REQUESTS = 3_000  # benchmarks/fuzz.py sends 100,000
-
-
-class Server:
-    """An embedded AWS of these tests' own, since they leave it full of rubbish."""
-
-    def __init__(self, home: Path, state: Path) -> None:
-        self.home, self.state = home, state
-        self.info = local_aws.start(port=0, home=home, state_dir=state)
-        self.port = self.info.port
-
-    def signed(self, service: str, path: str, body: bytes = b"{}", **headers: str) -> tuple[int, str]:
-        """POST `body` with a valid signature."""
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = AWSRequest("POST", self.info.endpoint_url + path, headers=headers, data=body)
-        SigV4Auth(Credentials("test", "test"), service, "us-east-1").add_auth(request)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("POST", path, body, dict(request.headers.items()))
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-
-    def raw(self, data: bytes, wait: float = 5) -> bytes:
-        """Send bytes, and read until the server closes or says nothing more."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
-            connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-            received = b""
-            try:
-                while chunk := connection.recv(65536):
-                    received += chunk
-            except (TimeoutError, ConnectionResetError):
-                return received
-            return received
-
-    def answers(self) -> bool:
-        """Whether both services still do their work."""
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        boto3.client("batch", endpoint_url=self.info.endpoint_url, **keys).describe_jobs(jobs=["x"])
-        boto3.client("sagemaker", endpoint_url=self.info.endpoint_url, **keys).list_pipelines()
-        return True
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("wire")
-    running = Server(home, home / "state")
-    yield running
-    local_aws.stop(home)
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+"""A running embedded AWS, and the means to be rude to it."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+import local_aws
+
+
+class Server:
+    """One running server, with the means to be rude to it."""
+
+    def __init__(self, home: Path, state: Path) -> None:
+        self.home, self.state = home, state
+        self.info = local_aws.start(port=0, home=home, state_dir=state)
+        self.port = self.info.port
+
+    def signed(self, service: str, path: str, body: bytes = b"{}", **headers: str) -> tuple[int, str]:
+        """POST `body` with a valid signature."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = AWSRequest("POST", self.info.endpoint_url + path, headers=headers, data=body)
+        SigV4Auth(Credentials("test", "test"), service, "us-east-1").add_auth(request)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", path, body, dict(request.headers.items()))
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    def raw(self, data: bytes, wait: float = 5, close: bool = True) -> bytes:
+        """Send bytes, and read until the server closes or says nothing more."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
+            connection.sendall(data)
+            if close:
+                connection.shutdown(socket.SHUT_WR)
+            received = b""
+            try:
+                while chunk := connection.recv(65536):
+                    received += chunk
+            except (TimeoutError, ConnectionResetError):
+                return received
+            return received
+
+    def answers(self) -> bool:
+        """Whether both services still do their work."""
+        self.client("batch").describe_jobs(jobs=["x"])
+        self.client("sagemaker").list_pipelines()
+        return True
+
+    def client(self, service: str, **config: Any) -> Any:
+        """A client as the account's root."""
+        return boto3.client(
+            service,
+            endpoint_url=self.info.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(**config),
+        )
