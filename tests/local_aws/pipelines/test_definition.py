@@ -1,0 +1,361 @@
+"""What a definition may say, and what is said about one that is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from local_aws.pipelines.definition import DefinitionError, parse
+
+REGION = "us-east-1"
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:sagemaker-f"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/sagemaker-q"
+
+
+def lambda_step(name: str, *needs: Any, outputs: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Type": "Lambda",
+        "FunctionArn": FUNCTION,
+        "Arguments": arguments,
+        "OutputParameters": [{"OutputName": output, "OutputType": "String"} for output in outputs],
+        **({"DependsOn": list(needs)} if needs else {}),
+    }
+
+
+def callback_step(name: str, outputs: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Type": "Callback",
+        "SqsQueueUrl": QUEUE,
+        "Arguments": arguments,
+        "OutputParameters": [{"OutputName": output, "OutputType": "String"} for output in outputs],
+    }
+
+
+def condition_step(name: str, conditions: list, if_steps: list = (), else_steps: list = ()) -> dict[str, Any]:
+    arguments = {"Conditions": conditions, "IfSteps": list(if_steps), "ElseSteps": list(else_steps)}
+    return {"Name": name, "Type": "Condition", "Arguments": arguments}
+
+
+def processing_step(name: str, **more: Any) -> dict[str, Any]:
+    arguments = {
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
+        },
+        "AppSpecification": {"ImageUri": "python:3.12", "ContainerEntrypoint": ["python3", "x.py"]},
+        "RoleArn": "arn:aws:iam::000000000000:role/job",
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "report",
+                    "S3Output": {"S3Uri": "s3://b/o", "LocalPath": "/opt/ml/processing/o", "S3UploadMode": "EndOfJob"},
+                }
+            ]
+        },
+    }
+    files = [{"PropertyFileName": "Report", "OutputName": "report", "FilePath": "r.json"}]
+    return {"Name": name, "Type": "Processing", "Arguments": arguments, "PropertyFiles": files, **more}
+
+
+def for_each_step(name: str, body: list, items: Any = ("a", "b"), **more: Any) -> dict[str, Any]:
+    items = list(items) if isinstance(items, tuple) else items
+    arguments = {"IterableItems": items, "MaxConcurrency": 2, "ForEachBody": body, **more}
+    return {"Name": name, "Type": "ForEach", "Arguments": arguments}
+
+
+def pipeline(*steps: dict[str, Any], parameters: list | None = None, **more: Any) -> dict[str, Any]:
+    return {"Version": "2020-12-01", "Metadata": {}, "Parameters": parameters or [], "Steps": list(steps), **more}
+
+
+def get(path: str) -> dict[str, str]:
+    return {"Get": path}
+
+
+def parsed(document: dict[str, Any]):
+    return parse(json.dumps(document), REGION)
+
+
+def problem(document: dict[str, Any]) -> str:
+    with pytest.raises(DefinitionError) as caught:
+        parsed(document)
+    return str(caught.value)
+
+
+EQUALS = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
+
+
+def test_a_step_waits_for_what_it_refers_to_and_what_it_depends_on() -> None:
+    definition = parsed(
+        pipeline(
+            lambda_step("C", "B", x=get("Steps.A.OutputParameters['out']")),
+            lambda_step("A", outputs=("out",)),
+            lambda_step("B"),
+        )
+    )
+    assert definition.steps["C"].needs == {"A": "Completed", "B": "Completed"}
+    assert definition.order.index("C") == 2
+
+
+def test_a_step_of_a_branch_waits_for_its_condition() -> None:
+    inner = condition_step("Inner", [EQUALS], [lambda_step("Yes")], [lambda_step("No")])
+    definition = parsed(pipeline(condition_step("Outer", [EQUALS], [inner])))
+    assert definition.steps["No"].branch == ("Inner", False)
+    assert definition.steps["No"].needs == {"Inner": "Completed"}
+    assert definition.steps["Inner"].branch == ("Outer", True)
+
+
+def test_references_anywhere_in_an_expression_count() -> None:
+    join = {"Std:Join": {"On": "/", "Values": ["s3:/", get("Steps.A.OutputParameters['o']")]}}
+    read = {"Std:JsonGet": {"PropertyFile": get("Steps.P.PropertyFiles.Report"), "Path": "a.b"}}
+    definition = parsed(
+        pipeline(lambda_step("A", outputs=("o",)), processing_step("P"), lambda_step("Z", x=join, y=read))
+    )
+    assert set(definition.steps["Z"].needs) == {"A", "P"}
+
+
+def test_triggers_are_kept() -> None:
+    definition = parsed(pipeline(lambda_step("A"), lambda_step("B", {"Step": "A", "Trigger": "Failed"})))
+    assert definition.steps["B"].needs == {"A": "Failed"}
+
+
+def test_a_for_each_step_waits_for_what_its_body_needs_from_outside() -> None:
+    body = [
+        lambda_step("Do", outputs=("o",), x=get("Steps.A.OutputParameters['o']"), item=get("ForEach.CurrentItem.n")),
+        lambda_step("Then", y=get("Steps.Do.OutputParameters['o']")),
+    ]
+    definition = parsed(pipeline(lambda_step("A", outputs=("o",)), for_each_step("Loop", body)))
+    assert definition.steps["Loop"].needs == {"A": "Completed"}
+    assert [child.needs for child in definition.steps["Loop"].body] == [{}, {"Do": "Completed"}]
+
+
+# Each: what is wrong, and the words that must name the step and the field.
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("no steps", pipeline(), "at least one step"),
+    ("version", pipeline(lambda_step("A")) | {"Version": "2019"}, "Version must be"),
+    ("root key", pipeline(lambda_step("A"), Extra=1), "no property Extra"),
+    ("mlflow", pipeline(lambda_step("A"), MlflowConfig={"MlflowResourceArn": "x"}), "MLflow server"),
+    ("twice", pipeline(lambda_step("A"), callback_step("A")), "Step name A is used twice"),
+    ("twice in a branch", pipeline(lambda_step("A"), condition_step("C", [EQUALS], [lambda_step("A")])), "A is used"),
+    ("name", pipeline(lambda_step("A" * 65)), "must be 1 to 64"),
+    ("name's letters", pipeline(lambda_step("a b")), "'a b'"),
+    ("type", pipeline({"Name": "T", "Type": "Training", "Arguments": {}}), "Step T has type 'Training', which the"),
+    (
+        "types that run",
+        pipeline({"Name": "T", "Type": "Tuning"}),
+        "Callback, Cleanup, Condition, Fail, ForEach, Lambda",
+    ),
+    ("member", pipeline(lambda_step("A") | {"RetryPolicies": []}), "a Lambda step has no property RetryPolicies"),
+    ("depends on nobody", pipeline(lambda_step("A", "B")), "Step A: DependsOn names 'B'"),
+    (
+        "depends on a Fail step",
+        pipeline(lambda_step("A", "F"), {"Name": "F", "Type": "Fail"}),
+        "Step A: can not depend",
+    ),
+    ("trigger", pipeline(lambda_step("A"), lambda_step("B", {"Step": "A", "Trigger": "Never"})), "trigger 'Never'"),
+    ("cycle", pipeline(lambda_step("A", "B"), lambda_step("B", "A")), "in a circle"),
+    ("itself", pipeline(lambda_step("A", "A")), "Step A depends on itself"),
+    ("parameter", pipeline(lambda_step("A", x=get("Parameters.P"))), "Step A: Parameters.P is not a parameter"),
+    ("variable", pipeline(lambda_step("A", x=get("Execution.Nope"))), "Step A: Execution.Nope"),
+    ("root", pipeline(lambda_step("A", x=get("Stars.A.x"))), "must begin with Parameters"),
+    ("path", pipeline(lambda_step("A", x=get("Steps..x"))), "'Steps..x' is not a path"),
+    ("no step", pipeline(lambda_step("A", x=get("Steps.B.OutputParameters['o']"))), "refers to B"),
+    (
+        "no output",
+        pipeline(lambda_step("B", outputs=("q",)), lambda_step("A", x=get("Steps.B.OutputParameters['o']"))),
+        "Step A: Steps.B.OutputParameters['o'] is not an output of step B (it has: q)",
+    ),
+    (
+        "into an output",
+        pipeline(lambda_step("B", outputs=("o",)), lambda_step("A", x=get("Steps.B.OutputParameters['o'].x"))),
+        "has no members",
+    ),
+    ("nested input", pipeline(lambda_step("A", x={"a": 1})), "Step A: Arguments.x is nested"),
+    ("list input", pipeline(callback_step("A", x=[1])), "Step A: Arguments.x is nested"),
+    ("null input", pipeline(lambda_step("A", x=None)), "Step A: Arguments.x is nested or null"),
+    ("function", pipeline(lambda_step("A") | {"FunctionArn": "f"}), "Step A: FunctionArn 'f'"),
+    (
+        "region",
+        pipeline(lambda_step("A") | {"FunctionArn": FUNCTION.replace("us-east-1", "eu-west-1")}),
+        "must be in the pipeline's Region us-east-1",
+    ),
+    ("queue", pipeline(callback_step("A") | {"SqsQueueUrl": "x" * 257}), "Step A: SqsQueueUrl"),
+    ("output twice", pipeline(lambda_step("A", outputs=("o", "o"))), "output o is declared twice"),
+    ("outputs", pipeline(lambda_step("A", outputs=tuple(f"o{i}" for i in range(51)))), "at most 50"),
+    (
+        "output type",
+        pipeline(lambda_step("A") | {"OutputParameters": [{"OutputName": "o", "OutputType": "Map"}]}),
+        "output o has type 'Map'",
+    ),
+    ("condition", pipeline(condition_step("C", [{"Type": "Like"}])), "Step C: Arguments.Conditions[0]"),
+    ("comparison", pipeline(condition_step("C", [{"Type": "Equals", "LeftValue": 1}])), "LeftValue and RightValue"),
+    ("in", pipeline(condition_step("C", [{"Type": "In", "QueryValue": 1, "Values": 2}])), "a list Values"),
+    ("not", pipeline(condition_step("C", [{"Type": "Not", "Conditions": []}])), "needs one Condition"),
+    ("or", pipeline(condition_step("C", [{"Type": "Or", "Conditions": []}])), "a list Conditions"),
+    (
+        "condition's property",
+        pipeline(condition_step("C", [EQUALS]), lambda_step("A", x=get("Steps.C.Result"))),
+        "has the property Outcome only",
+    ),
+    ("join", pipeline(lambda_step("A", x={"Std:Join": {"On": 1, "Values": []}})), "Std:Join needs"),
+    ("json get", pipeline(lambda_step("A", x={"Std:JsonGet": {"Path": "x"}})), "Std:JsonGet needs"),
+    (
+        "property file",
+        pipeline(
+            processing_step("P"),
+            lambda_step("A", x={"Std:JsonGet": {"PropertyFile": get("Steps.P.PropertyFiles.No"), "Path": "x"}}),
+        ),
+        "is not a property file of the step",
+    ),
+    ("cache", pipeline(lambda_step("A") | {"CacheConfig": {"Enabled": True, "ExpireAfter": "soon"}}), "'soon'"),
+    (
+        "loop in loop",
+        pipeline(for_each_step("L", [for_each_step("M", [lambda_step("A")])])),
+        "can't be in a ForEachBody",
+    ),
+    ("fail in loop", pipeline(for_each_step("L", [{"Name": "F", "Type": "Fail"}])), "a Fail step (F) can't be"),
+    ("no items", pipeline(for_each_step("L", [lambda_step("A")], items=())), "1 to 100 items"),
+    ("items", pipeline(for_each_step("L", [lambda_step("A")], items="abc")), "an expression that gives one"),
+    ("width", pipeline(for_each_step("L", [lambda_step("A")], MaxConcurrency=51)), "from 1 to 50"),
+    ("no body", pipeline(for_each_step("L", [])), "at least one step"),
+    ("child's name", pipeline(for_each_step("L", [lambda_step("A")]), lambda_step("A-3")), "child step of a ForEach"),
+    ("item outside", pipeline(lambda_step("A", x=get("ForEach.CurrentItem"))), "only in the body"),
+    (
+        "body from outside",
+        pipeline(
+            for_each_step("L", [lambda_step("A", outputs=("o",))]),
+            lambda_step("B", x=get("Steps.A.OutputParameters['o']")),
+        ),
+        "refers to A",
+    ),
+    (
+        "selected without selector",
+        pipeline(
+            for_each_step("L", [lambda_step("A", outputs=("o",))]),
+            lambda_step("B", x=get("Steps.L.Selected.OutputParameters['o']")),
+        ),
+        "is not a property of the ForEach step L",
+    ),
+    (
+        "cleanup of a Lambda step",
+        pipeline(
+            lambda_step("A"),
+            {"Name": "C", "Type": "Cleanup", "Arguments": {"Resources": {"S3": [{"StepName": "A"}]}}},
+        ),
+        "must be a Processing step",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "words"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+def test_what_is_wrong_is_said_with_the_step_and_the_field(document: dict[str, Any], words: str) -> None:
+    said = problem(document)
+    assert words in said
+    assert said.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"AppSpecification": {"ImageUri": "123.dkr.ecr.us-east-1.amazonaws.com/mine:1"}}, "is not an image"),
+        ({"ProcessingResources": {"ClusterConfig": {"InstanceCount": 2}}}, "InstanceCount must be 1"),
+        ({"NetworkConfig": {"EnableNetworkIsolation": True}}, "NetworkConfig"),
+        ({"ExperimentConfig": {}}, "ExperimentConfig"),
+        ({"ProcessingInputs": [{"InputName": "i", "DatasetDefinition": {}}]}, "must be an S3Input"),
+        (
+            {"ProcessingInputs": [{"InputName": "i", "S3Input": {"S3DataType": "ManifestFile", "LocalPath": "/x"}}]},
+            "S3DataType 'ManifestFile'",
+        ),
+    ],
+)
+def test_a_processing_job_that_can_not_run_here_is_refused(change: dict[str, Any], words: str) -> None:
+    step = processing_step("P")
+    step["Arguments"] |= change
+    said = problem(pipeline(step))
+    assert said.startswith("Step P: ")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ({"Name": "P", "Type": "Integer", "DefaultValue": "1"}, "default of parameter P must be of type Integer"),
+        ({"Name": "P", "Type": "Integer", "DefaultValue": True}, "must be of type Integer"),
+        ({"Name": "P", "Type": "Map"}, "type 'Map'"),
+        ({"Name": "P", "Type": "String", "EnumValues": ["a"], "DefaultValue": "b"}, "must be one of a"),
+        ({"Name": "P", "Type": "Integer", "EnumValues": ["1"]}, "for a String parameter"),
+        ({"Name": "a b", "Type": "String"}, "Parameter name 'a b'"),
+        ({"Name": "P", "Type": "String", "DefaultValue": "x" * 1025}, "over 1,024 characters"),
+    ],
+)
+def test_parameters_are_checked(parameter: dict[str, Any], words: str) -> None:
+    assert words in problem(pipeline(lambda_step("A"), parameters=[parameter]))
+
+
+def test_limits_of_a_definition() -> None:
+    too_many = [{"Name": f"p{i}", "Type": "String"} for i in range(201)]
+    assert "at most 200" in problem(pipeline(lambda_step("A"), parameters=too_many))
+    assert "Parameter p is defined twice" in problem(
+        pipeline(lambda_step("A"), parameters=[{"Name": "p"}, {"Name": "p"}])
+    )
+    with pytest.raises(DefinitionError, match="limit is 1,048,576"):
+        parse(" " * (1024 * 1024 + 1), REGION)
+    with pytest.raises(DefinitionError, match="not JSON"):
+        parse("{", REGION)
+
+
+def test_parameter_values_are_typed() -> None:
+    names = [{"Name": kind, "Type": kind} for kind in ("String", "Integer", "Boolean", "Float")]
+    parameters = parsed(pipeline(lambda_step("A"), parameters=names)).parameters
+    values = {"String": "7", "Integer": "7", "Boolean": "True", "Float": "7"}
+    assert {name: parameters[name].value(text) for name, text in values.items()} == {
+        "String": "7",
+        "Integer": 7,
+        "Boolean": True,
+        "Float": 7.0,
+    }
+    for name, text in (("Integer", "7.5"), ("Integer", "x"), ("Boolean", "1"), ("Float", "true")):
+        with pytest.raises(DefinitionError, match=f"must be of type {name}"):
+            parameters[name].value(text)
+
+
+def test_a_definition_as_sdk_v2_writes_it() -> None:
+    """The callback example of AWS's documentation, as `sagemaker` 2.x serializes it (a step's name in a property)."""
+    document = {
+        "Version": "2020-12-01",
+        "Metadata": {},
+        "Parameters": [{"Name": "ProcessingInstanceCount", "Type": "Integer", "DefaultValue": 1}],
+        "PipelineExperimentConfig": {
+            "ExperimentName": {"Get": "Execution.PipelineName"},
+            "TrialName": {"Get": "Execution.PipelineExecutionId"},
+        },
+        "Steps": [
+            {
+                "Name": "Submit",
+                "Type": "Lambda",
+                "Arguments": {"count": {"Get": "Parameters.ProcessingInstanceCount"}},
+                "FunctionArn": FUNCTION,
+                "OutputParameters": [{"OutputName": "statusCode", "OutputType": "String"}],
+                "CacheConfig": {"Enabled": False},
+            },
+            {
+                "Name": "Wait",
+                "Type": "Callback",
+                "Arguments": {"job": {"Get": "Steps.Submit.OutputParameters['statusCode']"}},
+                "DependsOn": ["Submit"],
+                "SqsQueueUrl": QUEUE,
+                "OutputParameters": [{"OutputName": "status", "OutputType": "String"}],
+            },
+            condition_step(
+                "Check",
+                [{"Type": "Equals", "LeftValue": {"Get": "Steps.Wait.OutputParameters['status']"}, "RightValue": "ok"}],
+                [lambda_step("Good")],
+                [{"Name": "Bad", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}],
+            ),
+        ],
+    }
+    definition = parsed(copy.deepcopy(document))
+    assert definition.order == ("Submit", "Wait", "Check", "Good", "Bad")

@@ -1,0 +1,676 @@
+"""The engine on a fake AWS: any graph, any outcome, any moment of stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import botocore.exceptions
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local_aws.pipelines import engine as engine_module
+from local_aws.pipelines.execution import ENDED, STEPS_FAILED, Execution
+from local_aws.store import Store
+
+from .fakes import Bench, FakeAws, ended, refused
+from .test_definition import (
+    EQUALS,
+    FUNCTION,
+    callback_step,
+    condition_step,
+    for_each_step,
+    get,
+    lambda_step,
+    pipeline,
+)
+
+# --- any graph -------------------------------------------------------------------------------------------------------
+
+TRIGGERS = ("Completed", "Failed", "Any")
+ACCEPTS = {"Completed": {"Succeeded"}, "Failed": {"Failed"}, "Any": {"Succeeded", "Failed"}}
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[bool], list[int], int | None]:
+    """For each step what it needs (step -> trigger) and whether it succeeds; the order they are written; a width."""
+    size = draw(st.integers(1, 12))
+    needs = []
+    for index in range(size):
+        upstream = draw(st.lists(st.integers(0, index - 1), unique=True, max_size=3)) if index else []
+        needs.append({f"s{up}": draw(st.sampled_from(TRIGGERS)) for up in upstream})
+    works = draw(st.lists(st.booleans(), min_size=size, max_size=size))
+    order = draw(st.permutations(range(size)))
+    return needs, works, order, draw(st.one_of(st.none(), st.integers(1, 3)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs())
+def test_any_graph_runs_each_step_once_after_all_it_needs(graph) -> None:
+    needs, works, order, width = graph
+    steps = [
+        lambda_step(f"s{index}", *({"Step": up, "Trigger": how} for up, how in needs[index].items()), me=index)
+        for index in order
+    ]
+    bench = Bench(pipeline(*steps))
+    running, widest, calls, guard = set(), 0, [], threading.Lock()
+
+    def function(event: dict) -> None:
+        nonlocal widest
+        with guard:
+            calls.append(event["me"])
+            running.add(event["me"])
+            widest = max(widest, len(running))
+        threading.Event().wait(0.0005)
+        with guard:
+            running.discard(event["me"])
+        if not works[event["me"]]:
+            raise ZeroDivisionError("meant")
+
+    bench.aws.functions[FUNCTION] = function
+    execution = asyncio.run(bench.run(max_parallel=width))
+    bench.close()
+
+    expected: dict[str, str] = {}
+    for index, upstream in enumerate(needs):
+        if all(expected.get(up) in ACCEPTS[how] for up, how in upstream.items()):
+            expected[f"s{index}"] = "Succeeded" if works[index] else "Failed"
+    assert {name: run.status for name, run in execution.runs.items()} == expected
+    assert sorted(calls) == sorted(int(name[1:]) for name in expected)
+    for index, upstream in enumerate(needs):
+        for up in upstream:
+            if f"s{index}" in expected:
+                assert execution.runs[up].ended <= execution.runs[f"s{index}"].started
+    if width:
+        assert widest <= width
+    failed = {name for name, status in expected.items() if status == "Failed"}
+    handled = {
+        up
+        for index, upstream in enumerate(needs)
+        for up, how in upstream.items()
+        if up in failed and how != "Completed" and expected.get(f"s{index}") == "Succeeded"
+    }
+    status = "Succeeded" if not failed else "CompletedWithFailures" if handled == failed else "Failed"
+    assert execution.status == status
+    assert execution.reason == (None if status == "Succeeded" else STEPS_FAILED)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.recursive(st.just(None), lambda inner: st.tuples(st.booleans(), inner, inner), max_leaves=8))
+def test_any_nesting_of_conditions_takes_one_branch_each(tree) -> None:
+    names = iter(range(1000))
+    taken: set[str] = set()
+
+    def build(node, on_path: bool) -> list[dict[str, Any]]:
+        name = f"s{next(names)}"
+        if on_path:
+            taken.add(name)
+        if node is None:
+            return [lambda_step(name)]
+        outcome, if_steps, else_steps = node
+        test = {"Type": "Equals", "LeftValue": outcome, "RightValue": True}
+        return [
+            condition_step(
+                name, [test], build(if_steps, on_path and outcome), build(else_steps, on_path and not outcome)
+            )
+        ]
+
+    bench = Bench(pipeline(*build(tree, True)))
+    bench.aws.functions[FUNCTION] = lambda _: None
+    execution = asyncio.run(bench.run())
+    bench.close()
+    assert set(execution.runs) == taken
+    assert execution.status == "Succeeded"
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.integers(0, 12), st.booleans())
+def test_a_stop_at_any_moment_ends_the_execution(graph, after: int, answers: bool) -> None:
+    """Half the steps are callbacks, answered when told to stop; the stop comes after the n-th call."""
+    needs, works, order, _ = graph
+    steps = []
+    for index in order:
+        step = lambda_step(f"s{index}", me=index) if index % 2 else callback_step(f"s{index}")
+        step["DependsOn"] = [{"Step": up, "Trigger": how} for up, how in needs[index].items()]
+        steps.append(step)
+    bench = Bench(pipeline(*steps))
+
+    async def main() -> Execution:
+        loop, calls = asyncio.get_running_loop(), 0
+        execution = bench.execution()
+
+        def called() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == after and not ended(execution) and not execution.stop_requested:
+                bench.engine.request_stop(execution)
+
+        def function(event: dict) -> None:
+            loop.call_soon_threadsafe(called)
+            if not works[event["me"]]:
+                raise ZeroDivisionError("meant")
+
+        def sent(message: dict) -> None:
+            loop.call_soon_threadsafe(called)
+            if message.get("status") == "Stopping" or answers:
+                loop.call_soon_threadsafe(answer, message["token"])
+
+        def answer(token: str) -> None:
+            _, run = bench.engine.waiting(token)
+            if run.running:
+                bench.engine.answer(token, None, "Succeeded", [], None)
+
+        bench.aws.functions[FUNCTION], bench.aws.sending = function, sent
+        bench.engine.begin(execution)
+        await bench.settled()
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await bench.settled()
+        if not ended(execution):  # it waits for a callback
+            if not execution.stop_requested:
+                bench.engine.request_stop(execution)
+            while not ended(execution):
+                await asyncio.sleep(0)
+        return execution
+
+    execution = asyncio.run(asyncio.wait_for(main(), 30))
+    bench.close()
+    assert not any(run.running for run in execution.runs.values())
+    assert all(run.status in ENDED and run.ended for run in execution.runs.values())
+    if execution.stop_requested:
+        assert execution.status == "Stopped"
+
+
+# --- single rules ----------------------------------------------------------------------------------------------------
+
+
+def run(document: dict[str, Any], function=lambda event: event, **more: Any) -> Execution:
+    bench = Bench(document)
+    bench.aws.functions[FUNCTION] = function
+    try:
+        return asyncio.run(asyncio.wait_for(bench.run(**more), 30))
+    finally:
+        bench.close()
+
+
+def test_outputs_are_typed_and_nested_ones_are_one_string() -> None:
+    step = lambda_step("A", outputs=("s", "n"))
+    step["OutputParameters"] += [{"OutputName": name, "OutputType": name} for name in ("Integer", "Boolean", "Float")]
+    answer = {"s": 200, "n": {"a": [1]}, "Integer": "7", "Boolean": True, "Float": 1}
+    seen = {}
+    names = ("s", "n", "Integer", "Boolean", "Float")
+    second = lambda_step("B", **{name: get(f"Steps.A.OutputParameters['{name}']") for name in names})
+
+    def function(event: dict) -> dict:
+        seen.update(event)
+        return answer
+
+    execution = run(pipeline(step, second), function)
+    assert execution.status == "Succeeded"
+    assert seen == {"s": "200", "n": '{"a":[1]}', "Integer": 7, "Boolean": True, "Float": 1.0}
+    shown = {item["Name"]: item["Value"] for item in execution.runs["A"].metadata["Lambda"]["OutputParameters"]}
+    assert shown == {"s": "200", "n": '{"a":[1]}', "Integer": "7", "Boolean": "true", "Float": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({}, "lacks the output o"),
+        ("text", "must return a JSON object"),
+        ({"o": "x" * 1025}, "has 1,025 characters; the limit is 1,024"),
+    ],
+)
+def test_what_a_function_returns_must_hold_the_outputs(answer, words: str) -> None:
+    execution = run(pipeline(lambda_step("A", outputs=("o",))), lambda _: answer)
+    assert execution.status == "Failed"
+    assert words in execution.runs["A"].reason
+
+
+def test_a_function_that_raises_gives_the_reason() -> None:
+    def function(event: dict) -> None:
+        raise ZeroDivisionError("no input file_07.json")
+
+    execution = run(pipeline(lambda_step("A"), lambda_step("B", "A")), function)
+    assert execution.runs["A"].reason.endswith("failed: ZeroDivisionError: no input file_07.json")
+    assert list(execution.runs) == ["A"]
+
+
+def test_throttling_and_service_faults_are_retried_and_refusals_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "SERVICE_RETRY_SECONDS", 0)
+    calls = []
+
+    def function(event: dict) -> dict:
+        calls.append(event)
+        if len(calls) < 4:
+            raise refused(*[("TooManyRequestsException", "slow", 429), ("ServiceException", "oh", 500)][len(calls) % 2])
+        return {}
+
+    assert run(pipeline(lambda_step("A")), function).status == "Succeeded"
+    assert len(calls) == 4
+    calls.clear()
+
+    def refusing(event: dict) -> None:
+        calls.append(event)
+        raise refused("AccessDeniedException", "User: x is not authorized to perform: lambda:InvokeFunction", 403)
+
+    execution = run(pipeline(lambda_step("A")), refusing)
+    assert len(calls) == 1
+    assert execution.runs["A"].reason == (
+        "ClientError: Failed to invoke lambda:InvokeFunction. Error Details: "
+        "User: x is not authorized to perform: lambda:InvokeFunction"
+    )
+
+
+def test_a_lambda_step_ends_at_its_limit_and_the_call_is_not_repeated() -> None:
+    calls = []
+
+    def function(event: dict) -> None:
+        calls.append(event)
+        raise botocore.exceptions.ReadTimeoutError(endpoint_url="x")
+
+    execution = run(pipeline(lambda_step("A")), function)
+    assert len(calls) == 1
+    assert "did not end within the step's limit of 600 seconds; the function continues to run" in (
+        execution.runs["A"].reason
+    )
+
+
+@pytest.mark.parametrize(("timed_out", "status"), [(False, "Stopped"), (True, "Failed")])
+def test_a_stopped_execution_whose_function_times_out_has_failed(timed_out: bool, status: str) -> None:
+    """ "If the timeout is hit the pipeline execution status is Failed": API_StopPipelineExecution."""
+    bench = Bench(pipeline(lambda_step("A"), lambda_step("B", "A")))
+
+    async def main() -> Execution:
+        loop, execution = asyncio.get_running_loop(), bench.execution()
+
+        def function(event: dict) -> None:
+            stopped = asyncio.run_coroutine_threadsafe(stop(), loop)
+            stopped.result(10)
+            if timed_out:
+                raise botocore.exceptions.ReadTimeoutError(endpoint_url="x")
+
+        async def stop() -> None:
+            bench.engine.request_stop(execution)
+            assert (execution.status, execution.runs["A"].status) == ("Stopping", "Stopping")
+
+        bench.aws.functions[FUNCTION] = function
+        bench.engine.begin(execution)
+        await bench.settled()
+        return execution
+
+    execution = asyncio.run(main())
+    bench.close()
+    assert execution.status == status
+    assert list(execution.runs) == ["A"]
+
+
+def test_a_fail_step_ends_the_execution_with_its_message() -> None:
+    fail = {
+        "Name": "F",
+        "Type": "Fail",
+        "Arguments": {"ErrorMessage": {"Std:Join": {"On": ": ", "Values": ["got", get("Steps.C.Outcome")]}}},
+    }
+    execution = run(
+        pipeline(condition_step("C", [EQUALS]), fail, lambda_step("After", {"Step": "C", "Trigger": "Any"}))
+    )
+    assert execution.status == "Failed"
+    assert execution.reason == STEPS_FAILED
+    assert execution.runs["F"].reason == "got: true"
+    assert execution.runs["F"].metadata == {"Fail": {"ErrorMessage": "got: true"}}
+    assert execution.runs["C"].metadata == {"Condition": {"Outcome": "True"}}
+
+
+def test_a_fail_step_stops_what_still_waits() -> None:
+    bench = Bench(pipeline(callback_step("W"), lambda_step("A"), {"Name": "F", "Type": "Fail", "DependsOn": ["A"]}))
+    bench.aws.functions[FUNCTION] = lambda _: None
+
+    async def main() -> Execution:
+        execution = await bench.run()
+        assert not ended(execution)
+        assert [message.get("status") for message in bench.aws.messages] == [None, "Stopping"]
+        bench.engine.answer(bench.aws.messages[0]["token"], None, "Failed", [], "terminated")
+        return execution
+
+    execution = asyncio.run(main())
+    bench.close()
+    assert execution.status == "Failed"
+    assert execution.runs["W"].status == "Stopped"
+
+
+def test_a_condition_that_can_not_compare_fails_its_step() -> None:
+    wrong = {"Type": "GreaterThan", "LeftValue": "a", "RightValue": 1}
+    execution = run(pipeline(condition_step("C", [wrong], [lambda_step("Y")], [lambda_step("N")])))
+    assert list(execution.runs) == ["C"]
+    assert "GreaterThan can't compare 'a' with 1" in execution.runs["C"].reason
+
+
+# --- callbacks -------------------------------------------------------------------------------------------------------
+
+
+def waiting(bench: Bench) -> Execution:
+    return asyncio.run(bench.run())
+
+
+def test_the_message_of_a_callback_step() -> None:
+    document = pipeline(callback_step("W", job_ids=get("Parameters.Ids"), n=3), parameters=[
+        {"Name": "Ids", "Type": "String", "DefaultValue": "a b"}
+    ])  # fmt: skip
+    bench = Bench(document)
+    execution = waiting(bench)
+    (message,) = bench.aws.messages
+    assert set(message) == {"token", "pipelineExecutionArn", "arguments"}
+    assert message["pipelineExecutionArn"] == execution.arn
+    assert message["arguments"] == {"job_ids": "a b", "n": 3}
+    assert len(message["token"]) == 10
+    assert message["token"].isalnum()
+    bench.close()
+
+
+def test_an_answer_counts_once() -> None:
+    bench = Bench(
+        pipeline(callback_step("W", outputs=("o",)), lambda_step("B", x=get("Steps.W.OutputParameters['o']")))
+    )
+    bench.aws.functions[FUNCTION] = lambda _: None
+
+    async def main() -> None:
+        execution = await bench.run()
+        token = bench.aws.messages[0]["token"]
+        outputs = [{"Name": "o", "Value": "v"}]
+        for wrong, words in (
+            ([{"Name": "x", "Value": "v"}], "not an output of the step"),
+            (outputs * 2, "given twice"),
+        ):
+            with pytest.raises(engine_module.ApiError, match=words) as caught:
+                bench.engine.answer(token, "t1", "Succeeded", wrong, None)
+            assert caught.value.code == "ValidationException"
+        assert execution.runs["W"].running
+        bench.engine.answer(token, "t1", "Succeeded", outputs, None)
+        assert bench.engine.answer(token, "t1", "Succeeded", outputs, None) is execution
+        for client_token, verdict in (("t2", "Succeeded"), ("t1", "Failed"), (None, "Succeeded")):
+            with pytest.raises(engine_module.ApiError, match="answered already") as caught:
+                bench.engine.answer(token, client_token, verdict, [], None)
+            assert caught.value.code == "ConflictException"
+        with pytest.raises(engine_module.ApiError, match="waits for the callback token") as caught:
+            bench.engine.answer("0123456789", None, "Succeeded", [], None)
+        assert caught.value.code == "ResourceNotFound"
+        await bench.settled()
+        assert execution.status == "Succeeded"
+
+    asyncio.run(main())
+    bench.close()
+
+
+def test_an_answer_may_come_before_the_message_is_known_to_be_sent() -> None:
+    bench = Bench(pipeline(callback_step("W")))
+
+    async def main() -> Execution:
+        loop = asyncio.get_running_loop()
+
+        def sending(message: dict) -> None:
+            async def answer() -> None:
+                bench.engine.answer(message["token"], None, "Succeeded", [], None)
+
+            asyncio.run_coroutine_threadsafe(answer(), loop).result(10)
+
+        bench.aws.sending = sending
+        return await bench.run()
+
+    assert asyncio.run(main()).status == "Succeeded"
+    bench.close()
+
+
+def test_a_queue_that_is_gone_fails_the_step_and_ends_a_stop() -> None:
+    def gone(message: dict) -> None:
+        raise refused("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+
+    bench = Bench(pipeline(callback_step("W")))
+    bench.aws.sending = gone
+    execution = waiting(bench)
+    assert execution.status == "Failed"
+    assert execution.runs["W"].reason == (
+        "ClientError: Failed to invoke sqs:SendMessage. Error Details: The specified queue does not exist."
+    )
+    bench.close()
+
+    bench = Bench(pipeline(callback_step("W")))
+
+    async def stopped() -> Execution:
+        execution = await bench.run()
+        bench.aws.sending = gone
+        bench.engine.request_stop(execution)
+        await bench.settled()
+        return execution
+
+    execution = asyncio.run(stopped())
+    assert (execution.status, execution.runs["W"].status) == ("Failed", "Failed")
+    bench.close()
+
+
+# --- loops -----------------------------------------------------------------------------------------------------------
+
+
+def loop_document(items: Any = ("a", "b", "c"), **more: Any) -> dict[str, Any]:
+    body = [
+        lambda_step("Do", outputs=("score",), item=get("ForEach.CurrentItem")),
+        lambda_step("Then", score=get("Steps.Do.OutputParameters['score']")),
+    ]
+    body[0]["OutputParameters"][0]["OutputType"] = "Integer"
+    names = ("Status", "InputItemCount", "TotalStepCount", "SucceededStepCount", "FailedStepCount")
+    after = {name: get(f"Steps.Loop.{name}") for name in names}
+    after["first"] = get("Steps.Loop.IterationOutputs[0].Do.OutputParameters['score']")
+    selector = {"Pick": "MaxBy", "Field": get("IterationOutput.Do.OutputParameters['score']")}
+    after["best"] = get("Steps.Loop.Selected.OutputParameters['score']")
+    return pipeline(for_each_step("Loop", body, items=items, Selector=selector, **more), lambda_step("After", **after))
+
+
+def test_a_loop_runs_its_body_for_each_item() -> None:
+    events = []
+
+    def function(event: dict) -> dict:
+        events.append(event)
+        return {"score": {"a": 2, "b": 9, "c": 5}.get(event.get("item"), 0)}
+
+    execution = run(loop_document(), function)
+    assert execution.status == "Succeeded"
+    assert set(execution.runs) == {"Loop", "After", *(f"{name}-{i}" for name in ("Do", "Then") for i in range(3))}
+    assert events[-1] == {
+        "Status": "Succeeded",
+        "InputItemCount": 3,
+        "TotalStepCount": 6,
+        "SucceededStepCount": 6,
+        "FailedStepCount": 0,
+        "first": 2,
+        "best": 9,
+    }
+    assert sorted(event["score"] for event in events if set(event) == {"score"}) == [2, 5, 9]
+
+
+def test_a_loop_keeps_its_width() -> None:
+    now_running, widest, guard = 0, 0, threading.Lock()
+
+    def function(event: dict) -> dict:
+        nonlocal now_running, widest
+        with guard:
+            now_running += 1
+            widest = max(widest, now_running)
+        threading.Event().wait(0.01)
+        with guard:
+            now_running -= 1
+        return {"score": 1}
+
+    assert run(loop_document(tuple("abcdefgh"), MaxConcurrency=3), function).status == "Succeeded"
+    assert 1 < widest <= 3
+
+
+def test_a_loop_over_a_list_found_at_run_time() -> None:
+    document = loop_document(get("Parameters.Items"))
+    document["Parameters"] = [{"Name": "Items", "Type": "String", "DefaultValue": json.dumps([{"n": 1}, {"n": 2}])}]
+    document["Steps"][0]["Arguments"]["ForEachBody"][0]["Arguments"]["item"] = get("ForEach.CurrentItem.n")
+    execution = run(document, lambda event: {"score": event.get("item", 0)})
+    assert execution.status == "Succeeded"
+    document["Parameters"][0]["DefaultValue"] = "no list"
+    execution = run(document)
+    assert "not a JSON list" in execution.runs["Loop"].reason
+
+
+def test_a_loop_with_a_failing_child_fails_after_the_others() -> None:
+    def function(event: dict) -> dict:
+        if event.get("item") == "b":
+            raise ZeroDivisionError("b")
+        return {"score": 1}
+
+    execution = run(loop_document(), function)
+    assert execution.status == "Failed"
+    statuses = {name: step.status for name, step in execution.runs.items()}
+    assert statuses == {
+        "Loop": "Failed", "Do-0": "Succeeded", "Do-1": "Failed", "Do-2": "Succeeded",
+        "Then-0": "Succeeded", "Then-2": "Succeeded",
+    }  # fmt: skip
+    assert execution.runs["Loop"].reason == "ClientError: 1 of 6 child steps failed."
+
+
+# --- retry and restart -----------------------------------------------------------------------------------------------
+
+
+def test_a_retry_runs_what_did_not_succeed_and_keeps_the_rest() -> None:
+    bench = Bench(pipeline(lambda_step("A", me="A"), lambda_step("B", "A", me="B"), lambda_step("C", "B", me="C")))
+    calls, broken = [], True
+
+    def function(event: dict) -> None:
+        calls.append(event["me"])
+        if event["me"] == "B" and broken:
+            raise ZeroDivisionError("not yet")
+
+    bench.aws.functions[FUNCTION] = function
+
+    async def main() -> None:
+        nonlocal broken
+        execution = await bench.run()
+        assert (execution.status, calls) == ("Failed", ["A", "B"])
+        broken = False
+        bench.engine.retry(execution)
+        assert execution.status == "Executing"
+        await bench.settled()
+        assert (execution.status, calls) == ("Succeeded", ["A", "B", "B", "C"])
+        assert execution.reason is None
+
+    asyncio.run(main())
+    bench.close()
+
+
+def restart(store: Store, document: dict[str, Any], aws: FakeAws) -> Bench:
+    return Bench(document, store, aws)
+
+
+def test_a_waiting_execution_is_completed_after_a_restart(tmp_path) -> None:
+    document = pipeline(callback_step("W", outputs=("o",)), lambda_step("B", x=get("Steps.W.OutputParameters['o']")))
+    store, aws = Store(tmp_path / "s"), FakeAws()
+    first = Bench(document, store, aws)
+    arn = asyncio.run(first.run()).arn
+    first.close()
+
+    second, events = restart(Store(tmp_path / "s"), document, aws), []
+    aws.functions[FUNCTION] = events.append
+
+    async def main() -> Execution:
+        second.engine.load()
+        await second.settled()
+        assert len(aws.messages) == 1, "the message was known to be sent"
+        execution = second.engine.executions[arn]
+        second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [{"Name": "o", "Value": "v"}], None)
+        await second.settled()
+        return execution
+
+    assert asyncio.run(main()).status == "Succeeded"
+    assert events == [{"x": "v"}]
+    second.close()
+
+
+def test_what_ran_on_a_killed_server_has_failed_and_can_be_retried(tmp_path) -> None:
+    document = pipeline(lambda_step("A"), callback_step("W"))
+    store, aws = Store(tmp_path / "s"), FakeAws()
+    first = Bench(document, store, aws)
+    let_go = threading.Event()
+    aws.functions[FUNCTION] = lambda _: let_go.wait(10)
+
+    async def killed() -> None:
+        execution = first.execution()
+        first.engine.begin(execution)
+        while not (execution.runs["A"].status == "Executing" and execution.runs["W"].sent):
+            await asyncio.sleep(0.001)
+        first.engine._closing = True
+
+    asyncio.run(killed())
+
+    second = restart(Store(tmp_path / "s"), document, aws)
+
+    async def main() -> None:
+        second.engine.load()
+        (execution,) = second.engine.executions.values()
+        assert execution.runs["A"].reason == engine_module.HOST_GONE
+        assert not ended(execution), "W still waits"
+        second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
+        assert execution.status == "Failed"
+        aws.functions[FUNCTION] = lambda _: None
+        second.engine.retry(execution)
+        await second.settled()
+        assert execution.status == "Succeeded"
+
+    asyncio.run(main())
+    let_go.set()
+    first.close()
+    second.close()
+
+
+def test_a_message_that_may_not_have_left_is_sent_again(tmp_path) -> None:
+    document = pipeline(callback_step("W"))
+    store, aws = Store(tmp_path / "s"), FakeAws()
+    first = Bench(document, store, aws)
+    let_go = threading.Event()
+    aws.sending = lambda _: let_go.wait(10)
+
+    async def killed() -> None:
+        first.engine.begin(first.execution())
+        while not aws.messages:
+            await asyncio.sleep(0.001)
+        first.engine._closing = True
+
+    asyncio.run(killed())
+    aws.sending = lambda _: None
+    second = restart(Store(tmp_path / "s"), document, aws)
+
+    async def main() -> None:
+        second.engine.load()
+        await second.settled()
+
+    asyncio.run(main())
+    assert len(aws.messages) == 2
+    assert aws.messages[0]["token"] == aws.messages[1]["token"]
+    let_go.set()
+    first.close()
+    second.close()
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_change_of_status_is_an_event() -> None:
+    bench = Bench(pipeline(lambda_step("A")))
+    bench.aws.functions[FUNCTION] = lambda _: None
+    execution = asyncio.run(bench.run())
+    bench.close()
+    kinds = [event["detail_type"].split(" Execution ")[1] for event in bench.aws.events]
+    assert kinds == ["Status Change", *["Step Status Change"] * 3, "Status Change"]
+    changes = [
+        (event["detail"].get("previousStepStatus"), event["detail"]["currentStepStatus"])
+        for event in bench.aws.events[1:4]
+    ]
+    assert changes == [(None, "Starting"), ("Starting", "Executing"), ("Executing", "Succeeded")]
+    last = bench.aws.events[-1]
+    assert last["resources"] == [execution.pipeline_arn, execution.arn]
+    assert last["detail"]["currentPipelineExecutionStatus"] == "Succeeded"
+    assert last["detail"]["previousPipelineExecutionStatus"] == "Executing"
+    assert bench.aws.events[3]["detail"]["metadata"]["lambda"]["arn"] == FUNCTION
