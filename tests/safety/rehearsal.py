@@ -1,0 +1,245 @@
+"""A stage between a client and the embedded AWS, on which AWS's less friendly sides are played.
+
+    with Rehearsal(endpoint_url, [throttled(3), roles_take(2.0), one_item_a_page()]) as stage:
+        boto3.client("iam", endpoint_url=stage.endpoint_url, ...)
+
+An HTTP server of its own in a thread: each request is recognized as an API call by botocore's models, shown to the acts
+one after another, and forwarded. An act is an object with any of
+
+    before(call) -> (code, message, status) | None     the call is answered with this error instead
+    change(call) -> None                                the call's parameters are edited; it is signed anew
+    after(call, answer) -> None                         the answer (a dict) of a JSON service is edited
+
+Everything is counted: `stage.calls` is every call that was made, errors included.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+_SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]*)/([^/,]+)/aws4_request")
+# What the credential scope calls a service, and what botocore calls it.
+_MODELS = {"tagging": "resourcegroupstaggingapi", "monitoring": "cloudwatch"}
+_KNOWN = {"iam", "sts", "sqs", "lambda", "events", "logs", "ec2", "batch", "sagemaker", "tagging", "monitoring"}
+WRITES_NOTHING = re.compile(r"(Get|List|Describe|Head|Lookup|Search|BatchGet|Simulate|Receive)[A-Z]?")
+
+
+@dataclass
+class Call:
+    """One API call on its way."""
+
+    service: str  # as in an ARN
+    operation: str
+    region: str
+    access_key: str
+    params: dict[str, Any]
+    error: str = ""
+    status: int = 0
+    changed: bool = field(default=False, repr=False)
+
+    @property
+    def action(self) -> str:
+        return f"{self.service}:{self.operation}"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the call may change something, judged by its name (S3's by its method)."""
+        if self.service == "s3":
+            return self.operation not in ("GET", "HEAD")
+        return not WRITES_NOTHING.match(self.operation)
+
+
+class Rehearsal:
+    def __init__(self, endpoint_url: str, acts: Iterable[Any] = (), secrets: dict[str, str] | None = None) -> None:
+        self.target, self.acts = urlsplit(endpoint_url).netloc, list(acts)
+        self.secrets = {"test": "test", **(secrets or {})}  # of the keys whose changed calls must be signed anew
+        self.calls: list[Call] = []
+        self.lock = threading.Lock()
+        stage = self
+
+        class Handler(_Handler):
+            rehearsal = stage
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.endpoint_url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> Rehearsal:
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def writes(self) -> list[str]:
+        """The actions that changed something, or tried to, in order."""
+        return [call.action for call in self.calls if call.writes]
+
+    def ask(self, hook: str, *arguments: Any) -> Any:
+        """The first answer an act has."""
+        with self.lock:
+            for act in self.acts:
+                answer = getattr(act, hook)(*arguments) if hasattr(act, hook) else None
+                if answer is not None:
+                    return answer
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    rehearsal: ClassVar[Rehearsal]
+    protocol_version = "HTTP/1.1"
+
+    def handle_one(self) -> None:
+        body = self._body()
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+        call, put_back = recognize(self.command, self.path, self.headers, body)
+        self.rehearsal.calls.append(call)
+        refusal = self.rehearsal.ask("before", call)
+        if refusal:
+            call.error, call.status = refusal[0], refusal[2]
+            self._answer(*error(call.service, *refusal))
+            return
+        path = self.path
+        self.rehearsal.ask("change", call)
+        if call.changed:
+            path, body = put_back(call.params)
+            headers = self._signed(call, path, body, headers)
+        connection = http.client.HTTPConnection(self.rehearsal.target, timeout=90)
+        try:
+            connection.request(self.command, path, body, headers)
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        call.status = response.status
+        if response.headers.get("content-type", "").startswith(("application/json", "application/x-amz-json")):
+            answer = json.loads(data or b"{}")
+            if response.status >= 400:
+                name = response.headers.get("x-amzn-errortype") or answer.get("__type") or answer.get("code") or "?"
+                call.error = name.rpartition("#")[2].partition(":")[0]
+            elif isinstance(answer, dict):
+                self.rehearsal.ask("after", call, answer)
+                data = json.dumps(answer).encode()
+        elif response.status >= 400:
+            found = re.search(rb"<Code>([^<]+)", data)
+            call.error = found.group(1).decode() if found else str(response.status)
+        kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
+        self._answer(response.status, kept, data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = handle_one  # noqa: N815, http.server's names
+
+    def _body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            chunks = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _signed(self, call: Call, path: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
+        unsigned = {"authorization", "x-amz-date", "content-length", "x-amz-content-sha256"}
+        kept = {name: value for name, value in headers.items() if name.lower() not in unsigned}
+        request = AWSRequest(self.command, f"http://{self.headers['Host']}{path}", headers=kept, data=body)
+        key = call.access_key
+        token = self.headers.get("X-Amz-Security-Token")
+        credentials = Credentials(key, self.rehearsal.secrets.get(key, "test"), token)
+        SigV4Auth(credentials, call.service, call.region).add_auth(request)
+        return dict(request.headers.items())
+
+    def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header(
+            "Content-Length", headers.get("content-length", "0") if self.command == "HEAD" else str(len(data))
+        )
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+_HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "keep-alive", "expect"}
+
+
+@cache
+def _model(service: str) -> Any:
+    return botocore.session.Session().get_service_model(_MODELS.get(service, service))
+
+
+@cache
+def _routes(service: str) -> list[tuple[str, re.Pattern[str], str]]:
+    model = _model(service)
+    operations = [model.operation_model(name) for name in model.operation_names]
+    return [
+        (operation.http["method"],
+         re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(operation.http["requestUri"].rstrip("/"))) + "/?"),
+         operation.name)
+        for operation in sorted(operations, key=lambda operation: operation.http["requestUri"].count("{"))
+    ]  # fmt: skip
+
+
+def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call, Callable[[dict], tuple[str, bytes]]]:
+    """The API call an HTTP request makes, and how to put its parameters back into the request's path and body."""
+    path, _, query = target.partition("?")
+    scope = _SCOPE.search(headers.get("Authorization", ""))
+    key, region, service = scope.groups() if scope else ("", "", "")
+    if service not in _KNOWN:
+        call = Call(service, method, region, key, {"path": unquote(path)})
+        return call, lambda _: (target, body)
+    protocol = _model(service).metadata["protocol"]
+    json_target = headers.get("X-Amz-Target", "")
+    if json_target:
+        call = Call(service, json_target.rpartition(".")[2], region, key, json.loads(body or b"{}"))
+        return call, lambda params: (target, json.dumps(params).encode())
+    if protocol in ("query", "ec2"):
+        params = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        call = Call(service, params.get("Action", ""), region, key, params)
+        return call, lambda params: (target, urlencode(params).encode())
+    for route_method, pattern, name in _routes(service):
+        found = pattern.fullmatch(path) if route_method == method else None
+        if found:
+            in_query = dict(parse_qsl(query, keep_blank_values=True))
+            posted = json.loads(body) if body[:1] == b"{" else {}
+            in_path = {name: unquote(value) for name, value in found.groupdict().items()}
+
+            def put_back(params: dict[str, Any]) -> tuple[str, bytes]:
+                rest = {name: value for name, value in params.items() if name not in in_path}
+                if method in ("GET", "DELETE", "HEAD"):
+                    return f"{path}?{urlencode(sorted(rest.items()))}", body
+                return target, json.dumps(rest).encode()
+
+            return Call(service, name, region, key, {**in_query, **posted, **in_path}), put_back
+    return Call(service, f"{method} {path}", region, key, {}), lambda _: (target, body)
+
+
+def error(service: str, code: str, message: str, status: int) -> tuple[int, dict[str, str], bytes]:
+    """An error as the service's protocol words it."""
+    protocol = _model(service).metadata["protocol"] if service in _KNOWN else "rest-xml"
+    if protocol in ("json", "rest-json"):
+        headers = {"content-type": "application/json", "x-amzn-errortype": code}
+        return status, headers, json.dumps({"__type": code, "message": message, "Message": message}).encode()
+    inner = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    text = {"query": f"<ErrorResponse>{inner}<RequestId>r</RequestId></ErrorResponse>",
+            "ec2": f"<Response><Errors>{inner}</Errors><RequestID>r</RequestID></Response>"}  # fmt: skip
+    return status, {"content-type": "text/xml"}, text.get(protocol, inner).encode()
