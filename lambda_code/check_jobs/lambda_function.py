@@ -22,7 +22,8 @@ Every message is looked at alone, and comes to one of these ends:
     all jobs SUCCEEDED               the step succeeds with the outputs job_status=Completed, jobs_total,
                                      jobs_succeeded, jobs_failed and failed_items_uri (empty if there is no report)
     a job FAILED                     the step fails with the job's name, exit code, reason and log stream. Its other
-                                     jobs run on: what they finish need not be done again.
+                                     jobs run on: what they finish need not be done again. (Those that never start
+                                     are for the job queue's jobStateTimeLimitActions to cancel.)
     the execution is being stopped   its jobs are terminated and the step is answered, so that the pipeline can stop
     past its deadline                its jobs are terminated and the step fails
     Batch doesn't know a job         the step fails after a few looks: right after SubmitJob it may only be late

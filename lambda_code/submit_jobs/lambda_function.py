@@ -354,10 +354,11 @@ def submit(request, give_up_at):
             return client("batch").submit_job(**request)["jobId"]
         except (ClientError, BotoCoreError) as error:
             pause_or_raise(error, give_up_at, request["jobName"])
-            if not is_throttling(error):
+            for _ in range(0 if is_throttling(error) else 3):
                 jobs = jobs_by_name(request["jobQueue"], request["jobName"], give_up_at)
                 if request["jobName"] in jobs:
                     return jobs[request["jobName"]][0]["jobId"]
+                time.sleep(2)  # ListJobs may be a little behind SubmitJob
 
 
 def settle_duplicates(job_queue, prefix, requests, give_up_at):

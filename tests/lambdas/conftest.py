@@ -33,3 +33,12 @@ def lambdas(request, fake):
         submit = ArticleSubmit(fake, filled_in=request.param != "article as printed")
         check = (ArticleCheckWithReason if request.param == "article mended" else ArticleCheck)(fake)
     return SimpleNamespace(submit=lambda event: submit.lambda_handler(event, Context()), check=check.lambda_handler)
+
+
+@pytest.fixture(scope="session")
+def monkeypatch_session():
+    """For hypothesis, which runs many examples in one test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEAD_LETTER_QUEUE_URL", FakeAws().sqs.url("dead-letters-sagemaker"))
+        patch.setenv("JOB_QUEUES", "queue-sagemaker")
+        yield patch

@@ -368,6 +368,7 @@ class Sqs:
         self.aws = aws
         self.queues: dict[str, list[Message]] = {"callbacks-sagemaker": [], "dead-letters-sagemaker": []}
         self.visibility_timeout = 900
+        self.random: random.Random | None = None  # makes it deliver out of order, and what was deleted once more
         self.numbers = itertools.count(1)
 
     def url(self, name: str) -> str:
@@ -394,7 +395,11 @@ class Sqs:
         raise AwsError("InvalidParameterValue", "The receipt handle has expired.")
 
     def receive(self, queue: str = "callbacks-sagemaker", at_most: int = 10) -> list[Message]:
-        visible = [m for m in self.queues[queue] if m.visible_at <= self.aws.clock.now][:at_most]
+        visible = [m for m in self.queues[queue] if m.visible_at <= self.aws.clock.now]
+        if self.random:
+            self.random.shuffle(visible)
+            at_most = self.random.randint(1, at_most)
+        visible = visible[:at_most]
         for message in visible:
             message.receives += 1
             message.first_receive = message.first_receive or self.aws.clock.now
@@ -431,7 +436,11 @@ class Sqs:
         assert kept <= {message.id for message in messages}, "unknown ids would fail the whole batch"
         done = {message.id for message in messages} - kept
         queue = self.queues["callbacks-sagemaker"]
-        queue[:] = [message for message in queue if message.id not in done]
+        for message in [message for message in queue if message.id in done]:
+            if self.random and self.random.random() < 0.1:
+                message.visible_at = self.aws.clock.now + self.random.uniform(0, 60)
+            else:
+                queue.remove(message)
         return result
 
     def run(self, handler: Callable, until: float, stop_when: Callable[[], bool] = lambda: False) -> Iterator[Any]:

@@ -1,0 +1,262 @@
+"""Both functions in thousands of random schedules: whatever comes late, twice, not at all or out of order.
+
+A pipeline of one to three parallel steps submits jobs and waits for them, while calls are throttled, fail, fail after
+they were done, or kill the function; events are lost, doubled and delayed; SQS delivers out of order and again what was
+deleted; Batch shows its jobs late; the function's clock is off; the execution is stopped at any time. In the end each
+token has had one answer, the right one, no job was submitted twice, and nothing is left running after a stop.
+"""
+
+import heapq
+import itertools
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import fake_aws
+import pytest
+from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, Clock, Context, FakeAws, Fault, Plan
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+SUBMIT, CHECK = fake_aws.load_lambda("submit_jobs"), fake_aws.load_lambda("check_jobs")
+HOURS = 3600.0
+
+
+class Killed(BaseException):
+    """The function's sandbox ends in the middle of a call."""
+
+
+class SkewedClock(Clock):
+    """The function's own clock, some seconds off that of SQS and Batch."""
+
+    def __init__(self, clock, skew):
+        self.clock, self.skew = clock, skew
+
+    def time(self):
+        return self.clock.now + self.skew
+
+    monotonic = perf_counter = time
+
+    def sleep(self, seconds):
+        self.clock.now += seconds
+
+
+plans = st.one_of(
+    st.builds(
+        Plan, end=st.floats(1, 500), exit_code=st.sampled_from([0, 0, 0, 1]), reason=st.sampled_from(["", "bad"])
+    ),
+    st.just(NEVER_STARTS),
+)
+steps = st.fixed_dictionaries(
+    {
+        "jobs": st.lists(plans, min_size=1, max_size=5),
+        "array": st.booleans(),
+        "tolerated": st.sampled_from([None, None, 0, 50, 100]),
+    }
+)
+worlds = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**32),
+        "steps": st.lists(steps, min_size=1, max_size=3),
+        "push": st.booleans(),
+        "trouble": st.sampled_from([0.0, 0.1, 0.4]),
+        "visible_after": st.floats(0, 4),
+        "skew": st.floats(-120, 120),
+        "stop_at": st.none() | st.floats(0, 600),
+        "second_answer": st.sampled_from(["ConflictException", "ResourceNotFound"]),
+        "bulk_terminate": st.booleans(),
+        "rule_for_stops": st.booleans(),
+    }
+)
+
+
+@dataclass
+class World:
+    """One run of the pipeline against the fake AWS, from its start until nothing happens any more."""
+
+    seed: int
+    steps: list[dict]
+    push: bool
+    trouble: float
+    visible_after: float
+    skew: float
+    stop_at: float | None
+    second_answer: str
+    bulk_terminate: bool
+    rule_for_stops: bool
+    agenda: list = field(default_factory=list)
+    numbers: itertools.count = field(default_factory=itertools.count)
+    tokens: dict[str, int] = field(default_factory=dict)
+    arguments: dict[str, dict] = field(default_factory=dict)
+    stopped: bool = False
+    stopped_steps: set[int] = field(default_factory=set)
+
+    def __post_init__(self):
+        self.random = random.Random(self.seed)
+        self.aws = FakeAws()
+        self.start = self.aws.clock.now
+        self.aws.batch.seconds_until_visible = self.visible_after
+        self.aws.sqs.random = self.random
+        self.aws.sagemaker.second_answer = self.second_answer
+        self.aws.fault_rule = self.fault
+        self.aws.hidden_operations = set() if self.bulk_terminate else {"TerminateJobs"}
+        for module in (SUBMIT, CHECK):
+            fake_aws.connect(module, self.aws, self.seed)
+            module.time = SkewedClock(self.aws.clock, self.skew)
+        CHECK.queue_url.cache_clear()
+
+    def at(self, when, action, *arguments):
+        heapq.heappush(self.agenda, (when, next(self.numbers), action, arguments))
+
+    def fault(self, operation, _params):
+        """Trouble with some calls in the first hour."""
+        if self.random.random() > self.trouble or self.aws.clock.now > self.start + HOURS:
+            return None
+        error = self.random.choice([THROTTLED, UNAVAILABLE, UNAVAILABLE, Killed()])
+        return Fault(error, after=error is not THROTTLED and self.random.random() < 0.5)
+
+    def invoke(self, handler, event):
+        try:
+            return handler(event, Context())
+        except Killed as killed:
+            raise RuntimeError("the function was killed") from killed
+
+    def run(self):
+        for number in range(len(self.steps)):
+            self.at(self.start, self.submit, number)
+        if self.stop_at is not None:
+            self.at(self.start + self.stop_at, self.stop)
+        self.at(self.start, self.poll)
+        while self.agenda and self.aws.clock.now < self.start + 12 * HOURS:
+            when, _, action, arguments = heapq.heappop(self.agenda)
+            self.aws.clock.now = max(self.aws.clock.now, when)
+            action(*arguments)
+
+    def submit(self, number):
+        """The submitting step, run again until it succeeds, as somebody would retry the pipeline."""
+        if self.stopped:
+            return
+        step = self.steps[number]
+        self.aws.batch.plan = lambda parameters, index: step["jobs"][index + self.file_number(parameters)]
+        event = {
+            "output_uri": f"s3://bucket-sagemaker/out{number}",
+            "job_queue": "queue-sagemaker",
+            "job_definition": "copy",
+            "execution_id": EXECUTION,
+            "step_name": f"Step{number}",
+        }
+        if step["array"]:
+            uri = f"s3://bucket-sagemaker/items{number}.jsonl"
+            self.aws.s3.objects[uri] = b"\n".join([b'{"n": 1}'] * len(step["jobs"]))
+            event |= {"mode": "array", "manifest_uri": uri}
+        else:
+            event |= {"input_uri": "s3://bucket-sagemaker/in", "max_jobs": len(step["jobs"])}
+        known = set(self.aws.batch.jobs)
+        try:
+            answer = self.invoke(SUBMIT.lambda_handler, event)
+        except Exception:  # noqa: BLE001 - the step fails for whatever reason, and is retried
+            self.at(self.aws.clock.now + 30, self.submit, number)
+            answer = None
+        for id in set(self.aws.batch.jobs) - known:
+            self.schedule_event(id)
+        if answer:
+            self.at(self.aws.clock.now + self.random.uniform(0, 5), self.wait, number, answer)
+
+    @staticmethod
+    def file_number(parameters):
+        return int(parameters["s3Input"][-7:-5]) - 1 if parameters else 0
+
+    def wait(self, number, submitted):
+        if self.stopped:  # the execution ends before it comes to the callback step
+            return
+        arguments = {"job_ids": submitted["jobIds"], "deadline_seconds": "7200"}
+        if self.steps[number]["tolerated"] is not None:
+            arguments |= {
+                "tolerated_failure_percentage": str(self.steps[number]["tolerated"]),
+                "report_uri": submitted["reportUri"],
+            }
+        token = self.aws.sagemaker.start_callback(**arguments)
+        self.tokens[token] = number
+        self.arguments[token] = arguments
+
+    def stop(self):
+        self.stopped = True
+        for token in self.aws.sagemaker.waiting:
+            self.aws.sagemaker.send(token, self.arguments[token], status="Stopping")
+            self.stopped_steps.add(self.tokens[token])
+        if self.rule_for_stops:
+            self.at(self.aws.clock.now, self.report_stopped)
+
+    def report_stopped(self):
+        """When no callback step waits any more the execution is Stopped, and EventBridge tells."""
+        if self.aws.sagemaker.waiting:
+            self.at(self.aws.clock.now + 30, self.report_stopped)
+            return
+        detail = {"pipelineExecutionArn": EXECUTION, "currentPipelineExecutionStatus": "Stopped"}
+        self.at(self.aws.clock.now + 10, self.deliver, {"source": "aws.sagemaker", "detail": detail}, 100)
+
+    def schedule_event(self, id):
+        job = self.aws.batch.jobs[id]
+        end = self.aws.batch.end_of(job)
+        for _ in range(self.random.choice([0, 1, 1, 1, 2])) if self.push and end < float("inf") else ():
+            self.at(end + self.random.choice([0, 0, self.random.uniform(0, 60)]), self.deliver_end, job)
+
+    def deliver_end(self, job):
+        event = self.aws.batch.event(job)
+        if event["detail"].get("status") in fake_aws.TERMINAL:
+            self.deliver(event, 2)
+
+    def deliver(self, event, retries):
+        """Lambda calls a function again whose event it failed for."""
+        try:
+            self.invoke(CHECK.lambda_handler, event)
+        except Exception:  # noqa: BLE001 - whatever the function failed with
+            if retries:
+                self.at(self.aws.clock.now + 60, self.deliver, event, retries - 1)
+
+    def poll(self):
+        result = self.aws.sqs.invoke(lambda event, _context: self.invoke(CHECK.lambda_handler, event))
+        assert not isinstance(result, Exception) or "killed" in str(result), result
+        waiting = [message.visible_at for message in self.aws.sqs.queues["callbacks-sagemaker"]]
+        if waiting or self.agenda:
+            coming = min([*waiting, *(item[0] for item in self.agenda[:1])])
+            self.at(max(coming, self.aws.clock.now + 0.5), self.poll)
+
+    def right_kind(self, number):
+        """What the answer to a step must be that was not stopped."""
+        step, jobs = self.steps[number], self.steps[number]["jobs"]
+        failed = sum(plan.exit_code != 0 for plan in jobs)
+        if step["tolerated"] is None:
+            return "Failure" if failed or NEVER_STARTS in jobs else "Success"
+        return "Failure" if NEVER_STARTS in jobs or 100 * failed > step["tolerated"] * len(jobs) else "Success"
+
+
+@pytest.mark.slow
+@settings(max_examples=2_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(options=worlds)
+def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
+    monkeypatch_session.setenv("PUSH_EVENTS", "true" if options["push"] else "false")
+    world = World(**options)
+    world.run()
+
+    answers = Counter(token for _, token, _, _ in world.aws.sagemaker.answers)
+    assert answers == dict.fromkeys(world.tokens, 1), "one answer to each token"
+    for _, token, kind, what in world.aws.sagemaker.answers:
+        step = f"a1b2c3d4e5f6-Step{world.tokens[token]}"
+        left = {world.aws.batch.jobs[id].name.rsplit("-", 1)[0] for id in world.aws.batch.unfinished()}
+        assert step not in left or "terminated" not in what, "an answer that says terminated is true"
+        if not world.stopped:
+            assert kind == world.right_kind(world.tokens[token]), what
+    kept = Counter(job.name for job in world.aws.batch.jobs.values() if "Duplicate" not in job.terminate_reason)
+    assert not [name for name, count in kept.items() if count > 1], "no job submitted twice"
+    if world.stopped:
+        waited_for = {f"a1b2c3d4e5f6-Step{number}" for number in world.stopped_steps}
+        left = [world.aws.batch.jobs[id].name.rsplit("-", 1)[0] for id in world.aws.batch.unfinished()]
+        assert not waited_for & set(left), "the jobs of a stopped callback step are terminated"
+        assert not (left and world.rule_for_stops), "nothing left running after a stop"
+    else:
+        assert set(world.tokens.values()) == set(range(len(world.steps))), "every step came to its callback"
+    assert not world.aws.sqs.queues["callbacks-sagemaker"], "no message left"
+    dead = world.aws.sqs.queues["dead-letters-sagemaker"]
+    assert not dead, [json.dumps(message.attributes) for message in dead]
