@@ -187,6 +187,18 @@ def role_exists(role_arn: str) -> bool:
     return _role(role_arn) is not None
 
 
+def instance_profile_role(profile: str, account: str) -> str | None:
+    """The role in an EC2 instance profile (name or ARN); None when there is no such profile or no role in it."""
+    from ministack.services import iam
+
+    found = iam._instance_profiles.get_scoped(account, None, profile.rsplit("/", 1)[-1])
+    roles = found.get("Roles", []) if found else []
+    if not roles:
+        return None
+    role = iam._roles.get_scoped(account, None, roles[0] if isinstance(roles[0], str) else roles[0]["RoleName"])
+    return role["Arn"] if role else None
+
+
 def trusts(role_arn: str, service: str, *, source_arn: str | None = None) -> bool:
     """Whether the role exists and its trust policy lets `service` (like "ecs-tasks.amazonaws.com") assume it.
 
@@ -370,10 +382,18 @@ def publish_event(
         "EventBusName": "default",
     }
 
-    with _scope(account, region):
-        # Without a rule nobody can see the event, and MiniStack would keep it in memory for ever.
-        if any(True for _ in eventbridge._rules.items()):
+    # Without a rule nobody can see the event, and MiniStack would keep it in memory for ever.
+    if has_rules(account, region):
+        with _scope(account, region):
             eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def has_rules(account: str, region: str) -> bool:
+    """Whether any rule could see an event; without one a service need not make any."""
+    from ministack.services import eventbridge
+
+    with _scope(account, region):
+        return any(True for _ in eventbridge._rules.items())
 
 
 def create_log_group(group: str, account: str, region: str) -> None:
@@ -401,13 +421,25 @@ def put_log_events(
 
     arn = f"arn:{partition(region)}:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
     with _scope(account, region):
+        known = cloudwatch_logs._log_groups.get(group, {"streams": {}})["streams"]
+    for action in ("logs:PutLogEvents",) if stream in known else ("logs:CreateLogStream", "logs:PutLogEvents"):
+        if refused := is_allowed(credentials, action, arn, region):
+            raise ApiError("AccessDeniedException", refused)
+    append_log_events(group, stream, events, account, region)
+
+
+def append_log_events(group: str, stream: str, events: Iterable[tuple[int, str]], account: str, region: str) -> None:
+    """put_log_events for a caller that has asked is_allowed itself, and may remember the answer for many streams.
+
+    Raises:
+        ApiError: ResourceNotFoundException when the log group does not exist.
+    """
+    from ministack.services import cloudwatch_logs
+
+    with _scope(account, region):
         if group not in cloudwatch_logs._log_groups:
             raise ApiError("ResourceNotFoundException", f"The specified log group does not exist: {group}")
-        new = stream not in cloudwatch_logs._log_groups[group]["streams"]
-        for action in ("logs:CreateLogStream", "logs:PutLogEvents") if new else ("logs:PutLogEvents",):
-            if refused := is_allowed(credentials, action, arn, region):
-                raise ApiError("AccessDeniedException", refused)
-        if new:
+        if stream not in cloudwatch_logs._log_groups[group]["streams"]:
             cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
         lines = [{"timestamp": timestamp, "message": message} for timestamp, message in events]
         if lines:

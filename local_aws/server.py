@@ -45,6 +45,8 @@ class Context:
     ministack: Any = ministack
     # POST /_local_aws/<name> with a JSON body: things a teacher needs and AWS has no API for (a Spot reclaim).
     local_routes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    # GET /_local_aws/credentials with a job's own token: what ECS answers a container that asks for its role.
+    container_credentials: Callable[[str], dict[str, Any] | None] = field(default=lambda _: None)
 
 
 class App:
@@ -126,6 +128,9 @@ class App:
         status, answer = 404, {"message": f"The embedded AWS has no {LOCAL_PATH}{name}."}
         if name == "health" and scope["method"] == "GET":
             status, answer = 200, self.health
+        elif name == "credentials" and scope["method"] == "GET":
+            found = self.context.container_credentials(headers.get("authorization", ""))
+            status, answer = (200, found) if found else (403, {"message": "This token is of no running job."})
         elif name in self.context.local_routes and scope["method"] == "POST":
             # A JSON content type makes a browser ask first (CORS), and _foreign() refuses its Origin.
             if headers.get("content-type", "").partition(";")[0] != "application/json":
