@@ -9,6 +9,7 @@ one after another, and forwarded. An act is an object with any of
     before(call) -> (code, message, status) | None     the call is answered with this error instead
     change(call) -> None                                the call's parameters are edited; it is signed anew
     after(call, answer) -> None                         the answer (a dict) of a JSON service is edited
+    after_xml(call, root) -> None                       the answer of IAM, in XML, is edited
 
 Everything is counted: `stage.calls` is every call that was made, errors included.
 """
@@ -21,10 +22,11 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from xml.etree import ElementTree
 
 import botocore.session
 from botocore.auth import SigV4Auth
@@ -139,10 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif response.status >= 400:
             found = re.search(rb"<Code>([^<]+)", data)
             call.error = found.group(1).decode() if found else str(response.status)
+        elif call.service == "iam":
+            root = ElementTree.fromstring(data)
+            self.rehearsal.ask("after_xml", call, root)
+            data = ElementTree.tostring(root)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
         self._answer(response.status, kept, data)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = handle_one  # noqa: N815, http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = handle_one
 
     def _body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
@@ -191,12 +197,11 @@ def _model(service: str) -> Any:
 def _routes(service: str) -> list[tuple[str, re.Pattern[str], str]]:
     model = _model(service)
     operations = [model.operation_model(name) for name in model.operation_names]
-    return [
-        (operation.http["method"],
-         re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(operation.http["requestUri"].rstrip("/"))) + "/?"),
-         operation.name)
-        for operation in sorted(operations, key=lambda operation: operation.http["requestUri"].count("{"))
-    ]  # fmt: skip
+    found = []
+    for operation in sorted(operations, key=lambda operation: operation.http["requestUri"].count("{")):
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(operation.http["requestUri"].rstrip("/")))
+        found.append((operation.http["method"], re.compile(pattern + "/?"), operation.name))
+    return found
 
 
 def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call, Callable[[dict], tuple[str, bytes]]]:
@@ -222,15 +227,16 @@ def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call
             in_query = dict(parse_qsl(query, keep_blank_values=True))
             posted = json.loads(body) if body[:1] == b"{" else {}
             in_path = {name: unquote(value) for name, value in found.groupdict().items()}
-
-            def put_back(params: dict[str, Any]) -> tuple[str, bytes]:
-                rest = {name: value for name, value in params.items() if name not in in_path}
-                if method in ("GET", "DELETE", "HEAD"):
-                    return f"{path}?{urlencode(sorted(rest.items()))}", body
-                return target, json.dumps(rest).encode()
-
-            return Call(service, name, region, key, {**in_query, **posted, **in_path}), put_back
+            call = Call(service, name, region, key, {**in_query, **posted, **in_path})
+            return call, partial(_put_back, method, target, set(in_path), body)
     return Call(service, f"{method} {path}", region, key, {}), lambda _: (target, body)
+
+
+def _put_back(method: str, target: str, in_path: set[str], body: bytes, params: dict[str, Any]) -> tuple[str, bytes]:
+    rest = {name: value for name, value in params.items() if name not in in_path}
+    if method in ("GET", "DELETE", "HEAD"):
+        return f"{target.partition('?')[0]}?{urlencode(sorted(rest.items()))}", body
+    return target, json.dumps(rest).encode()
 
 
 def error(service: str, code: str, message: str, status: int) -> tuple[int, dict[str, str], bytes]:

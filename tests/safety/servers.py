@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,11 @@ class Server:
             aws_secret_access_key="test",
             config=Config(**config),
         )
+
+
+def package() -> dict[str, bytes]:
+    """The code of a Lambda function that does nothing."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.py", "def b(event, context): return event")
+    return {"ZipFile": archive.getvalue()}

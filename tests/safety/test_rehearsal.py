@@ -1,0 +1,124 @@
+"""The stage itself: each act does what it promises, so that what passes on it has passed something."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from acts import OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from rehearsal import Rehearsal
+from servers import Server, package
+
+TRUST = json.dumps(
+    {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+)
+
+
+def client(stage: Rehearsal, service: str, key: tuple[str, str] = ("test", "test"), **config: Any) -> Any:
+    return boto3.client(
+        service, endpoint_url=stage.endpoint_url, region_name=config.pop("region", "us-east-1"),
+        aws_access_key_id=key[0], aws_secret_access_key=key[1], config=Config(**config),
+    )  # fmt: skip
+
+
+ONCE = {"retries": {"total_max_attempts": 1}}
+
+
+def test_every_protocol_passes_unharmed_and_is_counted(server: Server) -> None:
+    with Rehearsal(server.info.endpoint_url) as stage:
+        client(stage, "iam").create_role(RoleName="stage-role", AssumeRolePolicyDocument=TRUST)
+        client(stage, "s3").create_bucket(Bucket="stage-bucket")
+        client(stage, "s3").put_object(Bucket="stage-bucket", Key="a b/é", Body=b"x" * 100_000)
+        assert client(stage, "s3").get_object(Bucket="stage-bucket", Key="a b/é")["Body"].read() == b"x" * 100_000
+        url = client(stage, "sqs").create_queue(QueueName="stage-queue")["QueueUrl"]
+        client(stage, "sqs").send_message(QueueUrl=url, MessageBody="x")
+        client(stage, "batch").describe_jobs(jobs=["x"])
+        client(stage, "sagemaker").list_pipelines()
+        client(stage, "ec2").describe_subnets()
+        client(stage, "lambda").list_functions()
+    assert [call.action for call in stage.calls if call.service != "s3"] == [
+        "iam:CreateRole", "sqs:CreateQueue", "sqs:SendMessage", "batch:DescribeJobs", "sagemaker:ListPipelines",
+        "ec2:DescribeSubnets", "lambda:ListFunctions",
+    ]  # fmt: skip
+    assert stage.writes == ["iam:CreateRole", "s3:PUT", "s3:PUT", "sqs:CreateQueue", "sqs:SendMessage"]
+    assert not [call for call in stage.calls if call.error]
+
+
+def test_a_refusal_arrives_and_is_counted_by_its_code(server: Server) -> None:
+    with Rehearsal(server.info.endpoint_url) as stage, pytest.raises(ClientError):
+        client(stage, "iam").get_role(RoleName="nosuch")
+    assert stage.calls[-1].error == "NoSuchEntity"
+    with Rehearsal(server.info.endpoint_url) as stage, pytest.raises(ClientError):
+        client(stage, "sagemaker").describe_pipeline(PipelineName="nosuch")
+    assert stage.calls[-1].error == "ResourceNotFound"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("iam", "list_roles"), ("sqs", "list_queues"), ("batch", "describe_jobs"), ("sagemaker", "list_pipelines"),
+     ("ec2", "describe_vpcs"), ("s3", "list_buckets"), ("lambda", "list_functions"), ("logs", "describe_log_groups")],
+)  # fmt: skip
+def test_throttling_is_one_botocore_understands(server: Server, service: str, operation: str) -> None:
+    arguments = {"jobs": ["x"]} if service == "batch" else {}
+    with Rehearsal(server.info.endpoint_url, [Throttled()]) as stage:
+        getattr(client(stage, service), operation)(**arguments)
+        assert [bool(call.error) for call in stage.calls] == [True, False]
+        stage.acts = [Throttled()]
+        with pytest.raises(ClientError) as refused:
+            getattr(client(stage, service, **ONCE), operation)(**arguments)
+    assert refused.value.response["Error"]["Message"] == "Rate exceeded"
+
+
+def test_a_new_role_is_not_assumed_for_a_while(server: Server) -> None:
+    act = RolesTake(0.5)
+    with Rehearsal(server.info.endpoint_url, [act]) as stage:
+        arn = client(stage, "iam").create_role(RoleName="young", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+        function = {"FunctionName": "young", "Runtime": "python3.13", "Handler": "a.b", "Role": arn, "Code": package()}
+        with pytest.raises(ClientError, match="cannot be assumed by Lambda"):
+            client(stage, "lambda").create_function(**function)
+        act.seconds = 0
+        client(stage, "lambda").create_function(**function)
+    assert act.refused == 1
+
+
+def test_pages_hold_one_item(server: Server) -> None:
+    user = server.client("iam")
+    user.create_user(UserName="pager")
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    user.put_user_policy(UserName="pager", PolicyName="p", PolicyDocument=policy)
+    made = user.create_access_key(UserName="pager")["AccessKey"]
+    key = (made["AccessKeyId"], made["SecretAccessKey"])
+    for name in ("page-1", "page-2", "page-3"):
+        user.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+        server.client("logs").create_log_group(logGroupName=f"/stage/{name}")
+    with Rehearsal(server.info.endpoint_url, [OneItemAPage()], dict([key])) as stage:
+        assert len(client(stage, "iam", key).list_roles()["Roles"]) == 1
+        pages = client(stage, "iam", key).get_paginator("list_roles").paginate()
+        assert {"page-1", "page-2", "page-3"} <= {role["RoleName"] for page in pages for role in page["Roles"]}
+        groups = client(stage, "logs", key).get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/stage/")
+        assert [len(page["logGroups"]) for page in groups] == [1, 1, 1]
+        assert len(client(stage, "lambda", key).list_functions()["Functions"]) <= 1
+
+
+def test_states_settle_after_some_looks(server: Server) -> None:
+    role = server.client("iam").create_role(RoleName="slow", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    arguments = {"Runtime": "python3.13", "Handler": "a.b", "Role": role, "Code": package()}
+    with Rehearsal(server.info.endpoint_url, [SlowStates(looks=2)]) as stage:
+        functions = client(stage, "lambda")
+        functions.create_function(FunctionName="slow", **arguments)
+        states = [functions.get_function_configuration(FunctionName="slow")["LastUpdateStatus"] for _ in range(2)]
+        assert states == ["InProgress", "InProgress"]
+        functions.get_waiter("function_updated").wait(FunctionName="slow", WaiterConfig={"Delay": 0})
+
+
+def test_a_region_not_enabled_knows_no_key(server: Server) -> None:
+    with Rehearsal(server.info.endpoint_url, [RegionNotEnabled("ap-east-1")]) as stage:
+        for service, operation in (("sts", "get_caller_identity"), ("batch", "describe_job_queues")):
+            with pytest.raises(ClientError, match="security token included in the request is invalid"):
+                getattr(client(stage, service, region="ap-east-1"), operation)()
+            getattr(client(stage, service), operation)
