@@ -1,0 +1,520 @@
+"""The API, through boto3, against the running embedded AWS."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+
+import pytest
+
+from .conftest import World, refusal
+
+
+def get(path: str) -> dict[str, str]:
+    return {"Get": path}
+
+
+# --- pipelines -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_is_created_described_updated_and_deleted(world: World) -> None:
+    sm, name = world.sagemaker, world.name()
+    first = world.definition(world.lambda_step("A"))
+    arn = sm.create_pipeline(
+        PipelineName=name,
+        PipelineDisplayName="shown",
+        PipelineDescription="what it does",
+        PipelineDefinition=first,
+        RoleArn=world.pipeline_role,
+        ParallelismConfiguration={"MaxParallelExecutionSteps": 7},
+        Tags=[{"Key": "k", "Value": "v"}],
+    )["PipelineArn"]
+    assert arn == f"arn:aws:sagemaker:us-east-1:000000000000:pipeline/{name}"
+    shown = sm.describe_pipeline(PipelineName=arn)
+    assert shown["PipelineDefinition"] == first
+    assert (shown["PipelineDisplayName"], shown["PipelineDescription"]) == ("shown", "what it does")
+    assert shown["PipelineStatus"] == "Active"
+    assert shown["ParallelismConfiguration"] == {"MaxParallelExecutionSteps": 7}
+    assert shown["CreatedBy"]["IamIdentity"]["Arn"] == "arn:aws:iam::000000000000:root"
+    second = world.definition(world.lambda_step("B"))
+    updated = sm.update_pipeline(PipelineName=name, PipelineDefinition=second, PipelineDescription="new")
+    assert updated == {"PipelineArn": arn, "PipelineVersionId": 2, "ResponseMetadata": updated["ResponseMetadata"]}
+    shown = sm.describe_pipeline(PipelineName=name)
+    assert (shown["PipelineDefinition"], shown["PipelineDescription"]) == (second, "new")
+    assert shown["LastModifiedTime"] > shown["CreationTime"]
+    assert sm.delete_pipeline(PipelineName=name)["PipelineArn"] == arn
+    for call in (sm.describe_pipeline, sm.delete_pipeline, sm.list_pipeline_executions, sm.list_pipeline_versions):
+        error = refusal(call, PipelineName=name)
+        assert error["Code"] == "ResourceNotFound"
+        assert arn in error["Message"]
+
+
+def test_a_name_is_used_once(world: World) -> None:
+    name = world.create(world.lambda_step("A"))
+    definition = world.definition(world.lambda_step("A"))
+    error = refusal(
+        world.sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=definition, RoleArn=world.pipeline_role
+    )
+    assert error["Code"] == "ValidationException"
+    assert error["Message"].startswith("Pipeline names must be unique within an AWS account and region.")
+    assert name in error["Message"]
+
+
+def test_a_wrong_definition_is_refused_with_its_step(world: World) -> None:
+    step = world.lambda_step("A", x=get("Steps.Gone.OutputParameters['o']"))
+    error = refusal(
+        world.sagemaker.create_pipeline,
+        PipelineName=world.name(),
+        PipelineDefinition=world.definition(step),
+        RoleArn=world.pipeline_role,
+    )
+    assert error["Code"] == "ValidationException"
+    assert error["Message"].startswith("Unable to parse pipeline definition. Step A: ")
+
+
+def test_versions(world: World) -> None:
+    sm = world.sagemaker
+    name = world.create(world.lambda_step("A", out="one"))
+    for out in ("two", "three"):
+        sm.update_pipeline(PipelineName=name, PipelineDefinition=world.definition(world.lambda_step("A", out=out)))
+    assert sm.update_pipeline(PipelineName=name, PipelineDescription="d")["PipelineVersionId"] == 3
+    arn = sm.describe_pipeline(PipelineName=name)["PipelineArn"]
+    sm.update_pipeline_version(
+        PipelineArn=arn, PipelineVersionId=2, PipelineVersionDisplayName="mid", PipelineVersionDescription="the second"
+    )
+    execution = world.start(name, PipelineVersionId=2)
+    world.wait(execution)
+    assert world.describe(execution)["PipelineVersionId"] == 2
+    versions = sm.list_pipeline_versions(PipelineName=name)["PipelineVersionSummaries"]
+    assert [version["PipelineVersionId"] for version in versions] == [3, 2, 1]
+    assert versions[1]["PipelineVersionDisplayName"] == "mid"
+    assert versions[1]["LastExecutionPipelineExecutionArn"] == execution
+    assert json.loads(sm.describe_pipeline(PipelineName=name, PipelineVersionId=2)["PipelineDefinition"])["Steps"][0][
+        "Arguments"
+    ] == {"out": "two"}
+    text = sm.describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)["PipelineDefinition"]
+    assert '"two"' in text
+    assert refusal(sm.describe_pipeline, PipelineName=name, PipelineVersionId=9)["Code"] == "ResourceNotFound"
+
+
+def test_a_definition_from_s3_is_read_as_the_caller(world: World) -> None:
+    bucket, definition = world.name("bucket"), world.definition(world.lambda_step("A"))
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.put_object(Bucket=bucket, Key="a/definition.json", Body=definition)
+    place = {"Bucket": bucket, "ObjectKey": "a/definition.json"}
+    name = world.name()
+    call = {"PipelineName": name, "PipelineDefinitionS3Location": place, "RoleArn": world.pipeline_role}
+    poor = world.checked(world.aws.client("sagemaker", world.user("sagemaker:*", "iam:PassRole")))
+    error = refusal(poor.create_pipeline, **call)
+    assert error["Code"] == "ValidationException"
+    assert f"s3://{bucket}/a/definition.json can't be read" in error["Message"]
+    rich = world.aws.client("sagemaker", world.user("sagemaker:*", "iam:PassRole", "s3:GetObject"))
+    rich.create_pipeline(**call)
+    assert world.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"] == definition
+    for wrong in ({}, {"PipelineDefinition": definition, "PipelineDefinitionS3Location": place}):
+        call = {"PipelineName": world.name(), "RoleArn": world.pipeline_role, **wrong}
+        assert "either PipelineDefinition" in refusal(world.sagemaker.create_pipeline, **call)["Message"]
+
+
+def test_calls_with_the_same_token_count_once(world: World) -> None:
+    sm, name, token = world.sagemaker, world.name(), uuid.uuid4().hex
+    call = {
+        "PipelineName": name,
+        "PipelineDefinition": world.definition(world.lambda_step("A")),
+        "RoleArn": world.pipeline_role,
+        "ClientRequestToken": token,
+    }
+    assert sm.create_pipeline(**call)["PipelineArn"] == sm.create_pipeline(**call)["PipelineArn"]
+    assert refusal(sm.create_pipeline, **call | {"PipelineDescription": "x"})["Code"] == "ValidationException"
+    first = world.start(name, ClientRequestToken=token)
+    assert world.start(name, ClientRequestToken=token) == first
+    error = refusal(
+        sm.start_pipeline_execution,
+        PipelineName=name,
+        ClientRequestToken=token,
+        PipelineExecutionDisplayName="other",
+    )
+    assert error["Code"] == "ConflictException"
+    world.wait(first)
+    assert len(sm.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]) == 1
+    deletion = {"PipelineName": name, "ClientRequestToken": token}
+    assert sm.delete_pipeline(**deletion)["PipelineArn"] == sm.delete_pipeline(**deletion)["PipelineArn"]
+
+
+def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
+    sm, prefix = world.sagemaker, world.name("list")
+    names = [f"{prefix}-{letter}" for letter in "cab"]
+    for name in names:
+        definition = world.definition(world.lambda_step("A"))
+        sm.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=world.pipeline_role)
+    created = {n: sm.describe_pipeline(PipelineName=n)["CreationTime"] for n in names}
+
+    def listed(**query) -> list[str]:
+        pages = sm.get_paginator("list_pipelines").paginate(PipelineNamePrefix=prefix, **query)
+        return [summary["PipelineName"][-1] for page in pages for summary in page["PipelineSummaries"]]
+
+    assert listed() == ["b", "a", "c"]
+    assert listed(SortOrder="Ascending") == ["c", "a", "b"]
+    assert listed(SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 1}) == ["a", "b", "c"]
+    assert listed(SortBy="Name", PaginationConfig={"PageSize": 2}) == ["c", "b", "a"]
+    assert listed(CreatedAfter=created[names[2]] + dt.timedelta(seconds=1)) == []
+    page = sm.list_pipelines(PipelineNamePrefix=prefix, MaxResults=1)
+    assert len(page["PipelineSummaries"]) == 1
+    assert refusal(sm.list_pipelines, NextToken="nonsense")["Code"] == "ValidationException"
+    executions = [world.start(names[0]) for _ in range(5)]
+    for arn in executions:
+        world.wait(arn)
+    pages = sm.get_paginator("list_pipeline_executions").paginate(
+        PipelineName=names[0], SortOrder="Ascending", PaginationConfig={"PageSize": 2}
+    )
+    found = [summary for page in pages for summary in page["PipelineExecutionSummaries"]]
+    assert [summary["PipelineExecutionArn"] for summary in found] == executions
+    assert {summary["PipelineExecutionStatus"] for summary in found} == {"Succeeded"}
+    by_arn = sm.list_pipeline_executions(PipelineName=names[0], SortBy="PipelineExecutionArn")
+    arns = [summary["PipelineExecutionArn"] for summary in by_arn["PipelineExecutionSummaries"]]
+    assert arns == sorted(executions, reverse=True)
+
+
+def test_tags(world: World) -> None:
+    sm = world.sagemaker
+    name = world.create(world.lambda_step("A"), Tags=[{"Key": "a", "Value": "1"}])
+    arn = sm.describe_pipeline(PipelineName=name)["PipelineArn"]
+    assert sm.add_tags(ResourceArn=arn, Tags=[{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "3"}])["Tags"] == [
+        {"Key": "a", "Value": "3"},
+        {"Key": "b", "Value": "2"},
+    ]
+    sm.delete_tags(ResourceArn=arn, TagKeys=["a"])
+    assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+    found = world.aws.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "b", "Values": ["2"]}])
+    assert arn in [resource["ResourceARN"] for resource in found["ResourceTagMappingList"]]
+    many = [{"Key": f"k{i}", "Value": ""} for i in range(50)]
+    assert "more than 50 tags" in refusal(sm.add_tags, ResourceArn=arn, Tags=many)["Message"]
+
+
+# --- who may ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_operation_asks_iam(world: World) -> None:
+    name = world.create(world.lambda_step("A"))
+    arn = world.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+    execution = world.start(name)
+    world.wait(execution)
+    nobody = world.aws.client("sagemaker", world.user())
+    definition = {"PipelineDefinition": "{}", "RoleArn": world.pipeline_role}
+    calls = [
+        ("create_pipeline", {"PipelineName": "x", **definition}),
+        *[(c, {"PipelineName": name}) for c in ("update_pipeline", "describe_pipeline", "delete_pipeline")],
+        *[(c, {"PipelineName": name}) for c in ("list_pipeline_versions", "list_pipeline_executions")],
+        ("list_pipelines", {}),
+        ("update_pipeline_version", {"PipelineArn": arn, "PipelineVersionId": 1}),
+        ("start_pipeline_execution", {"PipelineName": name}),
+        *[
+            (f"{verb}_pipeline_execution", {"PipelineExecutionArn": execution})
+            for verb in ("stop", "retry", "update", "describe")
+        ],
+        ("list_pipeline_execution_steps", {"PipelineExecutionArn": execution}),
+        ("list_pipeline_parameters_for_execution", {"PipelineExecutionArn": execution}),
+        ("describe_pipeline_definition_for_execution", {"PipelineExecutionArn": execution}),
+        ("send_pipeline_execution_step_success", {"CallbackToken": "0123456789"}),
+        ("send_pipeline_execution_step_failure", {"CallbackToken": "0123456789"}),
+        ("add_tags", {"ResourceArn": arn, "Tags": []}),
+        ("list_tags", {"ResourceArn": arn}),
+        ("delete_tags", {"ResourceArn": arn, "TagKeys": ["k"]}),
+        ("describe_processing_job", {"ProcessingJobName": "x"}),
+        ("stop_processing_job", {"ProcessingJobName": "x"}),
+    ]
+    for operation, arguments in calls:
+        error = refusal(getattr(nobody, operation), **arguments)
+        action = "".join(part.capitalize() for part in operation.split("_"))
+        assert error["Code"] == "AccessDeniedException", operation
+        assert f"is not authorized to perform: sagemaker:{action} on resource: " in error["Message"]
+
+
+def test_a_role_must_be_passed_and_must_trust_sagemaker(world: World) -> None:
+    step = world.definition(world.lambda_step("A"))
+    user = world.aws.client("sagemaker", world.user("sagemaker:*"))
+    call = {"PipelineName": world.name(), "PipelineDefinition": step}
+    error = refusal(user.create_pipeline, RoleArn=world.pipeline_role, **call)
+    assert error["Code"] == "AccessDeniedException"
+    assert f"iam:PassRole on resource: {world.pipeline_role}" in error["Message"]
+    for role in (world.function_role, "arn:aws:iam::000000000000:role/gone"):
+        error = refusal(world.sagemaker.create_pipeline, RoleArn=role, **call)
+        assert error["Code"] == "ValidationException"
+        assert role in error["Message"]
+        assert "sagemaker.amazonaws.com" in error["Message"]
+
+
+@pytest.mark.parametrize(
+    ("actions", "step", "action"),
+    [((), "lambda", "lambda:InvokeFunction"), (("lambda:InvokeFunction",), "callback", "sqs:SendMessage")],
+)
+def test_a_step_fails_with_awss_words_when_the_role_may_not(world: World, actions, step: str, action: str) -> None:
+    role = world.role(world.name("poor"), "sagemaker.amazonaws.com", *actions)
+    made = world.lambda_step("A") if step == "lambda" else world.callback_step("A", world.queue())
+    arn = world.start(world.create(made, RoleArn=role))
+    assert world.wait(arn)["FailureReason"] == "Step failure: One or multiple steps failed."
+    reason = world.steps(arn)["A"]["FailureReason"]
+    assert reason.startswith("ClientError: Failed to invoke ")
+    assert f"assumed-role/{role.rpartition('/')[2]}/SageMaker is not authorized to perform: {action}" in reason
+
+
+def test_a_role_that_loses_its_trust_fails_the_step(world: World) -> None:
+    name = world.name("losing")
+    role = world.role(name, "sagemaker.amazonaws.com", "lambda:InvokeFunction")
+    pipeline = world.create(world.lambda_step("A", sleep=0.3), world.lambda_step("B", "A"), RoleArn=role)
+    arn = world.start(pipeline)
+    world.until(lambda: world.steps(arn), lambda steps: "A" in steps)
+    statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    world.iam.update_assume_role_policy(RoleName=f"sagemaker-pl-{name}", PolicyDocument=document)
+    world.wait(arn)
+    assert "does not trust it" in world.steps(arn)["B"]["FailureReason"]
+    assert "invalid" in refusal(world.sagemaker.start_pipeline_execution, PipelineName=pipeline)["Message"]
+
+
+# --- executions ------------------------------------------------------------------------------------------------------
+
+
+def test_submit_wait_and_use_the_result(world: World) -> None:
+    queue = world.queue()
+    name = world.create(
+        world.lambda_step("Submit", outputs=("statusCode", "out"), out=get("Parameters.Ids")),
+        world.callback_step("Wait", queue, ("job_status",), job_ids=get("Steps.Submit.OutputParameters['out']")),
+        world.lambda_step("Use", outputs=("out",), out=get("Steps.Wait.OutputParameters['job_status']")),
+        parameters=[{"Name": "Ids", "Type": "String"}],
+    )
+    arn = world.start(name, parameters={"Ids": "a b"}, PipelineExecutionDisplayName="mine")
+    message = world.message(queue)
+    assert message == {"token": message["token"], "pipelineExecutionArn": arn, "arguments": {"job_ids": "a b"}}
+    shown = world.describe(arn)
+    assert (shown["PipelineExecutionStatus"], shown["PipelineExecutionDisplayName"]) == ("Executing", "mine")
+    waiting = world.steps(arn)["Wait"]
+    assert waiting["StepStatus"] == "Executing"
+    assert "EndTime" not in waiting
+    assert waiting["Metadata"]["Callback"] == {"CallbackToken": message["token"], "SqsQueueUrl": queue}
+    answered = world.sagemaker.send_pipeline_execution_step_success(
+        CallbackToken=message["token"], OutputParameters=[{"Name": "job_status", "Value": "Completed"}]
+    )
+    assert answered["PipelineExecutionArn"] == arn
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    order = world.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+    assert [step["StepName"] for step in order] == ["Use", "Wait", "Submit"]
+    assert order[0]["Metadata"]["Lambda"] == {
+        "Arn": world.function,
+        "OutputParameters": [{"Name": "out", "Value": "Completed"}],
+    }
+    assert all(step["EndTime"] >= step["StartTime"] for step in order)
+    listed = world.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
+    assert listed["PipelineParameters"] == [{"Name": "Ids", "Value": "a b"}]
+
+
+def test_a_failure_answered_is_the_steps_reason(world: World) -> None:
+    queue = world.queue()
+    arn = world.start(world.create(world.callback_step("Wait", queue), world.lambda_step("After", "Wait")))
+    token = world.message(queue)["token"]
+    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="job 7 failed")
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Failed"
+    steps = world.steps(arn)
+    assert list(steps) == ["Wait"]
+    assert steps["Wait"]["FailureReason"] == "job 7 failed"
+    error = refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)
+    assert error["Code"] == "ConflictException"
+    error = refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken="0123456789")
+    assert error["Code"] == "ResourceNotFound"
+
+
+def test_an_answer_needs_permission_on_its_own_execution(world: World) -> None:
+    queue = world.queue()
+    name = world.create(world.callback_step("Wait", queue))
+    arn = world.start(name)
+    token = world.message(queue)["token"]
+    actions = ("sagemaker:SendPipelineExecutionStepSuccess", "sagemaker:SendPipelineExecutionStepFailure")
+    pipeline = arn.partition("/execution/")[0]
+    other = world.aws.client("sagemaker", world.user(*actions, resource=f"{pipeline}x/*"))
+    error = refusal(other.send_pipeline_execution_step_success, CallbackToken=token)
+    assert error["Code"] == "AccessDeniedException"
+    assert arn in error["Message"]
+    right = world.aws.client("sagemaker", world.user(*actions, resource=f"{pipeline}/*"))
+    right.send_pipeline_execution_step_success(CallbackToken=token)
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_a_function_that_raises_and_one_that_times_out(world: World) -> None:
+    slow = world.make_function(world.name("slow"), "import time\ndef lambda_handler(e, c):\n    time.sleep(9)", 1)
+    late = world.lambda_step("Late") | {"FunctionArn": slow}
+    gone = world.lambda_step("Gone") | {"FunctionArn": world.function + "-gone"}
+    execution, steps = world.run(world.lambda_step("Raises", fail="no input file_07.json"), late, gone)
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert "no input file_07.json" in steps["Raises"]["FailureReason"]
+    assert "Task timed out after 1.00 seconds" in steps["Late"]["FailureReason"]
+    assert "Function not found" in steps["Gone"]["FailureReason"]
+
+
+def test_stopping_waits_for_the_callback(world: World) -> None:
+    queue = world.queue()
+    name = world.create(world.callback_step("Wait", queue, job_ids="a"), world.lambda_step("After", "Wait"))
+    arn = world.start(name)
+    first = world.message(queue)
+    error = refusal(world.sagemaker.delete_pipeline, PipelineName=name)
+    assert error["Code"] == "ConflictException"
+    assert arn in error["Message"]
+    for _ in range(2):  # a second stop changes nothing
+        assert world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionArn"] == arn
+    assert world.message(queue) == {**first, "status": "Stopping"}
+    assert world.describe(arn)["PipelineExecutionStatus"] == "Stopping"
+    assert world.steps(arn)["Wait"]["StepStatus"] == "Stopping"
+    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=first["token"], FailureReason="terminated")
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Stopped"
+    steps = world.steps(arn)
+    assert list(steps) == ["Wait"]
+    assert steps["Wait"]["StepStatus"] == "Stopped"
+    assert refusal(world.sagemaker.stop_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
+    assert "Messages" not in world.sqs.receive_message(QueueUrl=queue)
+
+
+def test_stopping_waits_for_the_function(world: World) -> None:
+    arn = world.start(world.create(world.lambda_step("A", sleep=0.5), world.lambda_step("B", "A")))
+    world.until(lambda: world.steps(arn), lambda steps: steps.get("A", {}).get("StepStatus") == "Executing")
+    world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    assert world.steps(arn)["A"]["StepStatus"] == "Stopping"
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Stopped"
+    assert list(world.steps(arn)) == ["A"]
+
+
+def test_retry(world: World) -> None:
+    queue = world.queue()
+    arn = world.start(world.create(world.lambda_step("A"), {**world.callback_step("Wait", queue), "DependsOn": ["A"]}))
+    token = world.message(queue)["token"]
+    assert refusal(world.sagemaker.retry_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
+    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="once")
+    world.wait(arn)
+    done = world.steps(arn)["A"]["EndTime"]
+    retry = {"PipelineExecutionArn": arn, "ClientRequestToken": uuid.uuid4().hex}
+    world.sagemaker.retry_pipeline_execution(**retry)
+    assert world.sagemaker.retry_pipeline_execution(**retry)["PipelineExecutionArn"] == arn
+    assert "FailureReason" not in world.describe(arn)
+    second = world.message(queue)["token"]
+    assert second != token
+    assert refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)["Code"] == (
+        "ResourceNotFound"
+    )
+    world.sagemaker.send_pipeline_execution_step_success(CallbackToken=second)
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert world.steps(arn)["A"]["EndTime"] == done
+
+
+def test_update_of_an_execution_widens_it(world: World) -> None:
+    queue = world.queue()
+    steps = [world.callback_step(f"W{i}", queue) for i in range(3)]
+    name = world.create(*steps, ParallelismConfiguration={"MaxParallelExecutionSteps": 1})
+    arn = world.start(name)
+    tokens = [world.message(queue)["token"]]
+    assert len(world.steps(arn)) == 1
+    world.sagemaker.update_pipeline_execution(
+        PipelineExecutionArn=arn,
+        PipelineExecutionDescription="wider",
+        PipelineExecutionDisplayName="wide",
+        ParallelismConfiguration={"MaxParallelExecutionSteps": 2},
+    )
+    tokens.append(world.message(queue)["token"])
+    shown = world.describe(arn)
+    assert (shown["PipelineExecutionDescription"], shown["PipelineExecutionDisplayName"]) == ("wider", "wide")
+    assert shown["ParallelismConfiguration"] == {"MaxParallelExecutionSteps": 2}
+    assert len(world.steps(arn)) == 2
+    for token in tokens:
+        world.sagemaker.send_pipeline_execution_step_success(CallbackToken=token)
+    world.sagemaker.send_pipeline_execution_step_success(CallbackToken=world.message(queue)["token"])
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_a_handled_failure(world: World) -> None:
+    execution, steps = world.run(
+        world.lambda_step("Train", fail="broken"),
+        world.lambda_step("Notify", {"Step": "Train", "Trigger": "Failed"}),
+        world.lambda_step("Deploy", "Train"),
+    )
+    assert execution["PipelineExecutionStatus"] == "CompletedWithFailures"
+    assert {name: step["StepStatus"] for name, step in steps.items()} == {"Train": "Failed", "Notify": "Succeeded"}
+
+
+def test_parameters_are_checked_at_the_start(world: World) -> None:
+    name = world.create(
+        world.lambda_step("A", out=get("Parameters.N")),
+        parameters=[
+            {"Name": "N", "Type": "Integer"},
+            {"Name": "E", "Type": "String", "EnumValues": ["a"], "DefaultValue": "a"},
+        ],
+    )
+
+    def said(**values: str) -> str:
+        given = [{"Name": key, "Value": value} for key, value in values.items()]
+        error = refusal(world.sagemaker.start_pipeline_execution, PipelineName=name, PipelineParameters=given)
+        assert error["Code"] == "ValidationException"
+        return error["Message"]
+
+    assert said() == "Parameters without a default need a value: N."
+    assert said(N="x") == "Parameter N must be of type Integer, not 'x'."
+    assert said(N="1", E="b") == "Parameter E must be one of a, not 'b'."
+    assert said(N="1", Z="b") == "Z is not a parameter of the pipeline (its parameters: N, E)."
+
+
+def test_a_selective_execution_takes_over_what_it_needs(world: World) -> None:
+    name = world.create(
+        world.lambda_step("A", outputs=("out",), out="from A"),
+        world.lambda_step("B", outputs=("out",), out=get("Steps.A.OutputParameters['out']")),
+        world.lambda_step("C", outputs=("out",), out=get("Steps.B.OutputParameters['out']")),
+        world.lambda_step("D"),
+    )
+    first = world.start(name)
+    world.wait(first)
+
+    def config(*steps: str, source: str | None = first) -> dict:
+        selected = {"SelectedSteps": [{"StepName": step} for step in steps]}
+        return {"SelectiveExecutionConfig": selected | ({"SourcePipelineExecutionArn": source} if source else {})}
+
+    second = world.start(name, **config("C"))
+    assert world.wait(second)["PipelineExecutionStatus"] == "Succeeded"
+    steps = world.steps(second)
+    assert set(steps) == {"B", "C"}
+    assert steps["B"]["SelectiveExecutionResult"] == {"SourcePipelineExecutionArn": first}
+    assert "SelectiveExecutionResult" not in steps["C"]
+    assert steps["C"]["Metadata"]["Lambda"]["OutputParameters"] == [{"Name": "out", "Value": "from A"}]
+    assert world.describe(second)["SelectiveExecutionConfig"] == config("C")["SelectiveExecutionConfig"]
+    start = world.sagemaker.start_pipeline_execution
+    assert refusal(start, PipelineName=name, **config("C", source=None))["Message"].startswith(
+        "Invalid SourcePipelineExecutionArn: null. The selected steps ['C'] have dependencies on ['B']"
+    )
+    assert "include B, between" in refusal(start, PipelineName=name, **config("A", "C"))["Message"]
+    assert "names Z" in refusal(start, PipelineName=name, **config("Z"))["Message"]
+    assert world.wait(world.start(name, **config("D", source=None)))["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_both_events_reach_a_rule(world: World) -> None:
+    queue, events = world.queue(), world.aws.client("events")
+    name = world.create(world.lambda_step("A"))
+    pipeline = world.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+    rule = world.name("rule")
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": ["aws.sagemaker"], "resources": [pipeline]}))
+    queue_arn = world.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    world.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": queue_arn}])
+    arn = world.start(name)
+    world.wait(arn)
+    seen = [world.message(queue) for _ in range(5)]
+    assert {event["detail-type"] for event in seen} == {
+        "SageMaker Model Building Pipeline Execution Status Change",
+        "SageMaker Model Building Pipeline Execution Step Status Change",
+    }
+    assert all(event["resources"] == [pipeline, arn] for event in seen)
+    statuses = {event["detail"].get("currentPipelineExecutionStatus") for event in seen} - {None}
+    assert statuses == {"Executing", "Succeeded"}
+    events.remove_targets(Rule=rule, Ids=["q"])
+    events.delete_rule(Name=rule)
+
+
+def test_an_operation_that_is_not_covered_says_so(world: World) -> None:
+    client = world.aws.client("sagemaker", retries={"total_max_attempts": 1})
+    assert "does not cover sagemaker:ListTrainingJobs" in refusal(client.list_training_jobs)["Message"]
