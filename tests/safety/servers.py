@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,12 @@ def package() -> dict[str, bytes]:
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.py", "def b(event, context): return event")
     return {"ZipFile": archive.getvalue()}
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Ask again and again until the answer is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+    return answer
