@@ -1,0 +1,158 @@
+"""BatchStep: the step for AWS Batch that SageMaker Pipelines does not have. To take home with `lambda_code/`.
+
+Only this module of utils imports the SageMaker SDK (v3), which takes some seconds, so nothing else here imports it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sagemaker.core.lambda_helper import Lambda
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
+from sagemaker.core.workflow.properties import Properties
+from sagemaker.mlops.workflow import CallbackOutput, CallbackStep, LambdaOutput, LambdaStep
+from sagemaker.mlops.workflow.lambda_step import LambdaOutputTypeEnum
+
+SUBMIT_OUTPUTS = ("jobIds", "jobCount", "submittedCount", "reportUri")
+WAIT_OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
+
+
+class BatchStep(CallbackStep):
+    """Runs jobs on AWS Batch and waits for them: a LambdaStep that submits and this CallbackStep that waits.
+
+    Put it alone into the pipeline's `steps`: its LambdaStep comes with it. Other steps depend on it, and it on others,
+    through `depends_on` or through properties, as with any step; several, also in parallel, share the two functions
+    (`lambda_code/submit_jobs`, `lambda_code/check_jobs`) and the queue.
+
+    It is a step that brings another rather than a `StepCollection`, because the SDK's v3 no longer compiles those
+    ("Invalid input step type", seen with sagemaker-mlops 1.27.0).
+
+    Its outputs, all strings, as in `step.properties.Outputs["jobs_failed"]`:
+        job_status: "Completed".
+        jobs_total, jobs_succeeded, jobs_failed: how many jobs, an array's children counted singly.
+        failed_items_uri: s3:// URI of the list of failed items; empty if there is none.
+
+    Args:
+        name: the step's name, 1 to 57 letters, digits and hyphens. Its LambdaStep is called `{name}-Submit`.
+        job_definition: name, name:revision or ARN of the Batch job definition.
+        job_queue: name or ARN of the Batch job queue.
+        output_uri: s3:// prefix the jobs write to; `_jobs/` below it gets the lists the functions keep.
+        submit_function_arn: ARN of the function submit_jobs.
+        callback_queue_url: URL of the queue whose messages check_jobs gets.
+        items: s3:// URI of a manifest, one JSON object a line, one for each job.
+        input_uri: instead of `items`, a prefix whose objects are the items; with `max_jobs`, of numbered files.
+        max_jobs: with `input_uri`, submit this many plain jobs for file_01.json, file_02.json, ... instead of an array.
+        input_name, output_name: with `max_jobs`, other names, such as "output_{i:02d}.json".
+        tolerated_failure_percentage: 0 to 100. With it the step waits for every job, lists those that failed, and
+            succeeds if they are no more than this share. Without it, the first failed job fails the step.
+        deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails.
+        depends_on: steps or their names that must succeed before the jobs are submitted.
+        sagemaker_session: the SDK's session. The SDK would make one from the environment if it had none.
+
+    Any of the values but `name` may be a pipeline variable.
+
+    Raises:
+        ValueError: the inputs don't go together, or the name is too long.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        job_definition: Any,
+        job_queue: Any,
+        output_uri: Any,
+        submit_function_arn: str,
+        callback_queue_url: str,
+        items: Any = None,
+        input_uri: Any = None,
+        max_jobs: Any = None,
+        input_name: str | None = None,
+        output_name: str | None = None,
+        tolerated_failure_percentage: Any = None,
+        deadline: Any = None,
+        depends_on: list | None = None,
+        display_name: str | None = None,
+        description: str | None = None,
+        sagemaker_session: Any = None,
+    ) -> None:
+        if (items is None) == (input_uri is None):
+            raise ValueError(f'BatchStep "{name}" needs either items (a manifest) or input_uri (a prefix).')
+        if items is not None and max_jobs is not None:
+            raise ValueError(f'BatchStep "{name}": max_jobs goes with input_uri; items already says how many.')
+        if max_jobs is None and (input_name or output_name):
+            raise ValueError(f'BatchStep "{name}": input_name and output_name go with max_jobs, the numbered files.')
+        if len(name) > 57:
+            raise ValueError(f'BatchStep "{name}" has {len(name)} characters; 57 leave room for "-Submit" in 64.')
+        inputs = {
+            "mode": "array" if max_jobs is None else "per_file",
+            "manifest_uri": items,
+            "input_uri": input_uri,
+            "output_uri": output_uri,
+            "max_jobs": max_jobs,
+            "input_name": input_name,
+            "output_name": output_name,
+            "job_queue": job_queue,
+            "job_definition": job_definition,
+            "execution_id": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+            "step_name": name,
+        }
+        self.submit_step = _DeployedLambdaStep(
+            name=f"{name}-Submit",
+            lambda_func=Lambda(function_arn=submit_function_arn, session=sagemaker_session),
+            inputs=_given(inputs),
+            outputs=[LambdaOutput(output, LambdaOutputTypeEnum.String) for output in SUBMIT_OUTPUTS],
+            depends_on=depends_on,
+        )
+        super().__init__(
+            name=name,
+            sqs_queue_url=callback_queue_url,
+            inputs=_given(
+                {
+                    "job_ids": self._submitted("jobIds"),
+                    "report_uri": self._submitted("reportUri"),
+                    "tolerated_failure_percentage": tolerated_failure_percentage,
+                    "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
+                }
+            ),
+            outputs=[CallbackOutput(output) for output in WAIT_OUTPUTS],
+            display_name=display_name,
+            description=description,
+        )
+
+    @property
+    def steps(self) -> list:
+        """Both steps, in their order."""
+        return [self.submit_step, self]
+
+    def _submitted(self, output: str) -> Properties:
+        """An output of the submitting step. It names the step itself, by which the SDK finds it for the pipeline."""
+        step = self.submit_step
+        return Properties(step_name=step.name, path=f"OutputParameters['{output}']", step=step)
+
+    @property
+    def depends_on(self) -> None:
+        """Nothing: what comes before is before `submit_step`, and this step refers to that one's output."""
+        return
+
+    @depends_on.setter
+    def depends_on(self, depends_on: list | None) -> None:
+        self.submit_step.depends_on = depends_on
+
+    def add_depends_on(self, step_names: list) -> None:
+        """Add steps that must succeed before the jobs are submitted."""
+        self.submit_step.add_depends_on(step_names)
+
+
+class _DeployedLambdaStep(LambdaStep):
+    """A LambdaStep of a function that is deployed already, without the SDK's warning that it won't be updated."""
+
+    def _get_function_arn(self) -> str:
+        return self.lambda_func.function_arn
+
+
+def _given(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in inputs.items() if value is not None}
