@@ -1,0 +1,192 @@
+"""Roles and their policies (notebook 01): one role a task, each allowed what its task needs.
+
+The policies are JSON templates in `utils/policies/`; `${name}` in them is filled in from the configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from utils.config import Config
+
+POLICIES = Path(__file__).parent / "policies"
+INLINE_POLICY = "what-its-task-needs"
+
+# Task of a role: the service that assumes it, its permissions, and whether that service tells its account
+# (aws:SourceAccount) when it assumes a role, which guards against the confused deputy:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+# Lambda sends no such key for a function's execution role.
+TASKS = {
+    "pipeline": ("sagemaker.amazonaws.com", "pipeline.json", True),
+    "submit_lambda": ("lambda.amazonaws.com", "submit_lambda.json", False),
+    "monitor_lambda": ("lambda.amazonaws.com", "monitor_lambda.json", False),
+    "data_lambda": ("lambda.amazonaws.com", "data_lambda.json", False),
+    "batch_job": ("ecs-tasks.amazonaws.com", "batch_job.json", True),
+    "batch_execution": ("ecs-tasks.amazonaws.com", "batch_execution.json", True),
+}
+
+# The article's way: one role, trusted by all three services, with AWS's broad managed policies.
+SHARED_MANAGED_POLICIES = (
+    "AWSBatchFullAccess",
+    "AmazonS3FullAccess",
+    "AmazonSQSFullAccess",
+    "AmazonSageMakerFullAccess",
+    "AWSLambda_FullAccess",
+    "CloudWatchLogsFullAccess",
+)
+
+
+def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
+    """A policy template of `utils/policies/` with its placeholders filled in.
+
+    Args:
+        template: the file's name, such as "submit_lambda.json".
+        extra: placeholders that are not part of the configuration, such as `service`.
+
+    Raises:
+        KeyError: the template has a placeholder that nothing fills.
+    """
+    names = ("partition", "region", "account", "prefix", "bucket", "job_queue", "job_log_group")
+    values = {name: getattr(config, name) for name in (*names, "callback_queue", "dead_letter_queue")} | extra
+    text = (POLICIES / template).read_text()
+    # Only bare names: "${aws:username}" is a variable of IAM's own and stays.
+    return json.loads(re.sub(r"\$\{(\w+)\}", lambda found: values[found.group(1)], text))
+
+
+def role_names(config: Config) -> dict[str, str]:
+    """Each task's role name; in the "shared" layout all tasks have the same."""
+    return {task: getattr(config, f"{task}_role") for task in TASKS}
+
+
+def ensure_roles(session: boto3.Session, config: Config) -> dict[str, str]:
+    """Create the roles, or bring existing ones up to date.
+
+    Returns:
+        Each task's role ARN.
+
+    Raises:
+        ClientError: AccessDenied without the iam actions of `policies/operator.json`.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-service.html
+    """
+    if config.role_layout == "shared":
+        arn = _ensure_shared_role(session, config)
+        return dict.fromkeys(TASKS, arn)
+    arns = {}
+    for task, (service, template, tells_account) in TASKS.items():
+        trust = "trust_with_source_account.json" if tells_account else "trust.json"
+        arns[task] = ensure_role(
+            session,
+            getattr(config, f"{task}_role"),
+            trust=render(trust, config, service=service),
+            policy=render(template, config),
+            tags=config.tags,
+        )
+    return arns
+
+
+def ensure_role(
+    session: boto3.Session,
+    name: str,
+    *,
+    trust: dict[str, Any],
+    policy: dict[str, Any] | None = None,
+    managed_policy_arns: tuple[str, ...] = (),
+    tags: dict[str, str],
+) -> str:
+    """Create a role or update its trust policy, inline policy and attached policies; write only what differs.
+
+    Returns:
+        The role's ARN.
+    """
+    iam = session.client("iam")
+    try:
+        role = iam.get_role(RoleName=name)["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        role = iam.create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=_tag_list(tags), MaxSessionDuration=3600
+        )["Role"]
+    else:
+        if role["AssumeRolePolicyDocument"] != trust:
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+        if not tags.items() <= {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}.items():
+            iam.tag_role(RoleName=name, Tags=_tag_list(tags))
+    if policy is not None and inline_policy(session, name) != policy:
+        iam.put_role_policy(RoleName=name, PolicyName=INLINE_POLICY, PolicyDocument=json.dumps(policy))
+    attached = {found["PolicyArn"] for found in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]}
+    for arn in managed_policy_arns:
+        if arn not in attached:
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    return role["Arn"]
+
+
+def inline_policy(session: boto3.Session, role: str) -> dict[str, Any] | None:
+    """The permissions `ensure_role` gave a role, or None."""
+    iam = session.client("iam")
+    try:
+        return iam.get_role_policy(RoleName=role, PolicyName=INLINE_POLICY)["PolicyDocument"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+
+
+def role_arn(session: boto3.Session, name: str) -> str:
+    """The ARN of a role that notebook 01 made.
+
+    Raises:
+        LookupError: there is no such role; run notebook 01 first.
+    """
+    iam = session.client("iam")
+    try:
+        return iam.get_role(RoleName=name)["Role"]["Arn"]
+    except iam.exceptions.NoSuchEntityException:
+        raise LookupError(f'There is no role "{name}"; run notebook 01_iam with the same prefix first.') from None
+
+
+def permissions(policy: dict[str, Any]) -> list[tuple[str, str]]:
+    """(action, resource) pairs of a policy, for showing it as a table."""
+    pairs = []
+    for statement in policy["Statement"]:
+        actions, resources = statement["Action"], statement["Resource"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            pairs += [(action, resource) for resource in ([resources] if isinstance(resources, str) else resources)]
+    return pairs
+
+
+def retry_until_assumable(seconds: float = 60):
+    """A decorator: call again while a service can't assume a role that IAM has not told it of yet.
+
+    IAM is eventually consistent: a role may be unknown or unusable elsewhere for some seconds after its creation.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
+    """
+    return retry(
+        retry=retry_if_exception(_not_assumable_yet),
+        wait=wait_exponential_jitter(initial=0.5, max=5),
+        stop=stop_after_delay(seconds),
+        reraise=True,
+    )
+
+
+def _not_assumable_yet(error: BaseException) -> bool:
+    if not isinstance(error, ClientError):
+        return False
+    message = error.response["Error"]["Message"].lower()
+    return "role" in message and ("assume" in message or "does not exist" in message or "not valid" in message)
+
+
+def _ensure_shared_role(session: boto3.Session, config: Config) -> str:
+    services = sorted({service for service, _, _ in TASKS.values()})
+    trust = render("trust.json", config, service=services[0])
+    trust["Statement"][0]["Principal"]["Service"] = services
+    arns = tuple(f"arn:{config.partition}:iam::aws:policy/{name}" for name in SHARED_MANAGED_POLICIES)
+    return ensure_role(session, config.pipeline_role, trust=trust, managed_policy_arns=arns, tags=config.tags)
+
+
+def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
