@@ -5,7 +5,7 @@ ARGS ?=
 BENCH ?= $(wildcard benchmarks/*.py)
 BIN := .venv/bin
 
-.PHONY: help tutorial test lab bench lint format lock clean
+.PHONY: help tutorial test lab bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock"
+	@echo "make audit      known vulnerabilities of the locked packages; make sbom lists them (build/sbom.json)"
 	@echo "make clean      stop the embedded AWS, remove what make made"
 
 tutorial: .venv/.installed
@@ -40,6 +41,17 @@ format: .venv/.installed
 lock: .venv/.installed
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+
+# Both tools run in an environment of their own. The audit asks the Python package index for advisories, so it needs the
+# internet; --strict, else a package it could not ask about would count as sound.
+audit: .venv/.installed
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \
+		--requirement requirements.lock
+
+# A CycloneDX list of what is installed, with licenses: https://cyclonedx.org/specification/overview/
+sbom: .venv/.installed
+	@mkdir -p build
+	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment .venv --output-file build/sbom.json
 
 clean:
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_aws stop || true; fi
