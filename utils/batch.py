@@ -1,0 +1,282 @@
+"""Where jobs run and what they run (notebook 02): compute environment, job queue, job definitions, a job by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import boto3
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
+
+from utils.config import Config
+from utils.iam import retry_until_assumable
+
+AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
+# The image of SageMaker Studio itself: Python, pandas and boto3 are in it, so there is no image to build.
+PYTHON_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
+JOB_CODE = Path(__file__).resolve().parent.parent / "job_code"
+
+# A Spot or host loss is worth another attempt, a failing program is not. The last rule must say so: a job that no rule
+# matches is retried. https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+RETRY_STRATEGY = {
+    "attempts": 3,
+    "evaluateOnExit": [
+        {"onStatusReason": "Host EC2*", "action": "RETRY"},
+        {"onReason": "*", "action": "EXIT"},
+        {"onStatusReason": "*", "action": "EXIT"},
+    ],
+}
+DONE = ("SUCCEEDED", "FAILED")
+
+
+class BatchError(RuntimeError):
+    """A resource of AWS Batch that can't be used; the message says which, why, and what to do."""
+
+
+def default_network(session: boto3.Session) -> tuple[list[str], list[str]]:
+    """Subnets and security groups of the region's default VPC.
+
+    Returns:
+        (subnet ids, security group ids)
+
+    Raises:
+        BatchError: the region has no default VPC.
+
+    https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc.html
+    """
+    ec2 = session.client("ec2")
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not vpcs:
+        raise BatchError(
+            f"The region {session.region_name} has no default VPC; make one with `aws ec2 create-default-vpc`, or pass "
+            "your own subnets and security groups to ensure_compute_environment."
+        )
+    of_vpc = {"Name": "vpc-id", "Values": [vpcs[0]["VpcId"]]}
+    subnets = [s["SubnetId"] for page in _pages(ec2, "describe_subnets", Filters=[of_vpc]) for s in page["Subnets"]]
+    default = {"Name": "group-name", "Values": ["default"]}
+    groups = ec2.describe_security_groups(Filters=[of_vpc, default])["SecurityGroups"]
+    return sorted(subnets), [group["GroupId"] for group in groups]
+
+
+def ensure_compute_environment(
+    session: boto3.Session,
+    name: str,
+    *,
+    subnets: list[str],
+    security_groups: list[str],
+    max_vcpus: int,
+    tags: dict[str, str],
+) -> dict[str, Any]:
+    """A managed Fargate compute environment, created or brought up to date, ENABLED and VALID.
+
+    Args:
+        max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
+
+    Returns:
+        The environment as DescribeComputeEnvironments answers it.
+
+    Raises:
+        BatchError: AWS reports the environment as INVALID; the message carries its reason.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
+    """
+    batch = session.client("batch")
+    resources = {"maxvCpus": max_vcpus, "subnets": subnets, "securityGroupIds": security_groups}
+    found = _settled(session, "compute environment", name)
+    if found is None:
+        batch.create_compute_environment(
+            computeEnvironmentName=name,
+            type="MANAGED",
+            state="ENABLED",
+            computeResources={"type": "FARGATE", **resources},
+            tags=tags,
+        )
+    elif found["state"] != "ENABLED" or any(
+        found["computeResources"].get(key) != value for key, value in resources.items()
+    ):
+        batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=resources)
+    return _usable(session, "compute environment", name)
+
+
+def ensure_job_queue(
+    session: boto3.Session, name: str, *, compute_environment: str, priority: int = 1, tags: dict[str, str]
+) -> dict[str, Any]:
+    """A job queue on one compute environment, created or brought up to date, ENABLED and VALID.
+
+    Args:
+        compute_environment: its ARN.
+        priority: the queue with the higher number is served first.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html
+    """
+    batch = session.client("batch")
+    order = [{"order": 1, "computeEnvironment": compute_environment}]
+    found = _settled(session, "job queue", name)
+    if found is None:
+        batch.create_job_queue(
+            jobQueueName=name, state="ENABLED", priority=priority, computeEnvironmentOrder=order, tags=tags
+        )
+    elif (found["state"], found["priority"], found["computeEnvironmentOrder"]) != ("ENABLED", priority, order):
+        batch.update_job_queue(jobQueue=name, state="ENABLED", priority=priority, computeEnvironmentOrder=order)
+    return _usable(session, "job queue", name)
+
+
+def copy_job(config: Config, job_role: str, execution_role: str) -> dict[str, Any]:
+    """The article's job definition: `aws s3 cp`, with source and target as parameters."""
+    command = ["s3", "cp", "Ref::s3Input", "Ref::s3Output", "--no-progress"]
+    return _definition(config, config.copy_job_definition, AWS_CLI_IMAGE, command, job_role, execution_role)
+
+
+def aggregate_job(config: Config, job_role: str, execution_role: str) -> dict[str, Any]:
+    """Sums up one month. The program travels in the command, so there is no image to build and no code to upload."""
+    program = (JOB_CODE / "aggregate.py").read_text()
+    command = ["python", "-c", program, "Ref::s3Input", "Ref::s3Output"]
+    return _definition(config, config.aggregate_job_definition, PYTHON_IMAGE, command, job_role, execution_role)
+
+
+def _definition(
+    config: Config, name: str, image: str, command: list[str], job_role: str, execution_role: str
+) -> dict[str, Any]:
+    return {
+        "jobDefinitionName": name,
+        "type": "container",
+        "platformCapabilities": ["FARGATE"],
+        "parameters": {"s3Input": "", "s3Output": ""},
+        "containerProperties": {
+            "image": image,
+            "command": command,
+            "jobRoleArn": job_role,
+            "executionRoleArn": execution_role,
+            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
+            "networkConfiguration": {"assignPublicIp": "ENABLED"},  # to reach the image and S3 from a default VPC
+            "runtimePlatform": {"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"},
+            "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": config.job_log_group}},
+        },
+        "retryStrategy": RETRY_STRATEGY,
+        "timeout": {"attemptDurationSeconds": 600},
+        "propagateTags": True,
+        "tags": config.tags,
+    }
+
+
+def ensure_job_definition(session: boto3.Session, definition: dict[str, Any]) -> str:
+    """Register a job definition, unless its newest active revision says the same already.
+
+    Args:
+        definition: what RegisterJobDefinition takes.
+
+    Returns:
+        The ARN, with its revision.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_definitions.html
+    """
+    batch = session.client("batch")
+    name = definition["jobDefinitionName"]
+    active = [
+        revision
+        for page in _pages(batch, "describe_job_definitions", jobDefinitionName=name, status="ACTIVE")
+        for revision in page["jobDefinitions"]
+    ]
+    if active:
+        newest = max(active, key=lambda revision: revision["revision"])
+        if _says(newest, {key: value for key, value in definition.items() if key != "parameters"}):
+            return newest["jobDefinitionArn"]
+
+    @retry_until_assumable()
+    def register() -> str:
+        return batch.register_job_definition(**definition)["jobDefinitionArn"]
+
+    return register()
+
+
+def _says(found: Any, wanted: Any) -> bool:
+    """Whether AWS's answer holds all of `wanted`; it adds defaults of its own."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_says(found.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(_says, found, wanted))
+    return found == wanted
+
+
+def ensure_log_group(session: boto3.Session, name: str, *, retention_days: int = 14, tags: dict[str, str]) -> None:
+    """The jobs' log group. Its lines are deleted after `retention_days`: kept for ever, they would cost for ever."""
+    logs = session.client("logs")
+    groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    found = next((group for group in groups if group["logGroupName"] == name), None)
+    if found is None:
+        logs.create_log_group(logGroupName=name, tags=tags)
+    if found is None or found.get("retentionInDays") != retention_days:
+        logs.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
+
+
+def submit_job(
+    session: boto3.Session, name: str, *, queue: str, definition: str, parameters: dict[str, str], tags: dict[str, str]
+) -> str:
+    """Submit one job and return its id."""
+    answer = session.client("batch").submit_job(
+        jobName=name, jobQueue=queue, jobDefinition=definition, parameters=parameters, tags=tags
+    )
+    return answer["jobId"]
+
+
+def wait_for_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -> dict[str, Any]:
+    """Look at a job until it is SUCCEEDED or FAILED, and return it as DescribeJobs answers it.
+
+    Raises:
+        TimeoutError: it is neither after `seconds`; the message names its state and Batch's reason for it.
+    """
+    batch = session.client("batch")
+
+    def look() -> dict[str, Any]:
+        jobs = batch.describe_jobs(jobs=[job_id])["jobs"]
+        return jobs[0] if jobs else {"status": "not known to Batch yet"}
+
+    def give_up(state) -> None:
+        job = state.outcome.result()
+        raise TimeoutError(
+            f"Job {job_id} is {job['status']} after {seconds:.0f} seconds ({job.get('statusReason', 'no reason given')}"
+            "); see notebook 06 on jobs that don't start."
+        )
+
+    return Retrying(
+        retry=retry_if_result(lambda job: job["status"] not in DONE),
+        wait=wait_exponential_jitter(initial=0.2, exp_base=1.5, max=10, jitter=0.1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(look)
+
+
+_KINDS = {
+    "compute environment": ("describe_compute_environments", "computeEnvironments"),
+    "job queue": ("describe_job_queues", "jobQueues"),
+}
+
+
+def describe(session: boto3.Session, kind: str, name: str) -> dict[str, Any] | None:
+    """A "compute environment" or a "job queue" by name, or None."""
+    call, key = _KINDS[kind]
+    found = getattr(session.client("batch"), call)(**{key: [name]})[key]
+    # For a while after its deletion Batch still tells of a resource, as DELETED.
+    return found[0] if found and found[0]["status"] != "DELETED" else None
+
+
+def _settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) -> dict[str, Any] | None:
+    """The resource when it is no longer CREATING, UPDATING or DELETING; None when it is gone."""
+    return Retrying(
+        retry=retry_if_result(lambda found: found and found["status"] in ("CREATING", "UPDATING", "DELETING")),
+        wait=wait_exponential_jitter(initial=0.1, exp_base=1.5, max=5, jitter=0.1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )(lambda: describe(session, kind, name))
+
+
+def _usable(session: boto3.Session, kind: str, name: str) -> dict[str, Any]:
+    found = _settled(session, kind, name)
+    if found is None or found["status"] != "VALID":
+        status, reason = (found["status"], found.get("statusReason")) if found else ("gone", None)
+        raise BatchError(f'The {kind} "{name}" is {status}: {reason or "AWS gives no reason"}.')
+    return found
+
+
+def _pages(client: Any, operation: str, **arguments: Any):
+    return client.get_paginator(operation).paginate(**arguments)
