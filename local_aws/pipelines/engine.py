@@ -579,10 +579,11 @@ class Engine:
             self._executing(execution, run)
             self._end(execution, run, "Succeeded")
             return
-        job = self.jobs.create(execution, run, arguments, self.credentials(execution))
-        run.metadata["ProcessingJob"] = {"Arn": job["ProcessingJobArn"]}
-        self._executing(execution, run)
         try:
+            self._executing(execution, run)
+            job = self.jobs.create(execution, run, arguments, self.credentials(execution))
+            run.metadata["ProcessingJob"] = {"Arn": job["ProcessingJobArn"]}
+            self._save_run(execution, run)
             run.properties = await self.jobs.run(job, self.in_thread)
         except JobStopped:
             self._end(execution, run, "Stopped")

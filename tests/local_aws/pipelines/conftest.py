@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.model import Shape
@@ -213,11 +212,3 @@ def refusal(call: Callable, **arguments: Any) -> dict[str, str]:
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     return caught.value.response["Error"]
-
-
-def sdk_session(world: World) -> Any:
-    """A session of the SageMaker SDK on the embedded AWS."""
-    from sagemaker.core.helper.session_helper import Session
-
-    session = boto3.Session("test", "test", region_name=world.aws.region)
-    return Session(boto_session=session)

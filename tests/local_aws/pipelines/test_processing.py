@@ -1,0 +1,243 @@
+"""Processing and Cleanup steps: real processes, real objects, the job's role."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from .conftest import World, refusal
+
+SCRIPT = """
+import argparse, json, os, pathlib, boto3
+parser = argparse.ArgumentParser()
+parser.add_argument("--scale", type=int)
+scale = parser.parse_args().scale
+numbers = json.loads(pathlib.Path("/opt/ml/processing/input/data/numbers.json").read_text())
+who = boto3.client("sts").get_caller_identity()["Arn"]
+result = {"sum": scale * sum(numbers), "who": who, "word": os.environ["WORD"]}
+with open("/opt/ml/processing/output/report/result.json", "w") as out:
+    json.dump(result, out)
+print("counted", len(numbers))
+"""
+
+
+@pytest.fixture(scope="module")
+def bucket(world: World) -> str:
+    name = world.name("processing")
+    world.s3.create_bucket(Bucket=name)
+    world.s3.put_object(Bucket=name, Key="code/count.py", Body=SCRIPT)
+    world.s3.put_object(Bucket=name, Key="data/numbers.json", Body="[1, 2, 3]")
+    return name
+
+
+@pytest.fixture(scope="module")
+def job_role(world: World) -> str:
+    return world.role("job", "sagemaker.amazonaws.com", "s3:*", "logs:*")
+
+
+def processing_step(name: str, bucket: str, role: str, *, code: str = "code/count.py", **more: Any) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Type": "Processing",
+        "Arguments": {
+            "ProcessingResources": {
+                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
+            },
+            "AppSpecification": {
+                "ImageUri": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+                "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/" + code.rpartition("/")[2]],
+                "ContainerArguments": ["--scale", "10"],
+            },
+            "RoleArn": role,
+            "Environment": {"WORD": "hello"},
+            "ProcessingInputs": [
+                input_of("data", f"s3://{bucket}/data", "/opt/ml/processing/input/data"),
+                input_of("code", f"s3://{bucket}/{code}", "/opt/ml/processing/input/code"),
+            ],
+            "ProcessingOutputConfig": {
+                "Outputs": [
+                    {
+                        "OutputName": "report",
+                        "AppManaged": False,
+                        "S3Output": {
+                            "S3Uri": {
+                                "Std:Join": {
+                                    "On": "/",
+                                    "Values": [f"s3://{bucket}", {"Get": "Execution.PipelineExecutionId"}],
+                                }
+                            },
+                            "LocalPath": "/opt/ml/processing/output/report",
+                            "S3UploadMode": "EndOfJob",
+                        },
+                    }
+                ]
+            },
+        },
+        "PropertyFiles": [{"PropertyFileName": "Report", "OutputName": "report", "FilePath": "result.json"}],
+        **more,
+    }
+
+
+def input_of(name: str, uri: str, path: str) -> dict[str, Any]:
+    s3 = {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix", "S3InputMode": "File"}
+    return {"InputName": name, "AppManaged": False, "S3Input": s3}
+
+
+def test_a_script_reads_its_inputs_and_its_outputs_are_used(world: World, bucket: str, job_role: str) -> None:
+    uri = {"Get": "Steps.Count.ProcessingOutputConfig.Outputs['report'].S3Output.S3Uri"}
+    read = {"Std:JsonGet": {"PropertyFile": {"Get": "Steps.Count.PropertyFiles.Report"}, "Path": "sum"}}
+    check = {
+        "Name": "Check",
+        "Type": "Condition",
+        "Arguments": {
+            "Conditions": [{"Type": "Equals", "LeftValue": read, "RightValue": 60}],
+            "IfSteps": [world.lambda_step("Use", outputs=("out", "sum"), out=uri, sum=read)],
+            "ElseSteps": [{"Name": "Wrong", "Type": "Fail", "Arguments": {"ErrorMessage": "not 60"}}],
+        },
+    }
+    execution, steps = world.run(processing_step("Count", bucket, job_role), check)
+    assert execution["PipelineExecutionStatus"] == "Succeeded", steps
+    assert set(steps) == {"Count", "Check", "Use"}
+    identifier = execution["PipelineExecutionArn"].rpartition("/")[2]
+    result = json.loads(world.s3.get_object(Bucket=bucket, Key=f"{identifier}/result.json")["Body"].read())
+    assert result == {
+        "sum": 60,
+        "who": f"arn:aws:sts::000000000000:assumed-role/{job_role.rpartition('/')[2]}/SageMaker",
+        "word": "hello",
+    }
+    outputs = {item["Name"]: item["Value"] for item in steps["Use"]["Metadata"]["Lambda"]["OutputParameters"]}
+    assert outputs == {"out": f"s3://{bucket}/{identifier}", "sum": "60"}
+    arn = steps["Count"]["Metadata"]["ProcessingJob"]["Arn"]
+    name = arn.rpartition("/")[2]
+    assert name.startswith(f"pipelines-{identifier}-Count-")
+    job = world.sagemaker.describe_processing_job(ProcessingJobName=name)
+    assert (job["ProcessingJobStatus"], job["ProcessingJobArn"]) == ("Completed", arn)
+    assert job["ProcessingEndTime"] >= job["ProcessingStartTime"] >= job["CreationTime"]
+    logs = world.aws.client("logs")
+    (stream,) = logs.describe_log_streams(
+        logGroupName="/aws/sagemaker/ProcessingJobs", logStreamNamePrefix=name
+    )["logStreams"]  # fmt: skip
+    events = logs.get_log_events(logGroupName="/aws/sagemaker/ProcessingJobs", logStreamName=stream["logStreamName"])
+    assert [event["message"] for event in events["events"]] == ["counted 3"]
+
+
+def test_a_failing_script_says_where_its_log_is(world: World, bucket: str, job_role: str) -> None:
+    world.s3.put_object(Bucket=bucket, Key="code/bad.py", Body="raise SystemExit(3)")
+    world.s3.put_object(
+        Bucket=bucket, Key="code/says.py",
+        Body="import pathlib\np = pathlib.Path('/opt/ml/output')\np.mkdir()\n"
+        "(p / 'message').write_text('bad row 7')\nraise SystemExit(1)",
+    )  # fmt: skip
+    execution, steps = world.run(
+        processing_step("Bad", bucket, job_role, code="code/bad.py"),
+        processing_step("Says", bucket, job_role, code="code/says.py"),
+        processing_step("Gone", bucket, job_role, code="code/gone.py"),
+    )
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert "in /aws/sagemaker/ProcessingJobs. exit code: 3" in steps["Bad"]["FailureReason"]
+    assert steps["Says"]["FailureReason"] == "AlgorithmError: bad row 7 exit code: 1"
+    assert "No S3 objects found under S3 URL" in steps["Gone"]["FailureReason"]
+    job = steps["Says"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    shown = world.sagemaker.describe_processing_job(ProcessingJobName=job)
+    assert (shown["ProcessingJobStatus"], shown["ExitMessage"]) == ("Failed", "bad row 7")
+
+
+def test_both_roles_are_asked(world: World, bucket: str, job_role: str) -> None:
+    poor = world.role("poor-job", "sagemaker.amazonaws.com", "s3:ListBucket")
+    arn = world.start(world.create(processing_step("P", bucket, poor)))
+    world.wait(arn)
+    assert "calling the HeadObject operation: Forbidden" in world.steps(arn)["P"]["FailureReason"]
+    pipeline_role = world.role("no-pass", "sagemaker.amazonaws.com", "sagemaker:CreateProcessingJob")
+    arn = world.start(world.create(processing_step("P", bucket, job_role), RoleArn=pipeline_role))
+    world.wait(arn)
+    reason = world.steps(arn)["P"]["FailureReason"]
+    assert reason.startswith("ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: ")
+    assert f"iam:PassRole on resource: {job_role}" in reason
+
+
+def test_a_stop_ends_the_process(world: World, bucket: str, job_role: str) -> None:
+    began = f"boto3.client('s3').put_object(Bucket='{bucket}', Key='began', Body=b'')"
+    world.s3.put_object(Bucket=bucket, Key="code/long.py", Body=f"import boto3, time\n{began}\ntime.sleep(60)")
+    arn = world.start(world.create(processing_step("Long", bucket, job_role, code="code/long.py")))
+    world.until(lambda: world.s3.list_objects_v2(Bucket=bucket, Prefix="began")["KeyCount"], bool)
+    world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    assert world.wait(arn, 20)["PipelineExecutionStatus"] == "Stopped"
+    step = world.steps(arn)["Long"]
+    assert step["StepStatus"] == "Stopped"
+    job = step["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    assert world.sagemaker.describe_processing_job(ProcessingJobName=job)["ProcessingJobStatus"] == "Stopped"
+
+
+def test_a_job_stopped_by_itself_lets_a_step_run_that_asked_for_it(world: World, bucket: str, job_role: str) -> None:
+    world.s3.put_object(Bucket=bucket, Key="code/sleep.py", Body="import time\ntime.sleep(60)")
+    arn = world.start(
+        world.create(
+            processing_step("Long", bucket, job_role, code="code/sleep.py"),
+            world.lambda_step("Tidy", {"Step": "Long", "Trigger": "Stopped"}),
+        )
+    )
+    metadata = world.until(lambda: world.steps(arn)["Long"]["Metadata"], bool)
+    world.sagemaker.stop_processing_job(ProcessingJobName=metadata["ProcessingJob"]["Arn"].rpartition("/")[2])
+    assert world.wait(arn, 20)["PipelineExecutionStatus"] == "CompletedWithFailures"
+    assert {name: step["StepStatus"] for name, step in world.steps(arn).items()} == {
+        "Long": "Stopped",
+        "Tidy": "Succeeded",
+    }
+
+
+def test_a_job_over_its_time_is_ended(world: World, bucket: str, job_role: str) -> None:
+    world.s3.put_object(
+        Bucket=bucket, Key="code/forever.py", Body="import time\nprint('on', flush=True)\ntime.sleep(60)"
+    )
+    step = processing_step("P", bucket, job_role, code="code/forever.py")
+    step["Arguments"]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1}
+    _, steps = world.run(step)
+    assert "exceeded its MaxRuntimeInSeconds of 1" in steps["P"]["FailureReason"]
+
+
+def test_an_equal_step_is_taken_from_the_cache(world: World, bucket: str, job_role: str) -> None:
+    cache = {"CacheConfig": {"Enabled": True, "ExpireAfter": "PT1H"}}
+    parameters = [{"Name": "Word", "Type": "String", "DefaultValue": "one"}]
+    step = processing_step("P", bucket, job_role, **cache)
+    step["Arguments"]["Environment"]["WORD"] = {"Get": "Parameters.Word"}
+    name = world.create(step, world.lambda_step("After", "P") | cache, parameters=parameters)
+
+    def run(**values: str) -> tuple[str, dict[str, Any]]:
+        arn = world.start(name, parameters=values)
+        assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+        return arn, world.steps(arn)
+
+    first, steps = run()
+    assert "CacheHitResult" not in steps["P"]
+    _, again = run()
+    assert again["P"]["CacheHitResult"] == {"SourcePipelineExecutionArn": first}
+    assert again["P"]["Metadata"] == steps["P"]["Metadata"]
+    assert "CacheHitResult" not in again["After"], "Lambda steps are never cached"
+    _, other = run(Word="two")
+    assert "CacheHitResult" not in other["P"]
+    _, third = run()
+    assert third["P"]["CacheHitResult"] == {"SourcePipelineExecutionArn": first}
+
+
+def test_cleanup_deletes_what_it_names_under_the_steps_outputs(world: World, bucket: str, job_role: str) -> None:
+    place = {"Get": "Steps.P.ProcessingOutputConfig.Outputs['report'].S3Output.S3Uri"}
+
+    def cleanup(*uris: Any) -> dict[str, Any]:
+        source = {"StepName": "P", "S3Uris": list(uris)}
+        return {"Name": "Tidy", "Type": "Cleanup", "Arguments": {"Resources": {"S3": [source]}}}
+
+    inside = {"Std:Join": {"On": "/", "Values": [place, "result.json"]}}
+    execution, _ = world.run(processing_step("P", bucket, job_role), cleanup(inside))
+    assert execution["PipelineExecutionStatus"] == "Succeeded"
+    prefix = execution["PipelineExecutionArn"].rpartition("/")[2]
+    assert world.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 0
+    _, steps = world.run(processing_step("P", bucket, job_role), cleanup(f"s3://{bucket}/data/numbers.json"))
+    assert "is not under an output location of step P" in steps["Tidy"]["FailureReason"]
+    assert world.s3.head_object(Bucket=bucket, Key="data/numbers.json")
+
+
+def test_an_unknown_job(world: World) -> None:
+    error = refusal(world.sagemaker.describe_processing_job, ProcessingJobName="gone")
+    assert error == {"Code": "ValidationException", "Message": "Could not find requested job with name: gone"}
