@@ -1,0 +1,149 @@
+"""Package, deploy and call Lambda functions (notebook 03)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from utils.iam import retry_until_assumable
+
+LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
+RUNTIME = "python3.13"
+HANDLER = "lambda_function.lambda_handler"
+
+
+class FunctionFailed(RuntimeError):
+    """A function raised; the message carries its error's type and text."""
+
+
+def package(name: str) -> bytes:
+    """A zip of `lambda_code/<name>/`, the same bytes for the same files, so that an unchanged function stays unchanged.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = LAMBDA_CODE / name
+    if not (folder / "lambda_function.py").exists():
+        raise FileNotFoundError(f"lambda_code/{name} has no lambda_function.py.")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*.py")):
+            # Fixed time and permissions: a zip otherwise tells when and where it was made.
+            entry = zipfile.ZipInfo(str(path.relative_to(folder)), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+def ensure_function(
+    session: boto3.Session,
+    name: str,
+    *,
+    code: bytes,
+    role: str,
+    timeout_seconds: int,
+    memory_mib: int = 256,
+    environment: dict[str, str] | None = None,
+    description: str = "",
+    tags: dict[str, str],
+) -> str:
+    """Create a function or update its code and its configuration, each only if it differs, and wait until it is ready.
+
+    Args:
+        code: a zip, as `package` makes it.
+        role: the ARN of its execution role.
+        timeout_seconds: at most 900; a LambdaStep waits for 600 at most.
+
+    Returns:
+        The function's ARN.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html
+    """
+    client = session.client("lambda")
+    configuration = {
+        "Role": role,
+        "Runtime": RUNTIME,
+        "Handler": HANDLER,
+        "Timeout": timeout_seconds,
+        "MemorySize": memory_mib,
+        "Description": description,
+        "Environment": {"Variables": environment or {}},
+    }
+    try:
+        found = client.get_function(FunctionName=name)["Configuration"]
+    except client.exceptions.ResourceNotFoundException:
+
+        @retry_until_assumable()
+        def create() -> str:
+            answer = client.create_function(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)
+            return answer["FunctionArn"]
+
+        arn = create()
+        client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+        return arn
+    if found["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
+        _when_not_updating(client.update_function_code)(FunctionName=name, ZipFile=code)
+        _until_updated(client, name)
+    has = {key: found.get(key, "") for key in configuration} | {
+        "Environment": {"Variables": found.get("Environment", {}).get("Variables", {})}
+    }
+    if has != configuration:
+        retry_until_assumable()(_when_not_updating(client.update_function_configuration))(
+            FunctionName=name, **configuration
+        )
+        _until_updated(client, name)
+    return found["FunctionArn"]
+
+
+def invoke(session: boto3.Session, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Call a function, wait for its answer and return it.
+
+    Raises:
+        FunctionFailed: it raised.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-sync.html
+    """
+    answer = session.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    payload = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise FunctionFailed(f"{payload.get('errorType', 'Error')}: {payload.get('errorMessage', payload)}")
+    return payload
+
+
+def function_arn(session: boto3.Session, name: str) -> str:
+    """The ARN of a function that notebook 03 deployed.
+
+    Raises:
+        LookupError: there is no such function; run notebook 03 first.
+    """
+    client = session.client("lambda")
+    try:
+        return client.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+    except client.exceptions.ResourceNotFoundException:
+        raise LookupError(
+            f'There is no function "{name}"; run notebook 03_lambdas with the same prefix first.'
+        ) from None
+
+
+def _until_updated(client: Any, name: str) -> None:
+    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+
+
+def _when_not_updating(call: Any) -> Any:
+    """Call again while another update of the function is in progress (ResourceConflictException)."""
+
+    def conflicts(error: BaseException) -> bool:
+        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceConflictException"
+
+    wait = wait_exponential_jitter(initial=0.5, max=5)
+    return retry(retry=retry_if_exception(conflicts), wait=wait, stop=stop_after_delay(120), reraise=True)(call)

@@ -1,0 +1,165 @@
+"""The callback queue, its dead-letter queue and the mapping that wakes the monitor function (notebook 04)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
+
+from utils.iam import retry_until_assumable
+
+# Every look at a step's jobs is one delivery of its message. SQS's own limit is high enough that the function's deadline
+# comes first; what is left for the dead-letter queue is a message that kills the function.
+MAX_RECEIVE_COUNT = 1000
+RETENTION_SECONDS = 14 * 24 * 3600
+
+
+def ensure_queue(
+    session: boto3.Session,
+    name: str,
+    *,
+    visibility_timeout_seconds: int = 30,
+    dead_letter_queue: str | None = None,
+    tags: dict[str, str],
+) -> str:
+    """A standard queue, created or brought up to date.
+
+    Args:
+        visibility_timeout_seconds: how long a message that was received stays hidden, 0 to 43,200.
+        dead_letter_queue: the ARN of the queue that takes what was received MAX_RECEIVE_COUNT times.
+
+    Returns:
+        The queue's URL.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+    """
+    sqs = session.client("sqs")
+    attributes = {
+        "VisibilityTimeout": str(visibility_timeout_seconds),
+        "MessageRetentionPeriod": str(RETENTION_SECONDS),
+    }
+    if dead_letter_queue:
+        policy = {"deadLetterTargetArn": dead_letter_queue, "maxReceiveCount": MAX_RECEIVE_COUNT}
+        attributes["RedrivePolicy"] = json.dumps(policy)
+    try:
+        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    except sqs.exceptions.QueueDoesNotExist:
+        return _create(sqs, QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    if any(_value(found.get(key)) != _value(value) for key, value in attributes.items()):
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    return url
+
+
+@retry(
+    # A name is free again 60 seconds after its queue was deleted.
+    retry=retry_if_exception(
+        lambda error: isinstance(error, ClientError) and "DeletedRecently" in error.response["Error"]["Code"]
+    ),
+    wait=wait_exponential_jitter(initial=2, max=10),
+    stop=stop_after_delay(90),
+    reraise=True,
+)
+def _create(sqs: Any, **arguments: Any) -> dict[str, Any]:
+    return sqs.create_queue(**arguments)
+
+
+def _value(attribute: str | None) -> Any:
+    """Attributes are text; a redrive policy's is JSON, whose order and number types don't matter."""
+    if attribute and attribute.startswith("{"):
+        return {key: str(value) for key, value in json.loads(attribute).items()}
+    return attribute
+
+
+def queue_url(session: boto3.Session, name: str) -> str:
+    """The URL of a queue that notebook 04 made.
+
+    Raises:
+        LookupError: there is no such queue; run notebook 04 first.
+    """
+    sqs = session.client("sqs")
+    try:
+        return sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    except sqs.exceptions.QueueDoesNotExist:
+        raise LookupError(
+            f'There is no queue "{name}"; run notebook 04_sqs_and_mapping with the same prefix first.'
+        ) from None
+
+
+def queue_arn(session: boto3.Session, url: str) -> str:
+    """The ARN of a queue."""
+    answer = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return answer["Attributes"]["QueueArn"]
+
+
+def message_counts(session: boto3.Session, url: str) -> dict[str, int]:
+    """How many messages wait in a queue, and how many are hidden between two looks (approximately, as SQS says)."""
+    names = {"waiting": "ApproximateNumberOfMessages", "hidden": "ApproximateNumberOfMessagesNotVisible"}
+    answer = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=list(names.values()))
+    return {label: int(answer["Attributes"][name]) for label, name in names.items()}
+
+
+def ensure_mapping(
+    session: boto3.Session,
+    *,
+    queue: str,
+    function: str,
+    batch_size: int = 10,
+    maximum_concurrency: int = 2,
+    tags: dict[str, str],
+) -> dict[str, Any]:
+    """The event source mapping from a queue to a function, created or brought up to date, and Enabled.
+
+    With ReportBatchItemFailures a message that is not finished is delivered again alone, and is no error.
+
+    Args:
+        queue: the queue's ARN.
+        function: the function's name.
+        batch_size: messages an invocation may get.
+        maximum_concurrency: invocations at once, 2 to 1,000.
+
+    Returns:
+        The mapping as GetEventSourceMapping answers it.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    client = session.client("lambda")
+    settings = {
+        "BatchSize": batch_size,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": maximum_concurrency},
+    }
+    found = find_mapping(session, queue=queue, function=function)
+    if found is None:
+
+        @retry_until_assumable()  # Lambda checks the role's permissions on the queue, which may be seconds old
+        def create() -> str:
+            answer = client.create_event_source_mapping(
+                EventSourceArn=queue, FunctionName=function, Enabled=True, Tags=tags, **settings
+            )
+            return answer["UUID"]
+
+        uuid = create()
+    else:
+        uuid = found["UUID"]
+        if found["State"] == "Disabled" or any(found.get(key) != value for key, value in settings.items()):
+            client.update_event_source_mapping(UUID=uuid, Enabled=True, **settings)
+    return Retrying(
+        retry=retry_if_result(lambda mapping: mapping["State"] not in ("Enabled", "Disabled")),
+        wait=wait_exponential_jitter(initial=0.2, max=5),
+        stop=stop_after_delay(120),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )(lambda: client.get_event_source_mapping(UUID=uuid))
+
+
+def find_mapping(session: boto3.Session, *, queue: str, function: str) -> dict[str, Any] | None:
+    """The mapping between a queue (ARN) and a function (name), or None."""
+    pages = session.client("lambda").get_paginator("list_event_source_mappings").paginate(EventSourceArn=queue)
+    for page in pages:
+        for mapping in page["EventSourceMappings"]:
+            if mapping["FunctionArn"].rsplit(":", 1)[1] == function and mapping["State"] != "Deleting":
+                return mapping
+    return None
