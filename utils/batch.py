@@ -82,7 +82,7 @@ def ensure_compute_environment(
     """
     batch = session.client("batch")
     resources = {"maxvCpus": max_vcpus, "subnets": subnets, "securityGroupIds": security_groups}
-    found = _settled(session, "compute environment", name)
+    found = settled(session, "compute environment", name)
     if found is None:
         batch.create_compute_environment(
             computeEnvironmentName=name,
@@ -111,7 +111,7 @@ def ensure_job_queue(
     """
     batch = session.client("batch")
     order = [{"order": 1, "computeEnvironment": compute_environment}]
-    found = _settled(session, "job queue", name)
+    found = settled(session, "job queue", name)
     if found is None:
         batch.create_job_queue(
             jobQueueName=name, state="ENABLED", priority=priority, computeEnvironmentOrder=order, tags=tags
@@ -260,7 +260,7 @@ def describe(session: boto3.Session, kind: str, name: str) -> dict[str, Any] | N
     return found[0] if found and found[0]["status"] != "DELETED" else None
 
 
-def _settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) -> dict[str, Any] | None:
+def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) -> dict[str, Any] | None:
     """The resource when it is no longer CREATING, UPDATING or DELETING; None when it is gone."""
     return Retrying(
         retry=retry_if_result(lambda found: found and found["status"] in ("CREATING", "UPDATING", "DELETING")),
@@ -271,7 +271,7 @@ def _settled(session: boto3.Session, kind: str, name: str, seconds: float = 300)
 
 
 def _usable(session: boto3.Session, kind: str, name: str) -> dict[str, Any]:
-    found = _settled(session, kind, name)
+    found = settled(session, kind, name)
     if found is None or found["status"] != "VALID":
         status, reason = (found["status"], found.get("statusReason")) if found else ("gone", None)
         raise BatchError(f'The {kind} "{name}" is {status}: {reason or "AWS gives no reason"}.')

@@ -11,8 +11,8 @@ from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_
 
 from utils.iam import retry_until_assumable
 
-# Every look at a step's jobs is one delivery of its message. SQS's own limit is high enough that the function's deadline
-# comes first; what is left for the dead-letter queue is a message that kills the function.
+# Every look at a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
+# to come first; what is left for the dead-letter queue is a message that kills the function.
 MAX_RECEIVE_COUNT = 1000
 RETENTION_SECONDS = 14 * 24 * 3600
 

@@ -1,0 +1,374 @@
+"""Delete everything the notebooks made, and prove that nothing is left (notebook 07).
+
+Only what carries both our name and our tag is deleted; what merely looks alike is left alone. Each deletion is safe to
+repeat, so a cleanup that was interrupted is finished by running it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
+
+from utils import batch as batch_helpers
+from utils import iam as iam_helpers
+from utils import queues as queue_helpers
+from utils.config import Config
+from utils.pipeline import FINAL
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Something the notebooks made: AWS's word for its kind, its name, and how to delete it."""
+
+    kind: str
+    name: str
+    delete: Callable[[], None]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def find_all(session: boto3.Session, config: Config) -> list[Resource]:
+    """What there is to delete, in the order in which it can be: what uses a thing before the thing itself."""
+    return [resource for find in _FINDERS for resource in find(session, config)]
+
+
+def delete_all(session: boto3.Session, config: Config) -> list[str]:
+    """Delete all that `find_all` finds, and return what was deleted, as "kind name".
+
+    Raises:
+        ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call goes on from there.
+    """
+    deleted = []
+    for find in _FINDERS:
+        for resource in find(session, config):
+            resource.delete()
+            deleted.append(str(resource))
+    return deleted
+
+
+def tagged(session: boto3.Session, config: Config) -> list[str]:
+    """ARNs of everything in the region that still carries the kit's tag, by AWS's own register of tags.
+
+    AWS keeps deleted resources in the register for a while; SageMaker's jobs and Batch's jobs are records, not costs.
+
+    https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+    """
+    (key, value) = next(iter(config.tags.items()))
+    pages = session.client("resourcegroupstaggingapi").get_paginator("get_resources")
+    found = [
+        mapping["ResourceARN"]
+        for page in pages.paginate(TagFilters=[{"Key": key, "Values": [value]}])
+        for mapping in page["ResourceTagMappingList"]
+    ]
+    return sorted(arn for arn in found if not _is_record(arn))
+
+
+def _is_record(arn: str) -> bool:
+    """A finished job or execution, or a deregistered definition: Batch and SageMaker forget them by themselves."""
+    resource = arn.split(":", 5)[5]
+    return resource.startswith(("job/", "job-definition/")) or "/execution/" in resource
+
+
+# --- what there is, and how each is deleted -------------------------------------------------------------------------
+
+
+def _pipeline(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    sagemaker = session.client("sagemaker")
+    try:
+        arn = sagemaker.describe_pipeline(PipelineName=config.pipeline)["PipelineArn"]
+    except sagemaker.exceptions.ResourceNotFound:
+        return
+    if not _ours(config, sagemaker.list_tags(ResourceArn=arn)["Tags"]):
+        return
+
+    def delete() -> None:
+        _stop_executions(session, config)
+        sagemaker.delete_pipeline(PipelineName=config.pipeline)
+
+    yield Resource("pipeline", config.pipeline, delete)
+
+
+def _stop_executions(session: boto3.Session, config: Config) -> None:
+    """Stop what runs and wait: while the functions are still there, they terminate the jobs and answer the steps."""
+    sagemaker = session.client("sagemaker")
+    pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=config.pipeline)
+    running = [
+        summary["PipelineExecutionArn"]
+        for page in pages
+        for summary in page["PipelineExecutionSummaries"]
+        if summary["PipelineExecutionStatus"] not in FINAL
+    ]
+    for arn in running:
+        sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+
+    def still_running() -> list[str]:
+        return [
+            arn
+            for arn in running
+            if sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"] not in FINAL
+        ]
+
+    _until_empty(still_running, "executions are still running", seconds=900)
+
+
+def _rules(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    events = session.client("events")
+    for page in events.get_paginator("list_rules").paginate(NamePrefix=config.prefix):
+        for rule in page["Rules"]:
+            if _ours(config, events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]):
+                yield Resource("event rule", rule["Name"], _rule_deleter(events, rule["Name"]))
+
+
+def _rule_deleter(events: Any, name: str) -> Callable[[], None]:
+    def delete() -> None:
+        targets = [target["Id"] for target in events.list_targets_by_rule(Rule=name)["Targets"]]
+        if targets:
+            events.remove_targets(Rule=name, Ids=targets)
+        events.delete_rule(Name=name)
+
+    return delete
+
+
+def _mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    client = session.client("lambda")
+    queue = config.arn("sqs", config.callback_queue)
+    found = queue_helpers.find_mapping(session, queue=queue, function=config.check_jobs_function)
+    if found is None:
+        return
+
+    def delete() -> None:
+        # While it is being created or updated it can't be deleted.
+        _when_not("ResourceInUseException", client.delete_event_source_mapping, UUID=found["UUID"])
+        _until_empty(
+            lambda: queue_helpers.find_mapping(session, queue=queue, function=config.check_jobs_function),
+            "the event source mapping is still there",
+        )
+
+    yield Resource("event source mapping", f"{config.callback_queue} -> {config.check_jobs_function}", delete)
+
+
+def _queues(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    sqs = session.client("sqs")
+    for name in (config.callback_queue, config.dead_letter_queue):
+        try:
+            url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            tags = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+        except sqs.exceptions.QueueDoesNotExist:
+            continue
+        if _ours(config, tags):
+            yield Resource("queue", name, lambda url=url: _gone_is_fine(sqs.delete_queue, QueueUrl=url))
+
+
+def _functions(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    client = session.client("lambda")
+    for name in _function_names(config):
+        try:
+            tags = client.get_function(FunctionName=name).get("Tags", {})
+        except client.exceptions.ResourceNotFoundException:
+            continue
+        if _ours(config, tags):
+            yield Resource("function", name, lambda name=name: _gone_is_fine(client.delete_function, FunctionName=name))
+
+
+def _function_names(config: Config) -> list[str]:
+    return [
+        config.submit_jobs_function,
+        config.check_jobs_function,
+        config.count_inputs_function,
+        config.merge_results_function,
+    ]
+
+
+def _job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    found = batch_helpers.describe(session, "job queue", config.job_queue)
+    if found is None or not _ours(config, found.get("tags", {})):
+        return
+
+    def delete() -> None:
+        client, name = session.client("batch"), config.job_queue
+        batch_helpers.settled(session, "job queue", name)
+        client.update_job_queue(jobQueue=name, state="DISABLED")
+        _end_jobs(client, name)
+        batch_helpers.settled(session, "job queue", name)
+        client.delete_job_queue(jobQueue=name)
+        _until_empty(lambda: batch_helpers.describe(session, "job queue", name), "the job queue is still there")
+
+    yield Resource("job queue", config.job_queue, delete)
+
+
+def _end_jobs(client: Any, queue: str) -> None:
+    def unfinished() -> list[str]:
+        return [
+            job["jobId"]
+            for status in ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+            for page in client.get_paginator("list_jobs").paginate(jobQueue=queue, jobStatus=status)
+            for job in page["jobSummaryList"]
+        ]
+
+    for job in unfinished():
+        client.terminate_job(jobId=job, reason="The tutorial is cleaned up.")
+    _until_empty(unfinished, "jobs are still running")
+
+
+def _compute_environment(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    found = batch_helpers.describe(session, "compute environment", config.compute_environment)
+    if found is None or not _ours(config, found.get("tags", {})):
+        return
+
+    def delete() -> None:
+        client, name = session.client("batch"), config.compute_environment
+        batch_helpers.settled(session, "compute environment", name)
+        client.update_compute_environment(computeEnvironment=name, state="DISABLED")
+        batch_helpers.settled(session, "compute environment", name)
+        # For some moments Batch still counts the deleted queue as using it.
+        _when_not("ClientException", client.delete_compute_environment, computeEnvironment=name)
+        _until_empty(
+            lambda: batch_helpers.describe(session, "compute environment", name),
+            "the compute environment is still there",
+        )
+
+    yield Resource("compute environment", config.compute_environment, delete)
+
+
+def _job_definitions(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    client = session.client("batch")
+    for name in (config.copy_job_definition, config.aggregate_job_definition):
+        pages = client.get_paginator("describe_job_definitions").paginate(jobDefinitionName=name, status="ACTIVE")
+        for revision in [revision for page in pages for revision in page["jobDefinitions"]]:
+            if _ours(config, revision.get("tags", {})):
+                arn = revision["jobDefinitionArn"]
+                label = f"{name}:{revision['revision']}"
+                yield Resource(
+                    "job definition", label, lambda arn=arn: client.deregister_job_definition(jobDefinition=arn)
+                )
+
+
+def _bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    s3 = session.client("s3")
+    try:
+        tags = s3.get_bucket_tagging(Bucket=config.bucket)["TagSet"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchBucket", "NoSuchTagSet"):
+            return
+        raise
+    if not _ours(config, tags):
+        return
+
+    def delete() -> None:
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=config.bucket):
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
+            if objects:
+                s3.delete_objects(Bucket=config.bucket, Delete={"Objects": objects, "Quiet": True})
+        s3.delete_bucket(Bucket=config.bucket)
+
+    yield Resource("bucket", config.bucket, delete)
+
+
+def _log_groups(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    """The functions' log groups were made by Lambda, without our tag; they are ours by their exact names."""
+    logs = session.client("logs")
+    for name in [config.job_log_group, *map(config.lambda_log_group, _function_names(config))]:
+        groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        if any(group["logGroupName"] == name for group in groups):
+            yield Resource("log group", name, lambda name=name: _gone_is_fine(logs.delete_log_group, logGroupName=name))
+
+
+def _roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    iam = session.client("iam")
+    for name in sorted(set(iam_helpers.role_names(config).values())):
+        try:
+            tags = iam.list_role_tags(RoleName=name)["Tags"]
+        except iam.exceptions.NoSuchEntityException:
+            continue
+        if _ours(config, tags):
+            yield Resource("role", name, _role_deleter(iam, name))
+
+
+def _role_deleter(iam: Any, name: str) -> Callable[[], None]:
+    def delete() -> None:
+        for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        iam.delete_role(RoleName=name)
+
+    return delete
+
+
+# Users before what they use. The functions go after the pipeline, since they answer its last callbacks; the log groups
+# after the functions and the jobs, whose last lines would make them anew; the roles last: all the others use them.
+_FINDERS: tuple[Callable[[boto3.Session, Config], Iterator[Resource]], ...] = (
+    _pipeline,
+    _rules,
+    _mapping,
+    _queues,
+    _functions,
+    _job_queue,
+    _compute_environment,
+    _job_definitions,
+    _bucket,
+    _log_groups,
+    _roles,
+)
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _ours(config: Config, tags: Any) -> bool:
+    """Whether a resource's tags (a map, or a list of Key and Value) hold the kit's tag with this prefix."""
+    if isinstance(tags, list):
+        tags = {tag["Key"]: tag["Value"] for tag in tags}
+    return config.tags.items() <= tags.items()
+
+
+def _until_empty(look: Callable[[], Any], otherwise: str, seconds: float = 300) -> None:
+    def give_up(_state) -> None:
+        raise TimeoutError(f"After {seconds:.0f} seconds {otherwise}; run the cleanup again.")
+
+    Retrying(
+        retry=retry_if_result(bool),
+        wait=wait_exponential_jitter(initial=0.1, exp_base=1.5, max=5, jitter=0.1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(look)
+
+
+def _when_not(code: str, call: Callable[..., Any], seconds: float = 120, **arguments: Any) -> None:
+    """Call again while AWS answers with this error code."""
+
+    def attempt() -> ClientError | None:
+        try:
+            _gone_is_fine(call, **arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != code:
+                raise
+            return error
+        return None
+
+    def give_up(state) -> None:
+        raise state.outcome.result()
+
+    Retrying(
+        retry=retry_if_result(lambda error: error is not None),
+        wait=wait_exponential_jitter(initial=0.2, exp_base=1.5, max=5, jitter=0.1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(attempt)
+
+
+def _gone_is_fine(call: Callable[..., Any], **arguments: Any) -> None:
+    """Delete something that another run, or an interrupted one, may have deleted already."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        gone = ("NotFound", "NonExistent", "DoesNotExist", "NoSuch")
+        if not any(word in error.response["Error"]["Code"] for word in gone):
+            raise

