@@ -1,0 +1,5 @@
+"""AWS Batch in the embedded AWS: compute environments, queues, definitions, and jobs that really run."""
+
+from local_aws.batch.service import BatchService
+
+__all__ = ["BatchService"]

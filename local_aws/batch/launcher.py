@@ -1,0 +1,421 @@
+"""Attempts become processes: roles assumed, log stream opened, process started, output logged, end reported.
+
+The processes belong to the supervisor (supervisor.py), which this talks to. What is to be started in one turn of the
+loop goes out as one frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import hashlib
+import logging
+import marshal
+import os
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_aws.batch import runners
+from local_aws.batch.jobs import CONTAINER_EXITED, START_FAILED, Attempt, Clock, Engine, Job
+from local_aws.protocol import ApiError
+
+log = logging.getLogger("local_aws.batch")
+
+TASKS = "ecs-tasks.amazonaws.com"
+LOG_GROUP = "/aws/batch/job"
+STOP_SECONDS = 30  # between SIGTERM and SIGKILL
+PERMISSION_SECONDS = 1.0  # how long a policy's answer for one definition's log streams is remembered
+DOCKER_SECONDS = 30  # how long it is remembered whether a Docker engine answers
+
+
+class LoopClock:
+    """The event loop's clock, and the one on the wall."""
+
+    def now(self) -> int:
+        return int(time.time() * 1000)
+
+    def call_later(self, seconds: float, function: Any, *arguments: Any) -> Any:
+        return asyncio.get_running_loop().call_later(seconds, function, *arguments)
+
+    def call_soon(self, function: Any, *arguments: Any) -> Any:
+        return asyncio.get_running_loop().call_soon(function, *arguments)
+
+
+@dataclass(slots=True)
+class Running:
+    """An attempt that the supervisor has been asked to start."""
+
+    job: Job
+    number: int
+    account: str
+    region: str
+    log_credentials: Any
+    log_group: str
+    token: str
+    kill_timer: Any = None
+    verdict: tuple[str, str | None] | None = None  # status reason and reason, when not the process decides
+    lost: bool = False  # the machine is gone, and with it the exit code
+
+
+class StartError(Exception):
+    """A container that could not be started; the message is ECS's stopped reason."""
+
+
+class Launcher:
+    """Runs attempts for the engine."""
+
+    def __init__(self, context: Any, clock: Clock, stop_seconds: float = STOP_SECONDS) -> None:
+        self.context, self.clock, self.stop_seconds = context, clock, stop_seconds
+        self.engine: Engine  # set by whoever makes both
+        self.running: dict[str, Running] = {}  # by attempt key
+        self.tokens: dict[str, Running] = {}  # of the container credentials endpoint
+        self._started: dict[str, int] = {}  # process ids by attempt key
+        self._orders: list[tuple] = []
+        self._allowed: dict[tuple, float] = {}
+        self._docker: tuple[float, bool] = (0.0, False)
+        self._tasks: set[asyncio.Task] = set()
+        self._supervisor: subprocess.Popen | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._stopping = False
+
+    # --- the supervisor ---
+
+    async def open(self) -> None:
+        self._root = self.context.work_dir / "batch"
+        self._root.mkdir(mode=0o700, exist_ok=True)
+        await self._spawn()
+
+    async def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Nothing of the server's environment: what a job is to see is sent with it.
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()], env={"PATH": runners.SEARCH_PATH}, stdin=subprocess.DEVNULL,
+                cwd=self._root, start_new_session=True,
+            )  # fmt: skip
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        self._keep(asyncio.create_task(self._listen(reader)))
+
+    def _keep(self, task: asyncio.Task) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End every job process; the supervisor does so when its connection closes."""
+        self._stopping = True
+        for task in list(self._tasks):
+            task.cancel()
+        if self._writer:
+            self._writer.close()
+        if self._supervisor:
+            try:
+                await asyncio.to_thread(self._supervisor.wait, 10)
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (length,) = struct.unpack("!I", await reader.readexactly(4))
+                for report in marshal.loads(await reader.readexactly(length)):
+                    try:
+                        self._handle(report)
+                    except Exception:  # a bug of ours must not stop every other job
+                        log.exception("A report of the supervisor could not be handled: %r", report[:2])
+        if not self._stopping:
+            await self._supervisor_died()
+
+    async def _supervisor_died(self) -> None:
+        """Nobody watches the running jobs any more: as on AWS when a host is lost, their attempts are over."""
+        log.error("The supervisor of the Batch jobs died; its jobs end, and a new one is started.")
+        for pid in self._started.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        for key in list(self.running):
+            self._finished(key, None, host_terminated(False, key), None)
+        await asyncio.to_thread(self._supervisor.wait)
+        await self._spawn()
+
+    # --- starting ---
+
+    def launch(self, job: Job) -> None:
+        attempt = job.current
+        partition, _, region, account = job.queue.arn.split(":")[1:5]
+        task_id = secrets.token_hex(16)
+        attempt.task_arn = f"arn:{partition}:ecs:{region}:{account}:task/{job.compute_environment.cluster}/{task_id}"
+        key = f"{job.id}#{attempt.number}"
+        try:
+            running = self._prepare(job, attempt, task_id, account, region)
+        except StartError as error:
+            self.clock.call_soon(self.engine.attempt_ended, job, attempt.number, None, START_FAILED, _short(str(error)))
+            return
+        self.running[key] = running
+        if running.token:
+            self.tokens[running.token] = running
+        environment = runners.job_environment(job, job.compute_environment.name, self.context.endpoint_url, region)
+        if running.token:
+            # As in a container of ECS: credentials are fetched when needed, and fetched again before they expire.
+            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{self.context.endpoint_url}/_local_aws/credentials"
+            environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = running.token
+        directory = str(self._root / task_id)
+        if runners.runs_here(job.spec.container["image"]):
+            self._start_process(key, running, directory, environment)
+        else:
+            self._keep(asyncio.create_task(self._start_container(key, running, directory, environment, task_id)))
+
+    def _prepare(self, job: Job, attempt: Attempt, task_id: str, account: str, region: str) -> Running:
+        """Assume the roles and open the log stream, as ECS does before it starts a container.
+
+        Raises:
+            StartError: with ECS's words for a role or a log stream that it can't use.
+        """
+        container = job.spec.container
+        source = job.queue.arn
+        execution_role = container.get("executionRoleArn") or self._instance_role(job, account)
+        if execution_role is None:
+            raise StartError("ECS was unable to assume a role for the container's logs: there is no execution role.")
+        trusted = TASKS if container.get("executionRoleArn") else "ec2.amazonaws.com"
+        for role, service in ((execution_role, trusted), (container.get("jobRoleArn"), TASKS)):
+            if role and not self.context.ministack.trusts(role, service, source_arn=source):
+                raise StartError(
+                    f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that "
+                    "the role being passed has the proper trust relationship and permissions and that your IAM user "
+                    "has permissions to pass this role."
+                )
+        credentials = self.context.ministack.assume_role(
+            execution_role, trusted, session_name=job.spec.definition_name, source_arn=source
+        )
+        options = container.get("logConfiguration", {}).get("options", {})
+        group = options.get("awslogs-group", LOG_GROUP)
+        log_region = options.get("awslogs-region", region)
+        prefix = options.get("awslogs-stream-prefix", job.spec.definition_name)
+        stream = f"{prefix}/default/{task_id}"
+        try:
+            self._open_log(credentials, group, stream, options, account, log_region)
+        except ApiError as error:
+            raise StartError(
+                "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+                f"failed to create Cloudwatch log stream: {error.code}: {error.message}"
+            ) from None
+        attempt.log_stream = stream
+        token = secrets.token_urlsafe(32) if container.get("jobRoleArn") else ""
+        return Running(job, attempt.number, account, log_region, credentials, group, token)
+
+    def _instance_role(self, job: Job, account: str) -> str | None:
+        """On EC2, without an execution role, the container's lines go out as the instance."""
+        profile = job.compute_environment.detail.get("computeResources", {}).get("instanceRole")
+        return self.context.ministack.instance_profile_role(profile, account) if profile else None
+
+    def _open_log(
+        self, credentials: Any, group: str, stream: str, options: dict[str, str], account: str, region: str
+    ) -> None:
+        ministack = self.context.ministack
+        arn = f"arn:{ministack.partition(region)}:logs:{region}:{account}:log-group:{group}"
+        if group == LOG_GROUP:
+            ministack.create_log_group(group, account, region)
+        elif options.get("awslogs-create-group") == "true":
+            self._permit(credentials, "logs:CreateLogGroup", arn, arn, region)
+            ministack.create_log_group(group, account, region)
+        stream_arn = f"{arn}:log-stream:{stream}"
+        # The end of a stream's name is random, so what holds for one stream of a definition holds for the next.
+        scope = stream_arn.rsplit("/", 1)[0]
+        self._permit(credentials, "logs:CreateLogStream", stream_arn, scope, region)
+        ministack.append_log_events(group, stream, (), account, region)
+
+    def _permit(self, credentials: Any, action: str, arn: str, scope: str, region: str) -> None:
+        """Raise AWS's refusal unless the role may; a yes is remembered for a second."""
+        key = (credentials.access_key_id, action, scope)
+        now = time.monotonic()
+        if self._allowed.get(key, 0.0) > now:
+            return
+        if refused := self.context.ministack.is_allowed(credentials, action, arn, region):
+            raise ApiError("AccessDeniedException", refused)
+        if len(self._allowed) > 1000:
+            self._allowed.clear()
+        self._allowed[key] = now + PERMISSION_SECONDS
+
+    def _start_process(self, key: str, running: Running, directory: str, environment: dict[str, str]) -> None:
+        try:
+            argv = runners.process_argv(running.job.spec)
+        except FileNotFoundError as error:
+            self.clock.call_soon(self._finished, key, 127, START_FAILED, _not_executable(str(error)))
+            return
+        self._order(("start", key, argv, runners.process_environment(environment, directory, key), directory, None))
+
+    async def _start_container(
+        self, key: str, running: Running, directory: str, environment: dict[str, str], task_id: str
+    ) -> None:
+        image = running.job.spec.container["image"]
+        failure = await self._pull(image)
+        if key not in self.running:
+            return
+        if running.job.terminated:
+            self._finished(key, None, START_FAILED, None)
+        elif failure:
+            self._finished(key, None, START_FAILED, _short(f"CannotPullContainerError: {failure}"))
+        else:
+            name = f"local-aws-{task_id}"
+            argv = runners.docker_argv(running.job.spec, name, environment)
+            process = {"PATH": os.environ.get("PATH", os.defpath), "HOME": directory, **environment}
+            self._order(("start", key, argv, process, directory, ["docker", "rm", "--force", name]))
+
+    async def _pull(self, image: str) -> str | None:
+        """Make the image available to Docker; why it can't be, or None."""
+        now = time.monotonic()
+        if now - self._docker[0] > DOCKER_SECONDS:
+            answers = shutil.which("docker") is not None and (await _run("docker", "version"))[0] == 0
+            self._docker = (now, answers)
+        if not self._docker[1]:
+            return (
+                f"the embedded AWS can't run {image}: no Docker engine answers on this machine, and only the aws-cli, "
+                "python and sagemaker-distribution images run without one."
+            )
+        if (await _run("docker", "image", "inspect", image))[0] == 0:
+            return None
+        code, output = await _run("docker", "pull", "--quiet", image)
+        return None if code == 0 else output
+
+    def _order(self, order: tuple) -> None:
+        if not self._orders:
+            self.clock.call_soon(self._send)
+        self._orders.append(order)
+
+    def _send(self) -> None:
+        body = marshal.dumps(self._orders)
+        self._orders = []
+        self._writer.write(struct.pack("!I", len(body)) + body)
+
+    # --- what the supervisor reports ---
+
+    def _handle(self, report: tuple) -> None:
+        kind, key = report[0], report[1]
+        running = self.running.get(key)
+        if running is None:
+            return
+        if kind == "started":
+            self._started[key] = report[2]
+            self.engine.attempt_running(running.job, running.number)
+            if running.job.terminated or running.verdict:
+                self._signal(key, running)
+        elif kind == "output":
+            self._log(running, report[2], report[3])
+        elif kind == "ended":
+            status_reason, reason = running.verdict or (CONTAINER_EXITED, None)
+            self._finished(key, None if running.lost else report[2], status_reason, reason)
+        else:
+            self._finished(key, 127, START_FAILED, _not_executable(report[2]))
+
+    def _log(self, running: Running, at: int, lines: list[str]) -> None:
+        attempt = running.job.current
+        ministack = self.context.ministack
+        arn = (
+            f"arn:{ministack.partition(running.region)}:logs:{running.region}:{running.account}:"
+            f"log-group:{running.log_group}:log-stream:{attempt.log_stream}"
+        )
+        try:
+            self._permit(running.log_credentials, "logs:PutLogEvents", arn, arn.rsplit("/", 1)[0], running.region)
+            ministack.append_log_events(
+                running.log_group, attempt.log_stream, [(at, line) for line in lines], running.account, running.region
+            )
+        except ApiError as error:
+            # As with the awslogs driver, a job goes on when its lines can't be delivered.
+            log.warning("Lines of job %s are lost: %s", running.job.id, error.message)
+
+    def _finished(self, key: str, exit_code: int | None, status_reason: str, reason: str | None) -> None:
+        running = self.running.pop(key, None)
+        if running is None:
+            return
+        self._started.pop(key, None)
+        self.tokens.pop(running.token, None)
+        if running.kill_timer:
+            running.kill_timer.cancel()
+        self.engine.attempt_ended(running.job, running.number, exit_code, status_reason, reason)
+
+    # --- stopping ---
+
+    def stop(self, job: Job) -> None:
+        """SIGTERM now, SIGKILL to everything that is left 30 seconds later."""
+        key, running = self._of(job)
+        if running and key in self._started:
+            self._signal(key, running)  # else when it has started
+
+    def _signal(self, key: str, running: Running) -> None:
+        if running.kill_timer is None:
+            self._order(("signal", key, int(signal.SIGTERM)))
+            running.kill_timer = self.clock.call_later(self.stop_seconds, self._order, ("kill", key))
+
+    def reclaim(self, job: Job) -> None:
+        """Take a job's Spot capacity away, as EC2 does with an instance, or Fargate Spot with a task."""
+        key, running = self._of(job)
+        if running is None:
+            return
+        running.verdict = (host_terminated(job.spec.fargate, key), None)
+        if job.spec.fargate:
+            self.stop(job)
+        else:
+            running.lost = True
+            self._order(("kill", key))
+
+    def _of(self, job: Job) -> tuple[str, Running | None]:
+        key = f"{job.id}#{job.current.number}" if job.current else ""
+        return key, self.running.get(key)
+
+    # --- credentials ---
+
+    def container_credentials(self, token: str) -> dict[str, Any] | None:
+        """The job role's credentials, for the container that has this token while its attempt runs.
+
+        https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+        """
+        running = self.tokens.get(token)
+        if running is None:
+            return None
+        job = running.job
+        credentials = self.context.ministack.assume_role(
+            job.spec.container["jobRoleArn"], TASKS, session_name=job.spec.definition_name, source_arn=job.queue.arn
+        )
+        return {
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "Token": credentials.session_token,
+            "Expiration": dt.datetime.fromtimestamp(credentials.expiration, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "RoleArn": credentials.role_arn,
+        }
+
+
+def host_terminated(fargate: bool, key: str) -> str:
+    """AWS's status reason when the machine under a job is gone."""
+    if fargate:
+        return "Your Spot Task was interrupted."
+    instance = hashlib.sha256(key.encode()).hexdigest()[:17]
+    return f"Host EC2 (instance i-{instance}) terminated."
+
+
+def _short(reason: str) -> str:
+    """A container's reason has at most 255 characters."""
+    return reason if len(reason) <= 255 else reason[:252] + "..."
+
+
+def _not_executable(what: str) -> str:
+    return _short(f"CannotStartContainerError: the command can't be executed: {what}")
+
+
+async def _run(*argv: str) -> tuple[int, str]:
+    """Exit code and last line of a short command."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={name: value for name, value in os.environ.items() if name != "DOCKER_HOST"},
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode, (output.decode(errors="replace").strip().splitlines() or [""])[-1]

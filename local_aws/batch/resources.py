@@ -1,0 +1,426 @@
+"""Compute environments, job queues and scheduling policies: what AWS Batch checks, keeps and tells of them."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from local_aws.batch.definitions import Spec, check_name, check_tags, client_error, not_covered
+
+MAX_RESOURCES = 50  # compute environments, and job queues, of an account in a Region
+MAX_ENVIRONMENTS_PER_QUEUE = 3
+MAX_FARGATE_SUBNETS = 16
+MAX_FARGATE_SECURITY_GROUPS = 5
+MAX_SHARES = 500
+
+FARGATE_TYPES = ("FARGATE", "FARGATE_SPOT")
+SPOT_TYPES = ("SPOT", "FARGATE_SPOT")
+
+# Members of computeResources that mean nothing on Fargate: "Don't specify it", says the API reference.
+_NOT_ON_FARGATE = (
+    "allocationStrategy", "bidPercentage", "desiredvCpus", "ec2Configuration", "ec2KeyPair", "imageId", "instanceRole",
+    "instanceTypes", "launchTemplate", "minvCpus", "placementGroup", "scalingPolicy", "spotIamFleetRole", "tags",
+)  # fmt: skip
+
+# GiB of memory per vCPU of an instance family, by the letter it begins with; "optimal" chooses from the c, m and r.
+_GIB_PER_VCPU = {"c": 2, "m": 4, "t": 4, "r": 8, "x": 16, "z": 8, "i": 8, "d": 8, "h": 4, "a": 2, "g": 4, "p": 8}
+_LARGEST_VCPUS = 96
+
+
+class World(Protocol):
+    """What the checks ask of the account's other services (ministack.py)."""
+
+    def role_exists(self, role_arn: str) -> bool: ...
+    def trusts(self, role_arn: str, service: str) -> bool: ...
+    def subnet_exists(self, subnet_id: str, account: str, region: str) -> bool: ...
+    def security_group_exists(self, group_id: str, account: str, region: str) -> bool: ...
+    def instance_profile_role(self, profile: str, account: str) -> str | None: ...
+
+
+@dataclass(eq=False)
+class ComputeEnvironment:
+    """A compute environment, and how much of it is in use."""
+
+    arn: str
+    detail: dict[str, Any]  # as DescribeComputeEnvironments shows it
+    used_vcpus: float = 0.0
+    used_memory: int = 0
+    running: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.detail["computeEnvironmentName"]
+
+    @property
+    def type(self) -> str:
+        return self.detail.get("computeResources", {}).get("type", "UNMANAGED")
+
+    @property
+    def fargate(self) -> bool:
+        return self.type in FARGATE_TYPES
+
+    @property
+    def cluster(self) -> str:
+        return self.detail["ecsClusterArn"].rpartition("/")[2]
+
+    @property
+    def max_vcpus(self) -> int:
+        return self.detail.get("computeResources", {}).get("maxvCpus", 0)
+
+    @property
+    def max_memory(self) -> int:
+        """MiB: what maxvCpus of its instances bring along. Fargate's sizes bring at most 8 GiB with a vCPU."""
+        return int(self.max_vcpus * max(8 if self.fargate else 0, *self._gib_per_vcpu(), 1) * 1024)
+
+    @property
+    def accepts_jobs(self) -> bool:
+        return self.detail["state"] == "ENABLED" and self.detail["status"] in ("VALID", "UPDATING")
+
+    def _gib_per_vcpu(self) -> list[int]:
+        families = [_family(name) for name in self.detail.get("computeResources", {}).get("instanceTypes", [])]
+        return [_GIB_PER_VCPU.get(letter, 4) for letters, _ in families for letter in letters]
+
+    def refusal(self, spec: Spec) -> str | None:
+        """Why a job can never run here: "kind", "vcpus" (the environment's maximum) or "instance"; None if it can."""
+        if self.detail["type"] == "UNMANAGED" or spec.fargate != self.fargate:
+            return "kind"
+        if spec.vcpus > self.max_vcpus:
+            return "vcpus"
+        if self.fargate:
+            return None
+        if spec.gpus:
+            return "instance"  # this machine's GPUs, if any, are not handed out
+        for letters, largest in map(_family, self.detail["computeResources"].get("instanceTypes", ["optimal"])):
+            memory = max(_GIB_PER_VCPU.get(letter, 4) for letter in letters) * largest * 1024
+            if spec.vcpus <= largest and spec.memory <= memory:
+                return None
+        return "instance"
+
+
+def _family(instance_type: str) -> tuple[str, int]:
+    """The first letters of the families an entry of instanceTypes stands for, and the vCPUs of its largest instance."""
+    if instance_type in ("optimal", "default_x86_64", "default_arm64"):
+        return "cmr", _LARGEST_VCPUS
+    letter, _, size = instance_type[:1], *instance_type.partition(".")[1:]
+    found = re.fullmatch(r"(\d*)xlarge", size)
+    if found:
+        return letter, 4 * int(found.group(1) or 1)
+    return letter, {"large": 2, "medium": 1, "small": 1, "micro": 1, "nano": 1}.get(size, _LARGEST_VCPUS)
+
+
+@dataclass(eq=False)
+class JobQueue:
+    arn: str
+    detail: dict[str, Any]  # as DescribeJobQueues shows it
+
+    @property
+    def name(self) -> str:
+        return self.detail["jobQueueName"]
+
+    @property
+    def priority(self) -> int:
+        return self.detail["priority"]
+
+    @property
+    def policy_arn(self) -> str | None:
+        return self.detail.get("schedulingPolicyArn")
+
+    @property
+    def environment_arns(self) -> list[str]:
+        ordered = sorted(self.detail["computeEnvironmentOrder"], key=lambda entry: entry["order"])
+        return [entry["computeEnvironment"] for entry in ordered]
+
+    @property
+    def time_limits(self) -> list[dict[str, Any]]:
+        return self.detail.get("jobStateTimeLimitActions", [])
+
+
+@dataclass(eq=False)
+class SchedulingPolicy:
+    arn: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def _fair(self) -> dict[str, Any]:
+        return self.detail.get("fairsharePolicy", {})
+
+    @property
+    def decay_seconds(self) -> int:
+        return self._fair.get("shareDecaySeconds") or 600  # "zero indicates the default minimum time window"
+
+    @property
+    def reservation(self) -> float:
+        return self._fair.get("computeReservation", 0) / 100
+
+    def weight(self, share: str) -> float:
+        """The weight factor of a share identifier: its own, its prefix's, else 1."""
+        for entry in self._fair.get("shareDistribution", []):
+            name = entry["shareIdentifier"]
+            if name == share or (name.endswith("*") and share.startswith(name[:-1])):
+                return entry.get("weightFactor", 1.0)
+        return 1.0
+
+
+# --- compute environments --------------------------------------------------------------------------------------------
+
+
+def compute_environment(params: dict[str, Any], prefix: str, account: str, region: str, world: World) -> dict[str, Any]:
+    """The detail of the environment that a CreateComputeEnvironment request asks for, CREATING.
+
+    Args:
+        prefix: "arn:aws:batch:region:account".
+
+    Raises:
+        ApiError: ClientException for what AWS refuses, and for what the embedded AWS does not cover.
+    """
+    name = params["computeEnvironmentName"]
+    check_name(name, "computeEnvironmentName")
+    check_tags(params.get("tags", {}))
+    for member in ("eksConfiguration", "context"):
+        if member in params:
+            raise not_covered("jobs on Amazon EKS (eksConfiguration)" if member == "eksConfiguration" else member)
+    managed = params["type"] == "MANAGED"
+    resources = params.get("computeResources")
+    if managed and resources is None:
+        raise client_error("computeResources must be specified for a MANAGED compute environment.")
+    if managed and "unmanagedvCpus" in params:
+        raise client_error("unmanagedvCpus is only for UNMANAGED compute environments.")
+    if not managed and resources is not None:
+        raise client_error("computeResources is only for MANAGED compute environments.")
+    if resources is not None:
+        check_compute_resources(resources, account, region, world)
+    role = params.get("serviceRole")
+    partition = prefix.split(":")[1]
+    if role:
+        role = check_service_role(role, partition, account, world)
+    else:  # Batch makes its service-linked role when an account has none
+        role = f"arn:{partition}:iam::{account}:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
+    unique = str(uuid.uuid4())
+    detail = {
+        "computeEnvironmentName": name,
+        "computeEnvironmentArn": f"{prefix}:compute-environment/{name}",
+        "ecsClusterArn": f"arn:{partition}:ecs:{region}:{account}:cluster/AWSBatch-{name}-{unique}",
+        "tags": dict(params.get("tags", {})),
+        "type": params["type"],
+        "state": params.get("state", "ENABLED"),
+        "status": "CREATING",
+        "statusReason": "",
+        "serviceRole": role,
+        "containerOrchestrationType": "ECS",
+        "uuid": unique,
+    }
+    if resources is not None:
+        detail["computeResources"] = dict(resources)
+        if resources["type"] not in FARGATE_TYPES:
+            detail["computeResources"] = {
+                "allocationStrategy": "BEST_FIT",
+                "desiredvCpus": resources.get("minvCpus", 0),
+                **resources,
+            }
+            detail["updatePolicy"] = {"terminateJobsOnUpdate": False, "jobExecutionTimeoutMinutes": 30}
+    for optional in ("unmanagedvCpus", "ecsSettings"):
+        if optional in params:
+            detail[optional] = params[optional]
+    return detail
+
+
+def check_service_role(role: str, partition: str, account: str, world: World) -> str:
+    """The ARN of a service role given by ARN or name, if Batch can assume it."""
+    arn = role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
+    if "/aws-service-role/batch.amazonaws.com/" in arn:
+        return arn
+    if not world.role_exists(arn):
+        raise client_error(f"The service role {role} does not exist.")
+    if not world.trusts(arn, "batch.amazonaws.com"):
+        raise client_error(f"The service role {role} does not trust batch.amazonaws.com; correct its trust policy.")
+    return arn
+
+
+def check_compute_resources(resources: dict[str, Any], account: str, region: str, world: World) -> None:
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"""
+    kind = resources["type"]
+    if kind == "ECS_MANAGED_INSTANCES":
+        raise not_covered("Amazon ECS Managed Instances")
+    for member in ("managedInstancesProvider", "capacityTags"):
+        if member in resources:
+            raise client_error(f"computeResources.{member} is only for ECS_MANAGED_INSTANCES.")
+    if resources["maxvCpus"] < 1:
+        raise client_error("computeResources.maxvCpus must be at least 1.")
+    subnets, groups = resources.get("subnets", []), resources.get("securityGroupIds", [])
+    if not subnets:
+        raise client_error("computeResources.subnets needs at least one subnet.")
+    if kind in FARGATE_TYPES:
+        for member in _NOT_ON_FARGATE:
+            if member in resources:
+                raise client_error(f"computeResources.{member} is not applicable to Fargate; don't specify it.")
+        if not groups:
+            raise client_error("computeResources.securityGroupIds needs at least one security group on Fargate.")
+        if len(subnets) > MAX_FARGATE_SUBNETS:
+            raise client_error(f"computeResources.subnets takes at most {MAX_FARGATE_SUBNETS} subnets on Fargate.")
+        if len(groups) > MAX_FARGATE_SECURITY_GROUPS:
+            raise client_error(
+                f"computeResources.securityGroupIds takes at most {MAX_FARGATE_SECURITY_GROUPS} groups on Fargate."
+            )
+    else:
+        _check_ec2_resources(resources, account, world)
+    for subnet in subnets:
+        if not world.subnet_exists(subnet, account, region):
+            raise client_error(f"The subnet {subnet} does not exist.")
+    for group in groups:
+        if not world.security_group_exists(group, account, region):
+            raise client_error(f"The security group {group} does not exist.")
+
+
+def _check_ec2_resources(resources: dict[str, Any], account: str, world: World) -> None:
+    if not resources.get("instanceRole"):
+        raise client_error("computeResources.instanceRole is required for EC2 instances.")
+    if world.instance_profile_role(resources["instanceRole"], account) is None:
+        raise client_error(f"The instance profile {resources['instanceRole']} does not exist or has no role.")
+    if not resources.get("instanceTypes"):
+        raise client_error("computeResources.instanceTypes needs at least one instance type.")
+    low, high = resources.get("minvCpus", 0), resources["maxvCpus"]
+    if not 0 <= low <= high:
+        raise client_error("computeResources.minvCpus must be between 0 and maxvCpus.")
+    if not low <= resources.get("desiredvCpus", low) <= high:
+        raise client_error("computeResources.desiredvCpus must be between minvCpus and maxvCpus.")
+    spot = resources["type"] == "SPOT"
+    strategy = resources.get("allocationStrategy", "BEST_FIT")
+    if strategy.startswith("SPOT_") and not spot:
+        raise client_error(f"computeResources.allocationStrategy {strategy} is only for SPOT.")
+    if spot and strategy == "BEST_FIT" and not resources.get("spotIamFleetRole"):
+        raise client_error("computeResources.spotIamFleetRole is required for SPOT with the BEST_FIT strategy.")
+    if not spot and ("bidPercentage" in resources or "spotIamFleetRole" in resources):
+        raise client_error("computeResources.bidPercentage and spotIamFleetRole are only for SPOT.")
+    if not 1 <= resources.get("bidPercentage", 100) <= 100:
+        raise client_error("computeResources.bidPercentage must be between 1 and 100.")
+    if not resources.get("securityGroupIds") and "launchTemplate" not in resources:
+        raise client_error("computeResources needs securityGroupIds, or a launchTemplate with security groups.")
+
+
+# What UpdateComputeEnvironment may change here: all of it for EC2, and for Fargate what Fargate has.
+_UPDATABLE_ON_FARGATE = ("maxvCpus", "subnets", "securityGroupIds", "type")
+
+
+def update_compute_environment(
+    environment: ComputeEnvironment, params: dict[str, Any], account: str, region: str, world: World
+) -> dict[str, Any]:
+    """The changed members of the environment's detail."""
+    old = environment.detail
+    for member in ("eksConfiguration", "context"):
+        if member in params:
+            raise not_covered(member)
+    changes: dict[str, Any] = {}
+    if "state" in params:
+        changes["state"] = params["state"]
+    if "unmanagedvCpus" in params:
+        if old["type"] == "MANAGED":
+            raise client_error("unmanagedvCpus is only for UNMANAGED compute environments.")
+        changes["unmanagedvCpus"] = params["unmanagedvCpus"]
+    if "serviceRole" in params:
+        partition = environment.arn.split(":")[1]
+        changes["serviceRole"] = check_service_role(params["serviceRole"], partition, account, world)
+    if "updatePolicy" in params:
+        if environment.fargate or old["type"] == "UNMANAGED":
+            raise client_error("updatePolicy is only for compute environments of EC2 instances.")
+        changes["updatePolicy"] = {**old["updatePolicy"], **params["updatePolicy"]}
+    if "ecsSettings" in params:
+        changes["ecsSettings"] = params["ecsSettings"]
+    update = dict(params.get("computeResources", {}))
+    if update:
+        if old["type"] == "UNMANAGED":
+            raise client_error("computeResources is only for MANAGED compute environments.")
+        if environment.fargate:
+            for member in update:
+                if member not in _UPDATABLE_ON_FARGATE:
+                    raise client_error(f"computeResources.{member} is not applicable to Fargate; don't specify it.")
+            if update.get("type", environment.type) not in FARGATE_TYPES:
+                raise client_error("A Fargate compute environment can't become one of EC2 instances.")
+            # "providing an empty list will be handled as if this parameter wasn't specified"
+            update = {name: value for name, value in update.items() if value != []}
+        else:
+            update.pop("updateToLatestImageVersion", None)  # there is no image here to be updated
+            if update.get("type", environment.type) in FARGATE_TYPES:
+                raise client_error("A compute environment of EC2 instances can't become one of Fargate.")
+        merged = {**old["computeResources"], **update}
+        check_compute_resources(merged, account, region, world)
+        changes["computeResources"] = merged
+    return changes
+
+
+# --- job queues ------------------------------------------------------------------------------------------------------
+
+
+def check_environment_order(order: list[dict[str, Any]], found: list[ComputeEnvironment | None]) -> None:
+    """The environments of a queue exist, are VALID and of one kind.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html
+    """
+    if not order:
+        raise client_error("computeEnvironmentOrder needs at least one compute environment.")
+    if len(order) > MAX_ENVIRONMENTS_PER_QUEUE:
+        raise client_error(f"A job queue can have at most {MAX_ENVIRONMENTS_PER_QUEUE} compute environments.")
+    if len({entry["order"] for entry in order}) < len(order):
+        raise client_error("The orders in computeEnvironmentOrder must differ.")
+    for entry, environment in zip(order, found, strict=True):
+        if environment is None:
+            raise client_error(f"{entry['computeEnvironment']} does not exist")
+        if environment.detail["status"] not in ("VALID", "UPDATING"):
+            raise client_error(f"{environment.arn} must be valid before attaching to a job queue")
+    if len({environment.arn for environment in found}) < len(found):
+        raise client_error("computeEnvironmentOrder names a compute environment twice.")
+    if len({environment.fargate for environment in found}) > 1:
+        raise client_error("EC2 and Fargate compute environments can't be mixed in a job queue.")
+
+
+def check_priority(priority: int) -> None:
+    if not 0 <= priority <= 1000:
+        raise client_error("priority must be between 0 and 1000.")
+
+
+def check_time_limits(actions: list[dict[str, Any]]) -> None:
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_JobStateTimeLimitAction.html"""
+    for action in actions:
+        if not 600 <= action["maxTimeSeconds"] <= 86400:
+            raise client_error("jobStateTimeLimitActions.maxTimeSeconds must be between 600 and 86400.")
+        if action["action"] != "CANCEL":
+            raise client_error("jobStateTimeLimitActions.action must be CANCEL for a queue of compute environments.")
+        if not action["reason"]:
+            raise client_error("jobStateTimeLimitActions.reason must not be empty.")
+
+
+# --- scheduling policies ---------------------------------------------------------------------------------------------
+
+
+def check_fairshare(policy: dict[str, Any]) -> None:
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html"""
+    if not 0 <= policy.get("shareDecaySeconds", 0) <= 604800:
+        raise client_error("fairsharePolicy.shareDecaySeconds must be between 0 and 604800.")
+    if not 0 <= policy.get("computeReservation", 0) <= 99:
+        raise client_error("fairsharePolicy.computeReservation must be between 0 and 99.")
+    names = [entry["shareIdentifier"] for entry in policy.get("shareDistribution", [])]
+    if len(names) > MAX_SHARES:
+        raise client_error(f"fairsharePolicy.shareDistribution takes at most {MAX_SHARES} share identifiers.")
+    for entry in policy.get("shareDistribution", []):
+        check_share(entry["shareIdentifier"])
+        if not 0.0001 <= entry.get("weightFactor", 1.0) <= 999.9999:
+            raise client_error("weightFactor must be between 0.0001 and 999.9999.")
+    for index, name in enumerate(names):
+        for other in names[index + 1 :]:
+            if _overlap(name, other):
+                raise client_error(f"The share identifiers {name} and {other} overlap.")
+
+
+def check_share(share: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9]{0,255}\*?", share) or not share:
+        raise client_error(
+            f"shareIdentifier {share!r} is not valid: up to 255 letters and numbers, and an asterisk at the end."
+        )
+
+
+def _overlap(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    shorter, longer = sorted((one, other), key=lambda name: len(name.rstrip("*")))
+    return shorter.endswith("*") and longer.startswith(shorter[:-1])
