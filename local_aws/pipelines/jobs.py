@@ -34,10 +34,11 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 ROOT = "/opt/ml"
 DEFAULT_SECONDS = 86_400  # StoppingCondition's default: one day, API_ProcessingStoppingCondition
 KILL_AFTER_SECONDS = 30
+GUARD = Path(__file__).with_name("guard.py")
 MAX_FAILURE = 1024
 _ROOT_IN_TEXT = re.compile(r"/opt/ml(?![\w.\-])")
 # The variables a script may see of this machine's; everything else is the job's own.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
 
 class JobFailed(Exception):
@@ -148,7 +149,7 @@ class ProcessingJobs:
         raise JobFailed(record["FailureReason"])
 
     def terminate(self, arn: str | None) -> None:
-        """Stop a job: SIGTERM now, SIGKILL when it has not ended after 30 seconds (API_StopProcessingJob: 120)."""
+        """Stop a job: SIGTERM now, SIGKILL when it has not ended after 30 seconds (AWS waits 120)."""
         record = self.records.get(arn or "")
         if not record or record["ProcessingJobStatus"] != "InProgress":
             return
@@ -157,8 +158,11 @@ class ProcessingJobs:
         self._save(record)
         process = self._processes.get(record["ProcessingJobArn"])
         if process:
-            _signal(process, signal.SIGTERM)
-            asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, _signal, process, signal.SIGKILL)
+            self._stop_process(process)
+
+    def _stop_process(self, process: asyncio.subprocess.Process) -> None:
+        _signal(process, signal.SIGTERM)
+        asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, _signal, process, signal.SIGKILL)
 
     def _check_stop(self, arn: str) -> None:
         if arn in self._stopping:
@@ -241,30 +245,34 @@ class ProcessingJobs:
         if Path(command[0]).name in ("python", "python3"):
             command[0] = sys.executable
         environment = self._environment(record, credentials, place)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command, cwd=place, env=environment, stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise JobFailed(f"AlgorithmError: The entrypoint {command[0]!r} can't be run: {error.strerror}.") from None
+        watched, ours = os.pipe()
+        log = place / ".log"
+        with log.open("wb") as output:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-I", str(GUARD), str(watched), *command, cwd=place, env=environment,
+                    stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True, pass_fds=(watched,),
+                )  # fmt: skip
+            finally:
+                os.close(watched)
         record["ProcessingStartTime"] = now()
         self._processes[record["ProcessingJobArn"]] = process
+        if record["ProcessingJobArn"] in self._stopping:  # it was stopped while the process was being made
+            self._stop_process(process)
         limit = record["StoppingCondition"]["MaxRuntimeInSeconds"]
+        timed_out = False
         try:
-            timed_out = False
-            try:
-                async with asyncio.timeout(float(limit)):
-                    output, _ = await process.communicate()
-            except TimeoutError:
-                timed_out = True
-                _signal(process, signal.SIGKILL)
-                output = await process.stdout.read() if process.stdout else b""
+            async with asyncio.timeout(float(limit)):
                 await process.wait()
+        except TimeoutError:
+            timed_out = True
         finally:
+            _signal(process, signal.SIGKILL)  # a container ends with its first process
             del self._processes[record["ProcessingJobArn"]]
-            _signal(process, signal.SIGKILL)  # what it left behind
-        stream = self._log(record, credentials, output)
+            os.close(ours)
+        await process.wait()
+        stream = self._log(record, credentials, log.read_bytes())
         self._check_stop(record["ProcessingJobArn"])
         if timed_out:
             raise JobFailed(f"ClientError: The job exceeded its MaxRuntimeInSeconds of {limit}.")
@@ -281,6 +289,7 @@ class ProcessingJobs:
         return {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
             **given,
+            "HOME": str(place),
             "PYTHONUNBUFFERED": "1",
             "PROCESSING_JOB_ARN": record["ProcessingJobArn"],
             "AWS_ACCESS_KEY_ID": credentials.access_key_id,

@@ -1,0 +1,145 @@
+"""A server that is stopped, or killed, and started again with its state directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import local_aws
+
+from .conftest import World
+from .test_processing import processing_step
+
+pytestmark = pytest.mark.slow
+
+
+class Home:
+    """A server of the test's own, with a state directory; `again()` starts it anew."""
+
+    def __init__(self, path: Path, aws_class: Any) -> None:
+        self.path, self.aws_class = path, aws_class
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        self.server = local_aws.start(port=self.port, home=self.path / "home", state_dir=self.path / "state")
+        self.port = self.server.port  # queue URLs hold it
+        self.aws = self.aws_class(self.server, self.path / "home")
+
+    def stop(self) -> None:
+        local_aws.stop(self.path / "home")
+
+    def kill(self) -> None:
+        time.sleep(2.5)  # MiniStack's own state is written every two seconds
+        os.kill(self.server.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{self.server.pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def home(tmp_path: Path, aws: Any) -> Iterator[Home]:
+    running = Home(tmp_path, type(aws))
+    yield running
+    running.stop()
+
+
+def renewed(world: World, home: Home) -> World:
+    """The same account, on the restarted server."""
+    fresh = object.__new__(World)
+    fresh.__dict__ |= world.__dict__
+    fresh.aws = home.aws
+    fresh.sagemaker, fresh.sqs, fresh.s3 = (
+        fresh.checked(home.aws.client("sagemaker")),
+        home.aws.client("sqs"),
+        home.aws.client("s3"),
+    )
+    return fresh
+
+
+@pytest.mark.parametrize("how", [Home.stop, Home.kill], ids=["stopped", "killed"])
+def test_an_execution_that_waits_is_completed_after_the_restart(home: Home, how: Callable) -> None:
+    world = World(home.aws)
+    queue = world.queue()
+    name = world.create(
+        world.lambda_step("Before", outputs=("out",), out="kept"),
+        world.callback_step("Wait", queue, ("job_status",), x={"Get": "Steps.Before.OutputParameters['out']"}),
+        world.lambda_step(
+            "After", outputs=("out", "before"),
+            out={"Get": "Steps.Wait.OutputParameters['job_status']"},
+            before={"Get": "Steps.Before.OutputParameters['out']"},
+        ),
+        Tags=[{"Key": "k", "Value": "v"}],
+    )  # fmt: skip
+    done = world.create(world.lambda_step("Only"))
+    ended = world.start(done)
+    world.wait(ended)
+    arn = world.start(name)
+    token = world.message(queue)["token"]
+    before = world.steps(arn)
+    how(home)
+    home.start()
+    world = renewed(world, home)
+    assert world.describe(arn)["PipelineExecutionStatus"] == "Executing"
+    assert world.steps(arn) == before
+    assert world.describe(ended)["PipelineExecutionStatus"] == "Succeeded"
+    pipeline = arn.partition("/execution/")[0]
+    assert world.sagemaker.list_tags(ResourceArn=pipeline)["Tags"] == [{"Key": "k", "Value": "v"}]
+    world.sagemaker.send_pipeline_execution_step_success(
+        CallbackToken=token, OutputParameters=[{"Name": "job_status", "Value": "Completed"}]
+    )
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    shown = {
+        item["Name"]: item["Value"] for item in world.steps(arn)["After"]["Metadata"]["Lambda"]["OutputParameters"]
+    }
+    assert shown == {"out": "Completed", "before": "kept"}
+    assert world.wait(world.start(done))["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_what_ran_on_a_killed_server_has_failed_or_is_retried_and_leaves_no_process(home: Home) -> None:
+    world = World(home.aws)
+    bucket = world.name("bucket")
+    world.s3.create_bucket(Bucket=bucket)
+    pid_file = home.path / "pid"
+    world.s3.put_object(
+        Bucket=bucket, Key="code/count.py",
+        Body=f"import os, pathlib, time\npid = pathlib.Path({str(pid_file)!r})\n"
+        "if not pid.exists():\n    pid.write_text(str(os.getpid()))\n    time.sleep(120)\n",
+    )  # fmt: skip
+    world.s3.put_object(Bucket=bucket, Key="data/x", Body="x")
+    role = world.role("job", "sagemaker.amazonaws.com", "s3:*", "logs:*")
+    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 2}
+    again = processing_step("Again", bucket, role, RetryPolicies=[policy])
+    del again["Arguments"]["ContainerArguments" if "ContainerArguments" in again["Arguments"] else "Environment"]
+    arn = world.start(world.create(again))
+    slow = world.start(world.create(world.lambda_step("Slow", sleep=25)))
+    world.until(pid_file.exists, bool)
+    world.until(lambda: world.steps(slow), lambda steps: steps.get("Slow", {}).get("StepStatus") == "Executing")
+    home.kill()
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + 10
+    while _alive(pid):
+        assert time.monotonic() < deadline, "the job's process outlived the server"
+        time.sleep(0.05)
+    home.start()
+    world = renewed(world, home)
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert world.steps(arn)["Again"]["AttemptCount"] == 2
+    assert world.wait(slow)["PipelineExecutionStatus"] == "Failed"
+    assert world.steps(slow)["Slow"]["FailureReason"] == (
+        "InternalServerError: The host on which the step was running was terminated."
+    )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
