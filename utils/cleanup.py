@@ -52,6 +52,11 @@ def delete_all(session: boto3.Session, config: Config) -> list[str]:
     return deleted
 
 
+def leftovers(session: boto3.Session, config: Config) -> list[str]:
+    """What is still there, looked for by name and by tag; empty after a complete cleanup."""
+    return [*map(str, find_all(session, config)), *tagged(session, config)]
+
+
 def tagged(session: boto3.Session, config: Config) -> list[str]:
     """ARNs of everything in the region that still carries the kit's tag, by AWS's own register of tags.
 

