@@ -240,7 +240,7 @@ def wait_for_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -
 
     return Retrying(
         retry=retry_if_result(lambda job: job["status"] not in DONE),
-        wait=wait_exponential_jitter(initial=0.2, exp_base=1.5, max=10, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.2, exp_base=1.5, max=10, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
     )(look)
@@ -264,7 +264,7 @@ def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) 
     """The resource when it is no longer CREATING, UPDATING or DELETING; None when it is gone."""
     return Retrying(
         retry=retry_if_result(lambda found: found and found["status"] in ("CREATING", "UPDATING", "DELETING")),
-        wait=wait_exponential_jitter(initial=0.1, exp_base=1.5, max=5, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=lambda state: state.outcome.result(),
     )(lambda: describe(session, kind, name))

@@ -340,7 +340,7 @@ def _until_empty(look: Callable[[], Any], otherwise: str, seconds: float = 300) 
 
     Retrying(
         retry=retry_if_result(bool),
-        wait=wait_exponential_jitter(initial=0.1, exp_base=1.5, max=5, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
     )(look)
@@ -363,7 +363,7 @@ def _when_not(code: str, call: Callable[..., Any], seconds: float = 120, **argum
 
     Retrying(
         retry=retry_if_result(lambda error: error is not None),
-        wait=wait_exponential_jitter(initial=0.2, exp_base=1.5, max=5, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.2, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
     )(attempt)

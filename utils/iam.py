@@ -167,7 +167,7 @@ def retry_until_assumable(seconds: float = 60):
     """
     return retry(
         retry=retry_if_exception(_not_assumable_yet),
-        wait=wait_exponential_jitter(initial=0.5, max=5),
+        wait=wait_exponential_jitter(multiplier=0.5, max=5),
         stop=stop_after_delay(seconds),
         reraise=True,
     )

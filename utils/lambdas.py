@@ -145,5 +145,5 @@ def _when_not_updating(call: Any) -> Any:
     def conflicts(error: BaseException) -> bool:
         return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceConflictException"
 
-    wait = wait_exponential_jitter(initial=0.5, max=5)
+    wait = wait_exponential_jitter(multiplier=0.5, max=5)
     return retry(retry=retry_if_exception(conflicts), wait=wait, stop=stop_after_delay(120), reraise=True)(call)

@@ -59,7 +59,7 @@ def ensure_queue(
     retry=retry_if_exception(
         lambda error: isinstance(error, ClientError) and "DeletedRecently" in error.response["Error"]["Code"]
     ),
-    wait=wait_exponential_jitter(initial=2, max=10),
+    wait=wait_exponential_jitter(multiplier=2, max=10),
     stop=stop_after_delay(90),
     reraise=True,
 )
@@ -149,7 +149,7 @@ def ensure_mapping(
             client.update_event_source_mapping(UUID=uuid, Enabled=True, **settings)
     return Retrying(
         retry=retry_if_result(lambda mapping: mapping["State"] not in ("Enabled", "Disabled")),
-        wait=wait_exponential_jitter(initial=0.2, max=5),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
         stop=stop_after_delay(120),
         retry_error_callback=lambda state: state.outcome.result(),
     )(lambda: client.get_event_source_mapping(UUID=uuid))

@@ -27,6 +27,7 @@ from jupyter_core.utils import run_sync
 from rich.console import Console
 from rich.markup import escape
 
+from utils.cleanup import leftovers
 from utils.config import Config, ConfigError, load_config
 from utils.report import execution_facts, write_page
 from utils.session import connect
@@ -267,8 +268,6 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
             ran.append(run_notebook(notebook, kernels.get(notebook), outputs, parameters, console))
             kernels.stop(notebook)
     if CLEANUP in stems:
-        from utils.cleanup import leftovers
-
         left = leftovers(session, config)
         report.append(f"cleanup    {'left behind: ' + ', '.join(left) if left else 'nothing left behind'}")
         good = good and not left

@@ -84,10 +84,16 @@ def test_notebooks_run_in_order_and_leave_their_copies_one_page_and_a_record(mak
     ],
 )
 def test_which_notebooks_run(arguments, run, make, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "utils.cleanup", SimpleNamespace(leftovers=lambda *_: []))
+    monkeypatch.setattr(runner, "leftovers", lambda *_: [])
     there = make(**{"01_a": ["1"], "02_b": ["2"], "07_cleanup": ["7"]})
     assert main(arguments, there, tmp_path / "outputs") == 0
     assert sorted(path.stem for path in (tmp_path / "outputs").glob("*.ipynb")) == run
+
+
+def test_what_cleanup_left_is_named_and_is_not_good(make, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "leftovers", lambda *_: ["queue q", "role r"])
+    assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
+    assert "cleanup    left behind: queue q, role r" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
