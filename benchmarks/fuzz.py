@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import os
 import random
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 import local_aws
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "safety"))
+from furnished import furnish, recipes
 from fuzzing import Fuzzer
 
 SHOWN = 10
@@ -40,7 +42,8 @@ def main() -> int:
         home = Path(folder)
         server = local_aws.start(port=0, home=home)
         try:
-            fuzzer = Fuzzer(server.endpoint_url, random.Random(arguments.seed))
+            known = furnish(server.endpoint_url)
+            fuzzer = Fuzzer(server.endpoint_url, random.Random(arguments.seed), known, recipes(known))
             problems = []
             reached: collections.Counter[str] = collections.Counter()
             slowest, begin = 0.0, time.monotonic()
@@ -59,6 +62,7 @@ def main() -> int:
                 "problems": len(problems),
                 "tracebacks_in_the_log": server.log.read_text(errors="replace").count("Traceback"),
                 "server_up_at_the_end": up,
+                **({} if up else {"server_ended_with_status": os.waitpid(server.pid, os.WNOHANG)[1]}),
                 "requests_per_second": round(arguments.requests / seconds),
                 "slowest_seconds": round(slowest, 2),
                 "statuses": dict(fuzzer.counts.most_common()),

@@ -65,13 +65,20 @@ def model(service: str):
 class Fuzzer:
     """Sends random requests to the `batch` and `sagemaker` of one server and judges the answers."""
 
-    def __init__(self, endpoint_url: str, rng: random.Random, known: dict[str, list[str]] | None = None) -> None:
-        self.endpoint_url, self.rng = endpoint_url, rng
+    def __init__(
+        self,
+        endpoint_url: str,
+        rng: random.Random,
+        known: dict[str, list[str]] | None = None,
+        recipes: list[tuple[str, str, dict[str, Any]]] | None = None,
+    ) -> None:
+        self.endpoint_url, self.rng, self.recipes = endpoint_url, rng, recipes or []
         self.host = urlsplit(endpoint_url).netloc
         self.connection = http.client.HTTPConnection(self.host, timeout=HANG_SECONDS)
         self.known: dict[str, collections.deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=60))
         for name, values in (known or {}).items():
             self.known[_stem(name)].extend(values)
+        self.generosity = 0.5
         self.uncovered: set[str] = set()
         self.counts: collections.Counter[str] = collections.Counter()
 
@@ -87,13 +94,18 @@ class Fuzzer:
 
     def case(self) -> Case:
         rng = self.rng
-        service = rng.choice(["batch", "sagemaker"])
-        names = model(service).operation_names
-        name = rng.choice(names)
-        while f"{service}:{name}" in self.uncovered and rng.random() < 0.98:
-            name = rng.choice(names)
-        operation = model(service).operation_model(name)
-        method, path, query, payload = self.wire(operation)
+        if self.recipes and rng.random() < 0.5:
+            service, name, params = rng.choice(self.recipes)
+            operation = model(service).operation_model(name)
+            method, path, query, payload = (
+                operation.http["method"],
+                operation.http["requestUri"],
+                "",
+                self.spoilt(params),
+            )
+        else:
+            service, name = self.any_operation()
+            method, path, query, payload = self.wire(model(service).operation_model(name))
         headers = {"Host": self.host, "Content-Type": "application/json"}
         if service == "sagemaker":
             target = f"SageMaker.{name}" if rng.random() < 0.99 else rng.choice([*STRINGS, "SageMaker.", "x.y.z"])
@@ -106,6 +118,36 @@ class Fuzzer:
         url = path + (f"?{query}" if query else "")
         return Case(service, name, method, url, self.sign(service, method, url, headers, body), body)
 
+    def any_operation(self) -> tuple[str, str]:
+        rng = self.rng
+        self.generosity = rng.choice([0.05, 0.2, 0.5])  # how many of the optional parameters a call has
+        while True:
+            service = rng.choice(["batch", "sagemaker"])
+            name = rng.choice(model(service).operation_names)
+            # Of SageMaker's hundreds of operations most have nothing to do with pipelines.
+            likely = service == "batch" or "Pipeline" in name or name.endswith("Tags")
+            if rng.random() < (0.02 if f"{service}:{name}" in self.uncovered else 1 if likely else 0.05):
+                return service, name
+
+    def spoilt(self, params: Any) -> Any:
+        """A right call with up to two places changed, and other things of the same kind in it."""
+        rng = self.rng
+        new = "n" + "".join(rng.choices(string.ascii_lowercase, k=6))
+        made = {"<new>": new, "<token>": new * 6}
+        whole = {name: made.get(value, value) if isinstance(value, str) else value for name, value in params.items()}
+        for name in whole:
+            known = self.known.get(_stem(name))
+            if known and isinstance(whole[name], str) and whole[name] not in made.values() and rng.random() < 0.5:
+                whole[name] = rng.choice(known)
+        if "PipelineDefinition" in whole and rng.random() < 0.8:
+            definition = json.loads(whole["PipelineDefinition"])
+            if rng.random() < 0.7:
+                definition = self.mutated(definition)
+            whole["PipelineDefinition"] = json.dumps(definition if rng.random() < 0.7 else self.definition())
+        for _ in range(rng.choice([0, 0, 1, 1, 2])):
+            whole = self.mutated(whole)
+        return whole
+
     def wire(self, operation: OperationModel) -> tuple[str, str, str, Any]:
         """Method, path, query and JSON of one call with almost valid parameters."""
         path, query, payload = operation.http["requestUri"], [], {}
@@ -113,7 +155,7 @@ class Fuzzer:
         if shape is None:
             return operation.http["method"], path, "", {}
         for name, member in shape.members.items():
-            if name not in shape.required_members and self.rng.random() < 0.55:
+            if name not in shape.required_members and self.rng.random() > self.generosity:
                 continue
             if name in shape.required_members and self.rng.random() < 0.02:
                 continue
@@ -142,7 +184,7 @@ class Fuzzer:
             return {
                 member.serialization.get("name", key): self.value(member, key, depth + 1)
                 for key, member in shape.members.items()
-                if key in shape.required_members or rng.random() < 0.35
+                if key in shape.required_members or rng.random() < self.generosity
             }
         if kind == "list":
             length = rng.choice([limits.get("min", 0), 1, 1, 2, 3] + ([limits.get("max", 5)] if depth < 2 else []))

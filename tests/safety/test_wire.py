@@ -10,6 +10,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from furnished import furnish, recipes
 from fuzzing import Fuzzer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,10 +19,17 @@ from servers import Server
 REQUESTS = 3_000  # benchmarks/fuzz.py sends 100,000
 
 
+@pytest.fixture(scope="module")
+def furniture(server: Server) -> dict[str, list[str]]:
+    return furnish(server.info.endpoint_url)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_requests_get_an_answer_and_never_a_crash(server: Server, seed: int) -> None:
-    fuzzer = Fuzzer(server.info.endpoint_url, random.Random(seed))
+def test_random_requests_get_an_answer_and_never_a_crash(
+    server: Server, furniture: dict[str, list[str]], seed: int
+) -> None:
+    fuzzer = Fuzzer(server.info.endpoint_url, random.Random(seed), furniture, recipes(furniture))
     problems = [case for case in (fuzzer.run_one() for _ in range(REQUESTS)) if case.problem]
     assert not problems, "\n".join(str(case) for case in problems[:5])
     assert fuzzer.counts["200"] > REQUESTS / 20, "too few requests got anywhere to mean something"
