@@ -118,6 +118,8 @@ class Engine:
                 self.executions[arn].runs[name] = run
                 if token := run.metadata.get("Callback", {}).get("CallbackToken"):
                     self.tokens[token] = (arn, name)
+        for token, record in self.store.all("pipeline-token").items():
+            self.tokens[token] = (record["arn"], record["step"])
         self.jobs.load()
         for execution in [e for e in self.executions.values() if e.status not in ENDED_EXECUTION]:
             self._resume(execution)
@@ -660,9 +662,9 @@ class Engine:
 
     def retry(self, execution: Execution) -> None:
         """Run again what did not succeed, and what depends on it."""
+        runs = dict(execution.runs)
         for name in reset_for_retry(execution):
-            if self.store:
-                self.store.delete("pipeline-step", f"{execution.arn}\n{name}")
+            self._forget_run(execution, runs[name])
         for run in execution.runs.values():
             if run.type == "ForEach":
                 self._save_run(execution, run)
@@ -674,13 +676,18 @@ class Engine:
     def forget(self, execution: Execution) -> None:
         """Delete an execution that has ended."""
         for run in execution.runs.values():
-            if token := run.metadata.get("Callback", {}).get("CallbackToken"):
-                self.tokens.pop(token, None)
-            if self.store:
-                self.store.delete("pipeline-step", f"{execution.arn}\n{run.name}")
+            self._forget_run(execution, run)
         if self.store:
             self.store.delete("pipeline-execution", execution.arn)
         del self.executions[execution.arn]
+
+    def _forget_run(self, execution: Execution, run: StepRun) -> None:
+        """Delete a step's record. Its token stays known, so that a late answer is told ResourceNotFound by its ARN."""
+        token = run.metadata.get("Callback", {}).get("CallbackToken")
+        if self.store:
+            self.store.delete("pipeline-step", f"{execution.arn}\n{run.name}")
+            if token:
+                self.store.put("pipeline-token", token, {"arn": execution.arn, "step": run.name})
 
     def _step(self, execution: Execution, run: StepRun) -> Step:
         steps = self.definition_of(execution).steps

