@@ -37,6 +37,7 @@ import local_aws
 
 ROOT = Path(__file__).parents[1]
 REGION = "us-east-1"
+SHORTEST_JOB_SECONDS = 20
 DESIGNS = ("article", "polling", "push")
 IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
 SLEEP = "import sys, time; time.sleep(float(sys.argv[1]))"
@@ -97,6 +98,7 @@ class Bench:
             options,
         )
         self.random = random.Random(options.seed)
+        self.longest_job_seconds = SHORTEST_JOB_SECONDS + 2 * options.visibility_timeout
 
     def client(self, service: str) -> Any:
         return self.session.client(service, endpoint_url=self.endpoint_url)
@@ -106,8 +108,11 @@ class Bench:
         self.make_batch()
         for design in DESIGNS:
             self.make_design(design)
-        longest = 2 * self.options.visibility_timeout
-        jobs = [self.submit(number, self.random.uniform(1, longest)) for number in range(self.options.steps)]
+        # Long enough that every step waits before its job ends: what comes before that is no lag of the answer.
+        jobs = [
+            self.submit(number, self.random.uniform(SHORTEST_JOB_SECONDS, self.longest_job_seconds))
+            for number in range(self.options.steps)
+        ]
         executions = {design: [self.start(design, job) for job in jobs] for design in DESIGNS}
         rows = {design: self.measure(design, jobs, executions[design]) for design in DESIGNS}
         self.wait_for_empty_queues()
@@ -167,7 +172,7 @@ class Bench:
         queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         code = ARTICLE if design == "article" else (ROOT / "lambda_code/check_jobs/lambda_function.py").read_text()
         # The fallback's look comes once after the longest job, so that the left-over message is counted too.
-        settings = {"POLL_MIN_SECONDS": "1", "PUSH_POLL_SECONDS": str(2 * self.options.visibility_timeout + 15)}
+        settings = {"POLL_MIN_SECONDS": "1", "PUSH_POLL_SECONDS": f"{self.longest_job_seconds + 15}"}
         function_arn = functions.create_function(
             FunctionName=f"bench-sagemaker-{design}",
             Runtime="python3.13",
@@ -248,6 +253,7 @@ class Bench:
             step = self.wait_for_step(execution)
             assert step["StepStatus"] == "Succeeded", f"{design}: {step}"
             job = batch.describe_jobs(jobs=[job_id])["jobs"][0]
+            assert step["StartTime"].timestamp() < job["stoppedAt"] / 1000, "the job was over before the step waited"
             lags.append(step["EndTime"].timestamp() - job["stoppedAt"] / 1000)
         quantiles = statistics.quantiles(lags, n=100, method="inclusive")
         return {"p50_seconds": quantiles[49], "p99_seconds": quantiles[98], "lags_seconds": lags}
