@@ -6,6 +6,7 @@ The SageMaker SDK is imported only where it is used: that takes seconds.
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 import boto3
@@ -26,6 +27,8 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
     # The SDK greets on stderr with its settings; only its warnings are of interest here.
     for name in ("sagemaker", "sagemaker.config", "sagemaker.core", "botocore.credentials"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It also warns that it won't update a function that it is only told the ARN of, which is what we want.
+    warnings.filterwarnings("ignore", message="Lambda function won't be updated")
     from sagemaker.core.helper.session_helper import Session
 
     return Session(
@@ -33,7 +36,7 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
         sagemaker_client=session.client("sagemaker"),
         default_bucket=bucket,
         # The SDK tells AWS of its use unless it is told not to.
-        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": {"TelemetryOptOut": True}},
+        sagemaker_config={"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}},
     )
 
 
@@ -53,7 +56,7 @@ def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 360
 
     return Retrying(
         retry=retry_if_result(lambda execution: execution["PipelineExecutionStatus"] not in FINAL),
-        wait=wait_exponential_jitter(initial=0.2, exp_base=1.2, max=10, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.2, exp_base=1.2, max=10, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
     )(lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn))
