@@ -1,0 +1,50 @@
+"""The tutorial as a reader goes through it: each notebook opened in JupyterLab, all its cells run by the menu."""
+
+import json
+
+import pytest
+from person import ROOT, SCREENS, open_notebook, run_all, screenshots
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted(
+    (ROOT / "notebooks" / "going_further").glob("*.ipynb")
+)
+SECONDS = 300  # for one notebook; they take tens
+
+
+@pytest.fixture(scope="module")
+def lab(start_lab):
+    return start_lab(ROOT / "notebooks")
+
+
+def cells(path, kind):
+    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def saved_pictures(path):
+    """How many outputs of the saved notebook hold a picture."""
+    outputs = [
+        output
+        for cell in json.loads(path.read_text())["cells"]
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ]
+    return sum(any(kind.startswith("image/") for kind in output["data"]) for output in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_reader_runs_it(path, lab, browser):
+    """In the tutorial's order, on one embedded AWS: each needs what those before it made."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    try:
+        open_notebook(page, lab.page_of(str(path.relative_to(ROOT / "notebooks"))))
+        seen = run_all(page, SECONDS)
+        screenshots(page, SCREENS, path.stem)
+    finally:
+        page.close()
+    assert seen.errors == []
+    assert seen.stderr == []
+    assert seen.prompts == [f"[{number}]:" for number in range(1, len(cells(path, "code")) + 1)]
+    assert (seen.mermaid, seen.mermaid_sources) == (sum("```mermaid" in cell for cell in cells(path, "markdown")), 0)
+    assert seen.broken == []
+    assert seen.pictures >= saved_pictures(path)
