@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from utils import batch, data, events, iam, lambdas, pipeline, queues
+from utils import kit, pipeline, queues
 from utils.config import load_config
 from utils.session import embedded_session
 
@@ -23,58 +23,17 @@ sys.exit(item.get("exit", 0))
 WAIT_OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 
 
-class Kit:
+class Deployed:
     """The kit deployed once for this module, and pipelines of one submitting and one waiting step on it."""
 
     def __init__(self, aws):
         self.session = embedded_session(aws.endpoint_url)
-        self.config = config = load_config(target="local", prefix="sagemaker-lambda-tests")
-        tags = {"tags": config.tags}
-        self.roles = iam.ensure_roles(self.session, config)
-        data.ensure_bucket(self.session, config.bucket, **tags)
-        subnets, groups = batch.default_network(self.session)
-        compute = batch.ensure_compute_environment(
-            self.session, config.compute_environment, subnets=subnets, security_groups=groups, max_vcpus=16, **tags
-        )
-        self.job_queue = batch.ensure_job_queue(
-            self.session, config.job_queue, compute_environment=compute["computeEnvironmentArn"], **tags
-        )["jobQueueArn"]
-        batch.ensure_log_group(self.session, config.job_log_group, **tags)
-        definition = batch.aggregate_job(config, self.roles["batch_job"], self.roles["batch_execution"])
-        definition["containerProperties"]["command"] = ["python", "-c", PROGRAM]
-        self.definition = batch.ensure_job_definition(self.session, definition)
-        dead = queues.ensure_queue(self.session, config.dead_letter_queue, **tags)
-        self.queue = queues.ensure_queue(
-            self.session,
-            config.callback_queue,
-            visibility_timeout_seconds=900,
-            dead_letter_queue=queues.queue_arn(self.session, dead),
-            **tags,
-        )
-        self.dead_letter_queue = dead
-        self.submit = self.function("submit_jobs", config.submit_jobs_function, "submit_lambda")
-        self.check = self.function("check_jobs", config.check_jobs_function, "monitor_lambda", PUSH_EVENTS="false")
-        queues.ensure_mapping(
-            self.session,
-            queue=queues.queue_arn(self.session, self.queue),
-            function=config.check_jobs_function,
-            **tags,
-        )
+        self.config = load_config(target="local", prefix="sagemaker-lambda-tests")
+        self.deploy()
 
-    def function(self, folder, name, role, **environment):
-        return lambdas.ensure_function(
-            self.session,
-            name,
-            code=lambdas.package(folder),
-            role=self.roles[role],
-            timeout_seconds=60,
-            environment={
-                "POLL_MIN_SECONDS": "1",
-                "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue,
-                "JOB_QUEUES": self.config.job_queue,
-                **environment,
-            },
-            tags=self.config.tags,
+    def deploy(self, push=False, **settings):
+        self.kit = kit.deploy(
+            self.session, self.config, program=PROGRAM, max_vcpus=16, push=push, check_settings=settings
         )
 
     def start(self, items, **arguments):
@@ -90,13 +49,13 @@ class Kit:
             {
                 "Name": "Submit",
                 "Type": "Lambda",
-                "FunctionArn": self.submit,
+                "FunctionArn": self.kit.submit_function,
                 "Arguments": {
                     "mode": "array",
                     "manifest_uri": uri,
                     "output_uri": self.config.s3_uri(f"output/{number}"),
                     "job_queue": self.config.job_queue,
-                    "job_definition": self.definition,
+                    "job_definition": self.kit.job_definition,
                     "execution_id": {"Get": "Execution.PipelineExecutionArn"},
                     "step_name": "Items",
                 },
@@ -105,7 +64,7 @@ class Kit:
             {
                 "Name": "Wait",
                 "Type": "Callback",
-                "SqsQueueUrl": self.queue,
+                "SqsQueueUrl": self.kit.callback_queue,
                 "Arguments": {
                     "job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"},
                     "report_uri": {"Get": "Steps.Submit.OutputParameters['reportUri']"},
@@ -117,7 +76,7 @@ class Kit:
         definition = {"PipelineDefinition": json.dumps({"Version": "2020-12-01", "Steps": steps})}
         name = self.config.pipeline
         if name not in [p["PipelineName"] for p in sagemaker.list_pipelines()["PipelineSummaries"]]:
-            sagemaker.create_pipeline(PipelineName=name, RoleArn=self.roles["pipeline"], **definition)
+            sagemaker.create_pipeline(PipelineName=name, RoleArn=self.kit.pipeline_role, **definition)
         else:
             sagemaker.update_pipeline(PipelineName=name, **definition)
         return sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
@@ -147,73 +106,90 @@ class Kit:
 
 
 @pytest.fixture(scope="module")
-def kit(aws):
-    return Kit(aws)
+def deployed(aws):
+    return Deployed(aws)
 
 
-def test_a_partly_failed_array_is_tolerated_reported_and_run_again(kit):
+def test_a_partly_failed_array_is_tolerated_reported_and_run_again(deployed):
     items = [{"n": n, "exit": 3 if n in (2, 5) else 0} for n in range(8)]
-    execution = kit.start(items, tolerated_failure_percentage="50")
-    assert kit.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
-    outputs = kit.outputs(execution)
+    execution = deployed.start(items, tolerated_failure_percentage="50")
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+    outputs = deployed.outputs(execution)
     assert (outputs["jobs_total"], outputs["jobs_succeeded"], outputs["jobs_failed"]) == ("8", "6", "2")
 
     bucket, _, key = outputs["failed_items_uri"].removeprefix("s3://").partition("/")
-    report = kit.session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    report = deployed.session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     failed = [json.loads(line) for line in report.splitlines()]
     assert [item["n"] for item in failed] == [2, 5]
     assert {item["failure"]["exit_code"] for item in failed} == {3}
 
-    again = kit.start(outputs["failed_items_uri"])
-    ended = kit.finish(again)
+    again = deployed.start(outputs["failed_items_uri"])
+    ended = deployed.finish(again)
     assert ended["PipelineExecutionStatus"] == "Failed"
-    reason = kit.wait_step(again)["FailureReason"]
+    reason = deployed.wait_step(again)["FailureReason"]
     assert "exit code 3" in reason
     stream = reason.rsplit("Log stream: ", 1)[1]
-    streams = kit.session.client("logs").describe_log_streams(logGroupName=kit.config.job_log_group)["logStreams"]
+    streams = deployed.session.client("logs").describe_log_streams(logGroupName=deployed.config.job_log_group)[
+        "logStreams"
+    ]
     assert stream in [found["logStreamName"] for found in streams]
-    [array] = kit.jobs(again)
+    [array] = deployed.jobs(again)
     assert array["arrayProperties"]["size"] == 2
 
 
-def test_a_stopped_execution_terminates_its_jobs_within_seconds(kit):
-    execution = kit.start([{"sleep": 300}] * 4)
-    kit.until(lambda: (kit.wait_step(execution) or {}).get("StepStatus") == "Executing")
-    kit.until(lambda: kit.jobs(execution))
-    kit.session.client("sagemaker").stop_pipeline_execution(
+def test_a_stopped_execution_terminates_its_jobs_within_seconds(deployed):
+    execution = deployed.start([{"sleep": 300}] * 4)
+    deployed.until(lambda: (deployed.wait_step(execution) or {}).get("StepStatus") == "Executing")
+    deployed.until(lambda: deployed.jobs(execution))
+    deployed.session.client("sagemaker").stop_pipeline_execution(
         PipelineExecutionArn=execution, ClientRequestToken="stop".ljust(32, "0")
     )
-    assert kit.finish(execution, seconds=20)["PipelineExecutionStatus"] == "Stopped"
-    [array] = kit.until(lambda: [job for job in kit.jobs(execution) if job["status"] == "FAILED"])
+    assert deployed.finish(execution, seconds=20)["PipelineExecutionStatus"] == "Stopped"
+    [array] = deployed.until(lambda: [job for job in deployed.jobs(execution) if job["status"] == "FAILED"])
     assert "stopped" in array["statusReason"]
 
 
-def test_a_deadline_ends_a_step_whose_jobs_go_on_for_ever(kit):
-    execution = kit.start([{"sleep": 300}], deadline_seconds="3")
-    assert kit.finish(execution)["PipelineExecutionStatus"] == "Failed"
-    assert "after the deadline of 3 s and terminated" in kit.wait_step(execution)["FailureReason"]
-    kit.until(lambda: kit.jobs(execution)[0]["status"] == "FAILED")
+def test_a_deadline_ends_a_step_whose_jobs_go_on_for_ever(deployed):
+    execution = deployed.start([{"sleep": 300}], deadline_seconds="3")
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
+    assert "after the deadline of 3 s and terminated" in deployed.wait_step(execution)["FailureReason"]
+    deployed.until(lambda: deployed.jobs(execution)[0]["status"] == "FAILED")
 
 
-def test_an_unreadable_message_is_in_the_dead_letter_queue_at_once(kit):
-    sqs = kit.session.client("sqs")
-    sqs.send_message(QueueUrl=kit.queue, MessageBody="no message of a callback step")
-    received = kit.until(
-        lambda: sqs.receive_message(QueueUrl=kit.dead_letter_queue, MessageAttributeNames=["All"]).get("Messages")
-    )
+def test_an_unreadable_message_is_in_the_dead_letter_queue_at_once(deployed):
+    sqs = deployed.session.client("sqs")
+    dead = queues.queue_url(deployed.session, deployed.config.dead_letter_queue)
+    sqs.send_message(QueueUrl=deployed.kit.callback_queue, MessageBody="no message of a callback step")
+    received = deployed.until(lambda: sqs.receive_message(QueueUrl=dead, MessageAttributeNames=["All"]).get("Messages"))
     assert received[0]["Body"] == "no message of a callback step"
     assert "not JSON" in received[0]["MessageAttributes"]["Reason"]["StringValue"]
 
 
-def test_push_answers_before_any_poll_would(kit):
-    kit.function(
-        "check_jobs", kit.config.check_jobs_function, "monitor_lambda", PUSH_EVENTS="true", PUSH_POLL_SECONDS="600"
-    )
-    pattern = events.job_ended(kit.job_queue)
+def test_push_answers_before_any_poll_would(deployed):
     for _ in range(2):  # ensured twice
-        events.ensure_rule(
-            kit.session, f"{kit.config.prefix}-job-ended", pattern, function=kit.check, tags=kit.config.tags
-        )
-    execution = kit.start([{"sleep": 3}] * 3)
-    assert kit.finish(execution, seconds=45)["PipelineExecutionStatus"] == "Succeeded"
-    assert kit.outputs(execution)["jobs_succeeded"] == "3"
+        deployed.deploy(push=True, PUSH_POLL_SECONDS="600")
+    execution = deployed.start([{"sleep": 3}] * 3)
+    assert deployed.finish(execution, seconds=45)["PipelineExecutionStatus"] == "Succeeded"
+    assert deployed.outputs(execution)["jobs_succeeded"] == "3"
+
+
+def test_jobs_of_an_execution_stopped_before_its_callback_step_are_terminated(deployed):
+    """As if the execution were stopped while its submitting step still runs."""
+    batch = deployed.session.client("batch")
+    deployed.deploy(push=True)
+    execution = deployed.start([{"sleep": 300}])
+    stray = batch.submit_job(
+        jobName=f"{execution.rsplit('/', 1)[1]}-Other-01",
+        jobQueue=deployed.config.job_queue,
+        jobDefinition=deployed.kit.job_definition,
+        containerOverrides={"command": ["python", "-c", "import time; time.sleep(300)"]},
+    )["jobId"]
+    deployed.until(lambda: (deployed.wait_step(execution) or {}).get("StepStatus") == "Executing")
+    deployed.session.client("sagemaker").stop_pipeline_execution(
+        PipelineExecutionArn=execution, ClientRequestToken="stop".ljust(32, "0")
+    )
+    deployed.finish(execution)
+    [job] = deployed.until(
+        lambda: [job for job in batch.describe_jobs(jobs=[stray])["jobs"] if job["status"] == "FAILED"]
+    )
+    assert "stopped" in job["statusReason"]

@@ -1,0 +1,138 @@
+"""Everything that notebooks 01 to 04 make, in one call: for the notebooks of going_further, which begin after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+from utils import batch, data, events, iam, lambdas, queues
+from utils.config import Config
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What a pipeline needs to know of a deployed kit.
+
+    Attributes:
+        job_queue: name of the Batch job queue.
+        job_definition: ARN of the job definition.
+        submit_function, check_function: ARNs of the two functions.
+        callback_queue: URL of the queue that the callback steps send to.
+        pipeline_role: ARN of the role that a pipeline of this kit runs with.
+    """
+
+    job_queue: str
+    job_definition: str
+    submit_function: str
+    check_function: str
+    callback_queue: str
+    pipeline_role: str
+
+
+def job_code(name: str) -> str:
+    """The text of a program in job_code/."""
+    return (batch.JOB_CODE / name).read_text()
+
+
+def deploy(
+    session: boto3.Session,
+    config: Config,
+    *,
+    program: str,
+    max_vcpus: int = 6,
+    push: bool = False,
+    check_settings: dict[str, str] | None = None,
+) -> Kit:
+    """Create or bring up to date the roles, Batch resources, functions and queues of a kit.
+
+    Args:
+        program: the Python text that the jobs run, such as `job_code("copy_item.py")`. It travels in the command.
+        max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
+        push: let EventBridge call the checking function when a job ends and when an execution was stopped.
+        check_settings: environment variables of the checking function; its docstring tells which.
+    """
+    tags = config.tags
+    roles = iam.ensure_roles(session, config)
+    data.ensure_bucket(session, config.bucket, tags=tags)
+    job_queue, definition = _batch(session, config, roles, program, max_vcpus)
+
+    dead_letter_url = queues.ensure_queue(session, config.dead_letter_queue, tags=tags)
+    callback_url = queues.ensure_queue(
+        session,
+        config.callback_queue,
+        visibility_timeout_seconds=900,
+        dead_letter_queue=queues.queue_arn(session, dead_letter_url),
+        tags=tags,
+    )
+    common = {"timeout_seconds": 120, "tags": tags}
+    submit_function = lambdas.ensure_function(
+        session,
+        config.submit_jobs_function,
+        code=lambdas.package("submit_jobs"),
+        role=roles["submit_lambda"],
+        **common,
+    )
+    settings = {
+        "DEAD_LETTER_QUEUE_URL": dead_letter_url,
+        "JOB_QUEUES": config.job_queue,
+        "POLL_MIN_SECONDS": "1",
+        "PUSH_EVENTS": "true" if push else "false",
+        **(check_settings or {}),
+    }
+    check_function = lambdas.ensure_function(
+        session,
+        config.check_jobs_function,
+        code=lambdas.package("check_jobs"),
+        role=roles["monitor_lambda"],
+        environment=settings,
+        **common,
+    )
+    queues.ensure_mapping(
+        session,
+        queue=queues.queue_arn(session, callback_url),
+        function=config.check_jobs_function,
+        tags=tags,
+    )
+    if push:
+        pipelines = config.arn("sagemaker", f"pipeline/{config.pipeline}")
+        for name, pattern in (
+            ("job-ended", events.job_ended(job_queue["jobQueueArn"])),
+            ("execution-stopped", events.execution_stopped(pipelines)),
+        ):
+            events.ensure_rule(session, f"{config.prefix}-{name}", pattern, function=check_function, tags=tags)
+    return Kit(
+        job_queue=config.job_queue,
+        job_definition=definition,
+        submit_function=submit_function,
+        check_function=check_function,
+        callback_queue=callback_url,
+        pipeline_role=roles["pipeline"],
+    )
+
+
+def _batch(
+    session: boto3.Session, config: Config, roles: dict[str, str], program: str, max_vcpus: int
+) -> tuple[dict[str, Any], str]:
+    tags = config.tags
+    subnets, security_groups = batch.default_network(session)
+    compute = batch.ensure_compute_environment(
+        session,
+        config.compute_environment,
+        subnets=subnets,
+        security_groups=security_groups,
+        max_vcpus=max_vcpus,
+        tags=tags,
+    )
+    job_queue = batch.ensure_job_queue(
+        session, config.job_queue, compute_environment=compute["computeEnvironmentArn"], tags=tags
+    )
+    batch.ensure_log_group(session, config.job_log_group, tags=tags)
+    definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
+    del definition["parameters"]  # a job of an array finds its item in the manifest
+    container = definition["containerProperties"]
+    container["command"] = ["python", "-c", program]
+    # The least that Fargate offers: so with 6 vCPUs 24 jobs run at once.
+    container["resourceRequirements"] = [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}]
+    return job_queue, batch.ensure_job_definition(session, definition)
