@@ -131,12 +131,10 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
         "image": "nosuch/image", "command": ["s3", "ls", "Ref::uri"], "executionRoleArn": known["executionRoleArn"][0],
         "resourceRequirements": resources, "environment": [{"name": "A", "value": "b"}],
     }  # fmt: skip
-    compute = {
-        "type": "FARGATE",
-        "maxvCpus": 2,
-        "subnets": known["subnets"],
-        "securityGroupIds": known["securityGroupIds"],
-    }
+    network = {"subnets": known["subnets"], "securityGroupIds": known["securityGroupIds"]}
+    compute = {"type": "FARGATE", "maxvCpus": 2, **network}
+    limits = {"retryStrategy": {"attempts": 2}, "timeout": {"attemptDurationSeconds": 60}}
+    overrides = {"command": ["s3", "ls"], "resourceRequirements": resources}
     submit = {"jobName": "<new>", "jobQueue": "queue", "jobDefinition": "definition"}
     order = [{"order": 1, "computeEnvironment": "environment"}]
     definition = {
@@ -147,6 +145,7 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
             {"Name": "Stop", "Type": "Fail", "DependsOn": ["Wait"], "Arguments": {"ErrorMessage": "enough"}},
         ],
     }  # fmt: skip
+    text = json.dumps(definition)
     token = {"CallbackToken": known["callbackToken"][0]}
     outputs = [{"Name": "job_status", "Value": "Completed"}]
     return [
@@ -166,9 +165,10 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
         ("batch", "TerminateJob", {"jobId": known["jobId"][0], "reason": "enough"}),
         ("sagemaker", "CreatePipeline",
          {"PipelineName": "<new>", "RoleArn": known["roleArn"][0], "ClientRequestToken": "<token>",
-          "PipelineDefinition": json.dumps(definition)}),
+          "PipelineDefinition": text}),
         ("sagemaker", "StartPipelineExecution",
-         {"PipelineName": "pipeline", "PipelineParameters": [{"Name": "Count", "Value": "4"}], "ClientRequestToken": "<token>",
+         {"PipelineName": "pipeline", "ClientRequestToken": "<token>",
+          "PipelineParameters": [{"Name": "Count", "Value": "4"}],
           "ParallelismConfiguration": {"MaxParallelExecutionSteps": 2}}),
         ("sagemaker", "StopPipelineExecution",
          {"PipelineExecutionArn": known["pipelineExecutionArn"][0], "ClientRequestToken": "<token>"}),
