@@ -162,6 +162,7 @@ def parse(text: str, region: str) -> Definition:
     """Read and check a definition.
 
     Args:
+        text: its JSON.
         region: the pipeline's Region, in which its functions and queues must be.
 
     Raises:
@@ -170,9 +171,16 @@ def parse(text: str, region: str) -> Definition:
     if len(text) > MAX_CHARACTERS:
         raise DefinitionError(f"The definition has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}.")
     try:
-        document = json.loads(text)
+        return _parse(json.loads(text), text, region)
     except ValueError as error:
+        if isinstance(error, DefinitionError):
+            raise
         raise DefinitionError(f"It is not JSON: {error}.") from None
+    except RecursionError:
+        raise DefinitionError("It is nested too deeply.") from None
+
+
+def _parse(document: Any, text: str, region: str) -> Definition:
     if not isinstance(document, dict):
         raise DefinitionError("It must be a JSON object.")
     known = {"Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps"}
@@ -262,7 +270,7 @@ def _name_and_type(spec: Any) -> tuple[str, str]:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DefinitionError(f"Step name {name!r} must be 1 to 64 letters, digits, hyphens and underscores.")
     kind = spec.get("Type")
-    if kind not in _MEMBERS:
+    if not isinstance(kind, str) or kind not in _MEMBERS:
         raise DefinitionError(
             f"Step {name} has type {kind!r}, which the embedded AWS does not run; it runs {', '.join(STEP_TYPES)}."
         )
@@ -296,6 +304,10 @@ class _Checker:
     def steps(self) -> dict[str, Step]:
         """Every step with its `needs` filled in."""
         self._refuse_child_names()
+        for step in self.known.values():
+            for each in (*step.body, step):
+                self._common(each)
+                getattr(self, f"_{each.type.lower()}")(each)
         return {name: self._step(step, {}) for name, step in self.known.items()}
 
     def _refuse_child_names(self) -> None:
@@ -307,8 +319,6 @@ class _Checker:
 
     def _step(self, step: Step, siblings: dict[str, Step], loop: Step | None = None) -> Step:
         """One step; for a step of a ForEach body, `siblings` are the steps of that body and `loop` the ForEach step."""
-        self._common(step)
-        getattr(self, f"_{step.type.lower()}")(step)
         needs = {}
         for path in self._paths(f"Step {step.name}", step.inputs):
             upstream = self._reference(f"Step {step.name}", path, siblings, loop if loop else step)
@@ -547,7 +557,8 @@ class _Checker:
                 raise DefinitionError(
                     f"Step {step.name}: a {child.type} step ({child.name}) can't be in a ForEachBody."
                 )
-            if any(isinstance(entry, dict) for entry in child.spec.get("DependsOn") or []):
+            needs = child.spec.get("DependsOn")
+            if isinstance(needs, list) and any(isinstance(entry, dict) for entry in needs):
                 raise DefinitionError(
                     f"Step {child.name}: a step of a ForEachBody can't depend on a failed or stopped step."
                 )

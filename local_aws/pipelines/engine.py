@@ -294,10 +294,24 @@ class Engine:
                 self._work(execution, run, self._processing(execution, run, step, resolve(step.arguments)))
             else:
                 self._work(execution, run, self._cleanup(execution, run, resolve(step.arguments["Resources"]["S3"])))
-        except ExpressionError as error:
-            self._end(execution, run, "Failed", f"ClientError: {error}.")
-        except StepStopped:
+        except Exception as error:  # noqa: BLE001 - told, or logged, by _end_by; it must not reach the caller
+            self._end_by(execution, run, error)
+
+    def _end_by(self, execution: Execution, run: StepRun, error: Exception) -> None:
+        """End a step by what its work raised."""
+        if isinstance(error, StepStopped | JobStopped):
             self._end(execution, run, "Stopped")
+        elif isinstance(error, StepFailed):
+            self._end(execution, run, "Failed", str(error), timed_out=error.timed_out)
+        elif isinstance(error, ExpressionError):
+            self._end(execution, run, "Failed", f"ClientError: {error}.")
+        elif isinstance(error, ApiError):
+            self._end(execution, run, "Failed", f"ClientError: {error.message}")
+        elif isinstance(error, JobFailed):
+            self._end(execution, run, "Failed", str(error))
+        else:
+            log.error("step %s of %s", run.name, execution.arn, exc_info=error)
+            self._end(execution, run, "Failed", "InternalServerError: The embedded AWS failed; see its log.")
 
     def _work(self, execution: Execution, run: StepRun, work: Any) -> None:
         """Do a step's work in a task; how it ends decides how the step ends, unless it left the step waiting."""
@@ -305,17 +319,8 @@ class Engine:
         async def guarded() -> None:
             try:
                 await work
-            except StepStopped:
-                self._end(execution, run, "Stopped")
-            except StepFailed as failure:
-                self._end(execution, run, "Failed", str(failure), timed_out=failure.timed_out)
-            except ExpressionError as error:
-                self._end(execution, run, "Failed", f"ClientError: {error}.")
-            except ApiError as error:
-                self._end(execution, run, "Failed", f"ClientError: {error.message}")
-            except Exception:
-                log.exception("step %s of %s", run.name, execution.arn)
-                self._end(execution, run, "Failed", "InternalServerError: The embedded AWS failed; see its log.")
+            except Exception as error:  # noqa: BLE001 - told, or logged, by _end_by
+                self._end_by(execution, run, error)
             self.advance(execution)
 
         task = asyncio.get_running_loop().create_task(guarded())
@@ -581,18 +586,12 @@ class Engine:
             self._executing(execution, run)
             self._end(execution, run, "Succeeded")
             return
-        try:
-            self._executing(execution, run)
-            job = self.jobs.create(execution, run, arguments, self.credentials(execution))
-            run.metadata["ProcessingJob"] = {"Arn": job["ProcessingJobArn"]}
-            self._save_run(execution, run)
-            run.properties = await self.jobs.run(job, self.in_thread)
-        except JobStopped:
-            self._end(execution, run, "Stopped")
-        except JobFailed as error:
-            raise StepFailed(str(error)) from None
-        else:
-            self._end(execution, run, "Succeeded")
+        self._executing(execution, run)
+        job = self.jobs.create(execution, run, arguments, self.credentials(execution))
+        run.metadata["ProcessingJob"] = {"Arn": job["ProcessingJobArn"]}
+        self._save_run(execution, run)
+        run.properties = await self.jobs.run(job, self.in_thread)
+        self._end(execution, run, "Succeeded")
 
     def _cached(self, execution: Execution, run: StepRun, cache: dict[str, Any]) -> tuple[Execution, StepRun] | None:
         """The latest successful run of the same step of the same pipeline with the same attributes, if fresh."""

@@ -250,7 +250,7 @@ def loop_properties(execution: Execution, step: Step) -> dict[str, Any]:
     statuses = [run.status for run in children]
     counts = (len(items), len(items) * len(step.body), *(statuses.count(status) for status in ENDED))
     status = next((status for status in ("Failed", "Stopped") if status in statuses), "Succeeded")
-    if execution.stop_requested and status == "Succeeded" and len(children) < counts[1]:
+    if execution.ending and status == "Succeeded" and len(children) < counts[1]:
         status = "Stopped"
     outputs: list[dict[str, Any]] = [{} for _ in items]
     for child, index, run in _children(execution, step):

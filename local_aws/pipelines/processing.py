@@ -10,7 +10,11 @@ import datetime as dt
 import hashlib
 import json
 import re
+from functools import cache
 from typing import Any
+
+import botocore.session
+from botocore.model import Shape
 
 from local_aws.pipelines.expressions import is_expression
 
@@ -54,6 +58,41 @@ _TIME_UNITS = {"h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"p?((?:\d+[ymwd])*)(?:t((?:\d+[hms])+))?", re.IGNORECASE)
 
 
+_PRIMITIVES: dict[str, Any] = {"string": str, "integer": int, "boolean": bool}
+
+
+@cache
+def _request_shape() -> Shape:
+    model = botocore.session.Session().get_service_model("sagemaker")
+    return model.operation_model("CreateProcessingJob").input_shape
+
+
+def _misfit(value: Any, shape: Shape, where: str) -> str | None:
+    """Where a value does not have the form of the API's, where an expression may stand for any string or number."""
+    kind = shape.type_name
+    if kind == "structure":
+        if not isinstance(value, dict):
+            return f"{where} must be an object"
+        if unknown := sorted(set(value) - set(shape.members)):
+            return f"{where} has no member {unknown[0]}"
+        missing = [name for name in shape.required_members if value.get(name) is None and name != "ProcessingJobName"]
+        if missing:
+            return f"{where} needs {missing[0]}"
+        inner = [_misfit(item, shape.members[name], f"{where}.{name}") for name, item in value.items()]
+    elif kind == "list":
+        if not isinstance(value, list):
+            return f"{where} must be a list"
+        inner = [_misfit(item, shape.member, f"{where}[{index}]") for index, item in enumerate(value)]
+    elif kind == "map":
+        if not isinstance(value, dict) or is_expression(value):
+            return f"{where} must be an object"
+        inner = [_misfit(item, shape.value, f"{where}.{key}") for key, item in value.items()]
+    else:
+        good = is_expression(value) or isinstance(value, _PRIMITIVES[kind])
+        inner = [None if good else f"{where} must be a {kind} or an expression"]
+    return next(filter(None, inner), None)
+
+
 def is_python_image(image: str) -> bool:
     """Whether a container image runs here, as a process of this environment's Python."""
     return bool(_PYTHON_IMAGES.fullmatch(image))
@@ -64,9 +103,8 @@ def check(spec: dict[str, Any]) -> str | None:
     arguments = spec.get("Arguments") or {}
     if unknown := sorted(set(arguments) - _ARGUMENTS):
         return f"Arguments.{unknown[0]} is not something the embedded AWS's processing jobs have"
-    for member in ("AppSpecification", "ProcessingResources", "RoleArn"):
-        if not arguments.get(member):
-            return f"Arguments needs {member}"
+    if misfit := _misfit(arguments, _request_shape(), "Arguments"):
+        return misfit
     application = arguments["AppSpecification"]
     image = application.get("ImageUri")
     if not is_expression(image) and not (isinstance(image, str) and is_python_image(image)):
@@ -115,11 +153,15 @@ def _check_channels(arguments: dict[str, Any]) -> str | None:
 
 
 def _check_files(spec: dict[str, Any]) -> str | None:
-    outputs = {
+    outputs = [
         item["OutputName"] for item in ((spec["Arguments"].get("ProcessingOutputConfig") or {}).get("Outputs") or [])
-    }
-    for item in spec.get("PropertyFiles") or []:
-        if set(item) != {"PropertyFileName", "OutputName", "FilePath"}:
+    ]
+    files = spec.get("PropertyFiles") or []
+    if not isinstance(files, list):
+        return "PropertyFiles must be a list"
+    for item in files:
+        strings = isinstance(item, dict) and all(isinstance(value, str) for value in item.values())
+        if not strings or set(item) != {"PropertyFileName", "OutputName", "FilePath"}:
             return "each of PropertyFiles needs PropertyFileName, OutputName and FilePath"
         if item["OutputName"] not in outputs:
             return (
@@ -132,10 +174,16 @@ def _check_retries(policies: Any) -> str | None:
     if not isinstance(policies, list):
         return "RetryPolicies must be a list"
     for policy in policies:
-        if unknown := set(policy.get("ExceptionType") or ["none"]) - _RETRYABLE:
+        exceptions = policy.get("ExceptionType") if isinstance(policy, dict) else None
+        if not isinstance(exceptions, list) or not all(isinstance(each, str) for each in exceptions):
+            return "RetryPolicies: each needs a list ExceptionType"
+        if unknown := set(exceptions or ["none"]) - _RETRYABLE:
             return f"RetryPolicies: {unknown.pop()!r} is not one of {', '.join(sorted(_RETRYABLE))}"
         if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
             return "RetryPolicies: each needs either MaxAttempts or ExpireAfterMin"
+        numbers = {"MaxAttempts", "ExpireAfterMin", "IntervalSeconds", "BackoffRate"}
+        if any(not isinstance(policy[name], int | float) for name in numbers & set(policy)):
+            return "RetryPolicies: MaxAttempts, ExpireAfterMin, IntervalSeconds and BackoffRate must be numbers"
     return None
 
 

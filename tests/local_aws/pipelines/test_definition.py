@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local_aws.pipelines.definition import DefinitionError, parse
 
@@ -261,12 +263,15 @@ def test_what_is_wrong_is_said_with_the_step_and_the_field(document: dict[str, A
     ("change", "words"),
     [
         ({"AppSpecification": {"ImageUri": "123.dkr.ecr.us-east-1.amazonaws.com/mine:1"}}, "is not an image"),
-        ({"ProcessingResources": {"ClusterConfig": {"InstanceCount": 2}}}, "InstanceCount must be 1"),
+        (
+            {"ProcessingResources": {"ClusterConfig": {"InstanceCount": 2, "VolumeSizeInGB": 1}}},
+            "InstanceCount must be 1",
+        ),
         ({"NetworkConfig": {"EnableNetworkIsolation": True}}, "NetworkConfig"),
         ({"ExperimentConfig": {}}, "ExperimentConfig"),
         ({"ProcessingInputs": [{"InputName": "i", "DatasetDefinition": {}}]}, "must be an S3Input"),
         (
-            {"ProcessingInputs": [{"InputName": "i", "S3Input": {"S3DataType": "ManifestFile", "LocalPath": "/x"}}]},
+            {"ProcessingInputs": [{"InputName": "i", "S3Input": {"S3Uri": "s3://b", "S3DataType": "ManifestFile"}}]},
             "S3DataType 'ManifestFile'",
         ),
     ],
@@ -359,3 +364,64 @@ def test_a_definition_as_sdk_v2_writes_it() -> None:
     }
     definition = parsed(copy.deepcopy(document))
     assert definition.order == ("Submit", "Wait", "Check", "Good", "Bad")
+
+
+# --- anything else ---------------------------------------------------------------------------------------------------
+
+EVERYTHING = pipeline(
+    lambda_step("A", outputs=("o",), x=get("Parameters.P"), y={"Std:Join": {"On": "-", "Values": ["a", 1]}}),
+    callback_step("B", ("o",), x=get("Steps.A.OutputParameters['o']")),
+    processing_step("P", CacheConfig={"Enabled": True, "ExpireAfter": "P1D"}, RetryPolicies=[
+        {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 2, "IntervalSeconds": 1, "BackoffRate": 2.0}
+    ]),
+    condition_step(
+        "C",
+        [{"Type": "Or", "Conditions": [EQUALS, {"Type": "Not", "Condition": EQUALS}]},
+         {"Type": "In", "QueryValue": get("Steps.B.OutputParameters['o']"), "Values": ["a"]}],
+        [lambda_step("D", {"Step": "P", "Trigger": "Any"})],
+        [{"Name": "F", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}],
+    ),
+    for_each_step(
+        "L", [lambda_step("E", outputs=("o",), x=get("ForEach.CurrentItem"))],
+        Selector={"Pick": "MaxBy", "Field": get("IterationOutput.E.OutputParameters['o']")},
+    ),
+    {"Name": "T", "Type": "Cleanup",
+     "Arguments": {"Resources": {"S3": [{"StepName": "P", "S3Uris": [{"Std:Join": {"Values": ["s3://b/o/x"]}}]}]}}},
+    parameters=[{"Name": "P", "Type": "String", "DefaultValue": "a", "EnumValues": ["a", "b"]}],
+    PipelineExperimentConfig={"ExperimentName": get("Execution.PipelineName")},
+)  # fmt: skip
+JUNK = [None, 5, -1.5, True, "", "x", [], {}, [[]], [None], {"Get": 1}, {"Get": "Steps.A"}, {"Std:Join": []}, {"a": {}}]
+
+
+def places(value: Any, path: tuple = ()) -> list[tuple]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, item in inner for found in places(item, (*path, key)))]
+
+
+def test_everything_is_accepted_as_it_is() -> None:
+    assert len(parsed(EVERYTHING).steps) == 8
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.sampled_from(places(EVERYTHING)[1:]), st.sampled_from([*JUNK, "delete"]))
+def test_whatever_is_broken_is_said_in_a_sentence(path: tuple, junk: Any) -> None:
+    document = copy.deepcopy(EVERYTHING)
+    target: Any = document
+    for key in path[:-1]:
+        target = target[key]
+    if junk == "delete":
+        del target[path[-1]]
+    else:
+        target[path[-1]] = junk
+    try:
+        parsed(document)
+    except DefinitionError as error:
+        assert str(error).endswith(".")
+
+
+def test_a_definition_nested_too_deeply() -> None:
+    with pytest.raises(DefinitionError, match="nested too deeply"):
+        parse("[" * 100_000 + "]" * 100_000, REGION)
+    text = '{"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": "Fail", "Arguments": {"ErrorMessage": %s}}]}'
+    with pytest.raises(DefinitionError):
+        parse(text % ("[" * 5000 + "]" * 5000), REGION)
