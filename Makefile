@@ -4,13 +4,18 @@ PYTHON ?= python3
 ARGS ?=
 BENCH ?= $(wildcard benchmarks/*.py)
 BIN := .venv/bin
+MERMAID := 11.16.0
+MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
+SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: help tutorial test lab bench lint format lock audit sbom clean
+.PHONY: help tutorial test test-browser chromium lab book bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       every test, the notebooks' saved outputs among them"
+	@echo "make test-browser  the notebooks in JupyterLab and the book, in Chromium; pictures in outputs/screens/"
+	@echo "make book       the notebooks as a website (build/book/html/index.html)"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock"
@@ -21,10 +26,40 @@ tutorial: .venv/.installed
 	@$(BIN)/python -m utils.runner $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+
+test-browser: .venv/.installed chromium book
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+# Debian's, when there is none and this is root, as in CI; elsewhere the tests say what to install.
+chromium:
+	@if [ -z "$$CHROMIUM" ] && ! command -v chromium google-chrome >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; fi
 
 lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+
+# Laid out as the repository is, so that links lead where they lead there.
+book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
+	@rm -rf build/book/source build/book/html && mkdir -p build/book/source/docs
+	@cp -R notebooks lambda_code job_code utils README.md CONTRIBUTING.md CHANGELOG.md LICENSE build/book/source/
+	@cp docs/*.md build/book/source/docs/ && mv build/book/source/docs/index.md build/book/source/
+	@build/book/env/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html \
+		--doctree-dir build/book/doctrees build/book/source build/book/html
+	@cp build/book/mermaid-$(MERMAID).min.js build/book/html/_static/mermaid.min.js
+	@echo "build/book/html/index.html"
+
+build/book/env/.installed: docs/requirements.lock
+	@mkdir -p build/book && $(PYTHON) -m venv --clear build/book/env
+	@build/book/env/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+# Drawn by Mermaid (MIT), which npm has and Python's index has not.
+build/book/mermaid-$(MERMAID).min.js:
+	@command -v npm >/dev/null || { echo "make book needs npm (Node.js), to fetch Mermaid for the diagrams." >&2; exit 1; }
+	@mkdir -p build/book && cd build/book && npm pack --silent mermaid@$(MERMAID) >/dev/null && \
+		tar -xzOf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js >mermaid.js && rm mermaid-$(MERMAID).tgz && \
+		echo "$(MERMAID_SHA256)  mermaid.js" | $(SHA256) && mv mermaid.js $(notdir $@)
 
 bench: .venv/.installed
 	@set -e; for benchmark in $(BENCH); do echo "== $$benchmark"; $(BIN)/python $$benchmark; echo; done
@@ -41,6 +76,8 @@ format: .venv/.installed
 lock: .venv/.installed
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group book --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file docs/requirements.lock
 
 # Both tools run in an environment of their own. The audit asks the Python package index for advisories, so it needs the
 # internet; --strict, else a package it could not ask about would count as sound.

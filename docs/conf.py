@@ -1,0 +1,40 @@
+"""The book: the notebooks as they are saved, README and docs/, as one static site. `make book` lays out the sources."""
+
+import html
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+project = "SageMaker Pipelines and AWS Batch"
+author = "the contributors"
+extensions = ["myst_nb"]
+exclude_patterns = ["README.md"]  # index.md has it
+
+nb_execution_mode = "off"  # the saved outputs are shown; `make test` proves them fresh
+myst_fence_as_directive = ["mermaid"]
+myst_heading_anchors = 3
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["_static"]
+html_js_files = ["diagrams.js"]
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+html_theme_options = {"show_toc_level": 2, "use_download_button": True, "use_fullscreen_button": False}
+
+
+class Mermaid(Directive):
+    """A Mermaid fence, left as text for diagrams.js to draw: unlike sphinxcontrib-mermaid's, which is an ES module that
+    browsers load only from a server, this way the site's pages can be opened as files, too."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        diagram = html.escape("\n".join(self.content))
+        return [nodes.raw("", f'<pre class="mermaid">{diagram}</pre>', format="html")]
+
+
+def setup(app):
+    app.add_directive("mermaid", Mermaid)
+    return {"parallel_read_safe": True}
