@@ -1,7 +1,6 @@
 """Attempts become processes: roles assumed, log stream opened, process started, output logged, end reported.
 
-The processes belong to the supervisor (supervisor.py), which this talks to. What is to be started in one turn of the
-loop goes out as one frame.
+The processes belong to supervisors (supervisor.py), which this talks to.
 """
 
 from __future__ import annotations
@@ -34,7 +33,10 @@ log = logging.getLogger("local_aws.batch")
 TASKS = "ecs-tasks.amazonaws.com"
 LOG_GROUP = "/aws/batch/job"
 STOP_SECONDS = 30  # between SIGTERM and SIGKILL
-PERMISSION_SECONDS = 1.0  # how long a policy's answer for one definition's log streams is remembered
+CLOSE_SECONDS = 10
+# Starting a process keeps a supervisor busy until the process has its own memory, so a second core needs a second one.
+SUPERVISORS = min(4, os.cpu_count() or 1)
+PERMISSION_SECONDS = 1.0  # how long a policy's answer for one definition is remembered
 DOCKER_SECONDS = 30  # how long it is remembered whether a Docker engine answers
 
 
@@ -62,9 +64,69 @@ class Running:
     log_credentials: Any
     log_group: str
     token: str
+    link: Link
+    pid: int = 0  # of its first process, when it has started
     kill_timer: Any = None
     verdict: tuple[str, str | None] | None = None  # status reason and reason, when not the process decides
     lost: bool = False  # the machine is gone, and with it the exit code
+
+
+class Link:
+    """The connection to one supervisor: what is ordered in one turn of the loop goes out as one frame."""
+
+    def __init__(self, launcher: Launcher, directory: Path) -> None:
+        self.launcher, self.directory = launcher, directory
+        self.load = 0  # attempts it has been given that have not ended
+        self._orders: list[tuple] = []
+        self._closing = False
+        self._listener: asyncio.Task | None = None
+
+    async def open(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Nothing of the server's environment: what a job is to see is sent with it.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()], env={"PATH": runners.SEARCH_PATH}, stdin=subprocess.DEVNULL,
+                cwd=self.directory, start_new_session=True,
+            )  # fmt: skip
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        self._listener = asyncio.create_task(self._listen(reader))
+
+    async def close(self) -> None:
+        self._closing = True
+        self._writer.close()
+        if self._listener:
+            self._listener.cancel()
+        try:
+            await asyncio.to_thread(self._process.wait, CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def order(self, order: tuple) -> None:
+        if not self._orders:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._orders.append(order)
+
+    def _send(self) -> None:
+        body = marshal.dumps(self._orders)
+        self._orders = []
+        self._writer.write(struct.pack("!I", len(body)) + body)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (length,) = struct.unpack("!I", await reader.readexactly(4))
+                for report in marshal.loads(await reader.readexactly(length)):
+                    try:
+                        self.launcher.handle(report)
+                    except Exception:  # a bug of ours must not stop every other job
+                        log.exception("A report of the supervisor could not be handled: %r", report[:2])
+        if not self._closing:
+            log.error("The supervisor of some Batch jobs died; its jobs end, and a new one is started.")
+            await asyncio.to_thread(self._process.wait)
+            await self.open()
+            self.launcher.supervisor_died(self)
 
 
 class StartError(Exception):
@@ -79,73 +141,39 @@ class Launcher:
         self.engine: Engine  # set by whoever makes both
         self.running: dict[str, Running] = {}  # by attempt key
         self.tokens: dict[str, Running] = {}  # of the container credentials endpoint
-        self._started: dict[str, int] = {}  # process ids by attempt key
-        self._orders: list[tuple] = []
+        self._links: list[Link] = []
         self._allowed: dict[tuple, float] = {}
+        self._assumed: dict[tuple, tuple[float, Any]] = {}
         self._docker: tuple[float, bool] = (0.0, False)
         self._tasks: set[asyncio.Task] = set()
-        self._supervisor: subprocess.Popen | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._stopping = False
 
-    # --- the supervisor ---
+    # --- the supervisors ---
 
     async def open(self) -> None:
         self._root = self.context.work_dir / "batch"
         self._root.mkdir(mode=0o700, exist_ok=True)
-        await self._spawn()
+        self._links = [Link(self, self._root) for _ in range(SUPERVISORS)]
+        for link in self._links:
+            await link.open()
 
-    async def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # Nothing of the server's environment: what a job is to see is sent with it.
-            self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], env={"PATH": runners.SEARCH_PATH}, stdin=subprocess.DEVNULL,
-                cwd=self._root, start_new_session=True,
-            )  # fmt: skip
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        self._keep(asyncio.create_task(self._listen(reader)))
+    async def close(self) -> None:
+        """End every job process; a supervisor does so when its connection closes."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*(link.close() for link in self._links))
 
     def _keep(self, task: asyncio.Task) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
-        """End every job process; the supervisor does so when its connection closes."""
-        self._stopping = True
-        for task in list(self._tasks):
-            task.cancel()
-        if self._writer:
-            self._writer.close()
-        if self._supervisor:
-            try:
-                await asyncio.to_thread(self._supervisor.wait, 10)
-            except subprocess.TimeoutExpired:
-                self._supervisor.kill()
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                (length,) = struct.unpack("!I", await reader.readexactly(4))
-                for report in marshal.loads(await reader.readexactly(length)):
-                    try:
-                        self._handle(report)
-                    except Exception:  # a bug of ours must not stop every other job
-                        log.exception("A report of the supervisor could not be handled: %r", report[:2])
-        if not self._stopping:
-            await self._supervisor_died()
-
-    async def _supervisor_died(self) -> None:
-        """Nobody watches the running jobs any more: as on AWS when a host is lost, their attempts are over."""
-        log.error("The supervisor of the Batch jobs died; its jobs end, and a new one is started.")
-        for pid in self._started.values():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
-        for key in list(self.running):
-            self._finished(key, None, host_terminated(False, key), None)
-        await asyncio.to_thread(self._supervisor.wait)
-        await self._spawn()
+    def supervisor_died(self, link: Link) -> None:
+        """Nobody watches its jobs any more: as on AWS when a host is lost, their attempts are over."""
+        for key, running in list(self.running.items()):
+            if running.link is link:
+                if running.pid:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(running.pid, signal.SIGKILL)
+                self._finished(key, None, host_terminated(False, key), None)
 
     # --- starting ---
 
@@ -181,21 +209,13 @@ class Launcher:
             StartError: with ECS's words for a role or a log stream that it can't use.
         """
         container = job.spec.container
-        source = job.queue.arn
         execution_role = container.get("executionRoleArn") or self._instance_role(job, account)
         if execution_role is None:
             raise StartError("ECS was unable to assume a role for the container's logs: there is no execution role.")
         trusted = TASKS if container.get("executionRoleArn") else "ec2.amazonaws.com"
-        for role, service in ((execution_role, trusted), (container.get("jobRoleArn"), TASKS)):
-            if role and not self.context.ministack.trusts(role, service, source_arn=source):
-                raise StartError(
-                    f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that "
-                    "the role being passed has the proper trust relationship and permissions and that your IAM user "
-                    "has permissions to pass this role."
-                )
-        credentials = self.context.ministack.assume_role(
-            execution_role, trusted, session_name=job.spec.definition_name, source_arn=source
-        )
+        credentials = self._assume(execution_role, trusted, job)
+        if container.get("jobRoleArn"):
+            self._assume(container["jobRoleArn"], TASKS, job)
         options = container.get("logConfiguration", {}).get("options", {})
         group = options.get("awslogs-group", LOG_GROUP)
         log_region = options.get("awslogs-region", region)
@@ -210,7 +230,30 @@ class Launcher:
             ) from None
         attempt.log_stream = stream
         token = secrets.token_urlsafe(32) if container.get("jobRoleArn") else ""
-        return Running(job, attempt.number, account, log_region, credentials, group, token)
+        link = min(self._links, key=lambda link: link.load)
+        link.load += 1
+        return Running(job, attempt.number, account, log_region, credentials, group, token, link)
+
+    def _assume(self, role: str, service: str, job: Job) -> Any:
+        """A role's credentials; that the role trusts the service is remembered for a second."""
+        key = (role, service, job.spec.definition_name, job.queue.arn)
+        now = time.monotonic()
+        until, credentials = self._assumed.get(key, (0.0, None))
+        if until > now:
+            return credentials
+        if not self.context.ministack.trusts(role, service, source_arn=job.queue.arn):
+            raise StartError(
+                f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role."
+            )
+        credentials = self.context.ministack.assume_role(
+            role, service, session_name=job.spec.definition_name, source_arn=job.queue.arn
+        )
+        if len(self._assumed) > 1000:
+            self._assumed.clear()
+        self._assumed[key] = (now + PERMISSION_SECONDS, credentials)
+        return credentials
 
     def _instance_role(self, job: Job, account: str) -> str | None:
         """On EC2, without an execution role, the container's lines go out as the instance."""
@@ -251,7 +294,8 @@ class Launcher:
         except FileNotFoundError as error:
             self.clock.call_soon(self._finished, key, 127, START_FAILED, _not_executable(str(error)))
             return
-        self._order(("start", key, argv, runners.process_environment(environment, directory, key), directory, None))
+        process = runners.process_environment(environment, directory, key)
+        running.link.order(("start", key, argv, process, directory, None))
 
     async def _start_container(
         self, key: str, running: Running, directory: str, environment: dict[str, str], task_id: str
@@ -268,7 +312,7 @@ class Launcher:
             name = f"local-aws-{task_id}"
             argv = runners.docker_argv(running.job.spec, name, environment)
             process = {"PATH": os.environ.get("PATH", os.defpath), "HOME": directory, **environment}
-            self._order(("start", key, argv, process, directory, ["docker", "rm", "--force", name]))
+            running.link.order(("start", key, argv, process, directory, ["docker", "rm", "--force", name]))
 
     async def _pull(self, image: str) -> str | None:
         """Make the image available to Docker; why it can't be, or None."""
@@ -286,25 +330,15 @@ class Launcher:
         code, output = await _run("docker", "pull", "--quiet", image)
         return None if code == 0 else output
 
-    def _order(self, order: tuple) -> None:
-        if not self._orders:
-            self.clock.call_soon(self._send)
-        self._orders.append(order)
-
-    def _send(self) -> None:
-        body = marshal.dumps(self._orders)
-        self._orders = []
-        self._writer.write(struct.pack("!I", len(body)) + body)
-
     # --- what the supervisor reports ---
 
-    def _handle(self, report: tuple) -> None:
+    def handle(self, report: tuple) -> None:
         kind, key = report[0], report[1]
         running = self.running.get(key)
         if running is None:
             return
         if kind == "started":
-            self._started[key] = report[2]
+            running.pid = report[2]
             self.engine.attempt_running(running.job, running.number)
             if running.job.terminated or running.verdict:
                 self._signal(key, running)
@@ -336,7 +370,7 @@ class Launcher:
         running = self.running.pop(key, None)
         if running is None:
             return
-        self._started.pop(key, None)
+        running.link.load -= 1
         self.tokens.pop(running.token, None)
         if running.kill_timer:
             running.kill_timer.cancel()
@@ -347,13 +381,13 @@ class Launcher:
     def stop(self, job: Job) -> None:
         """SIGTERM now, SIGKILL to everything that is left 30 seconds later."""
         key, running = self._of(job)
-        if running and key in self._started:
+        if running and running.pid:
             self._signal(key, running)  # else when it has started
 
     def _signal(self, key: str, running: Running) -> None:
         if running.kill_timer is None:
-            self._order(("signal", key, int(signal.SIGTERM)))
-            running.kill_timer = self.clock.call_later(self.stop_seconds, self._order, ("kill", key))
+            running.link.order(("signal", key, int(signal.SIGTERM)))
+            running.kill_timer = self.clock.call_later(self.stop_seconds, running.link.order, ("kill", key))
 
     def reclaim(self, job: Job) -> None:
         """Take a job's Spot capacity away, as EC2 does with an instance, or Fargate Spot with a task."""
@@ -365,7 +399,7 @@ class Launcher:
             self.stop(job)
         else:
             running.lost = True
-            self._order(("kill", key))
+            running.link.order(("kill", key))
 
     def _of(self, job: Job) -> tuple[str, Running | None]:
         key = f"{job.id}#{job.current.number}" if job.current else ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from local_aws.batch.definitions import Spec
@@ -45,10 +46,15 @@ def process_argv(spec: Spec) -> list[str]:
         return [sys.executable, "-m", "awscli", *command]
     if not command or command[0] in ("python", "python3"):
         return [sys.executable, *command[1:]]
-    program = shutil.which(command[0], path=SEARCH_PATH)
-    if program is None:
-        raise FileNotFoundError(command[0])
-    return [program, *command[1:]]
+    return [_program(command[0]), *command[1:]]
+
+
+@lru_cache
+def _program(name: str) -> str:
+    program = shutil.which(name, path=SEARCH_PATH)
+    if program is None:  # which is not remembered
+        raise FileNotFoundError(name)
+    return program
 
 
 def docker_argv(spec: Spec, name: str, environment: dict[str, str]) -> list[str]:

@@ -62,6 +62,7 @@ class BatchService:
         )
         self.scheduler.engine = self.launcher.engine = self.engine
         self.records = Records(context.store, self.clock)
+        self._hearing: dict[str, bool] = {}
         self._unfinished: dict[str, int] = {}  # jobs of a queue that have not ended, by its ARN
 
     async def start(self) -> None:
@@ -746,8 +747,13 @@ class BatchService:
         self._publish(job, "Batch Job Queue Blocked")
 
     def _heard(self, queue_arn: str) -> bool:
-        _, _, _, region, account, _ = queue_arn.split(":", 5)
-        return self.world.has_rules(account, region)
+        """Whether any rule could see an event; asked once a turn of the loop, not once a job."""
+        if queue_arn not in self._hearing:
+            if not self._hearing:
+                self.clock.call_soon(self._hearing.clear)
+            _, _, _, region, account, _ = queue_arn.split(":", 5)
+            self._hearing[queue_arn] = self.world.has_rules(account, region)
+        return self._hearing[queue_arn]
 
     def _publish(self, job: Job, detail_type: str = "Batch Job State Change") -> None:
         if not self._heard(job.queue.arn):

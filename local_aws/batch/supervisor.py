@@ -1,9 +1,9 @@
 """The process that owns the job processes: starts them, reads their output, reports their ends, leaves none behind.
 
 It runs as a file of its own (`python -I supervisor.py FD`) beside the server, which it talks to over one socket. Being
-small and single-threaded, it starts processes with vfork, cheaply; being a process, it outlives a server that dies just
-long enough to kill every job. It is told what to do in frames, and reports in frames that carry all that has happened
-since the last one, so 10,000 short jobs cost the server few wake-ups.
+small and single-threaded, it starts processes cheaply; being a process, it outlives a server that dies just long enough
+to kill every job. It is told what to do in frames, and reports in frames that carry all that has happened since the
+last one, so 10,000 short jobs cost the server few wake-ups.
 
 Frame: 4 bytes of length, then a marshalled list of tuples. From the server:
     ("start", key, argv, env, cwd, cleanup)    run argv in the fresh directory cwd; cleanup is an argv run afterwards
@@ -29,7 +29,7 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections import deque
 
 READ_BYTES = 65536
 # CloudWatch Logs takes events of at most 256 KiB less 26 bytes; the awslogs driver splits longer lines.
@@ -38,10 +38,13 @@ LINE_BYTES = 256 * 1024 - 26
 # A job that prints without end must not fill the server's memory. CloudWatch Logs has no such limit.
 OUTPUT_BYTES = 8 * 1024 * 1024
 TRUNCATED = f"[the embedded AWS keeps the first {OUTPUT_BYTES // 1024**2} MiB of an attempt's output; the rest is gone]"
-# A reader that waits a moment finds more to do at once; a job's end is reported at most this much later.
-GATHER_SECONDS = 0.002
+# With more than a few jobs, reports wait this long for company: a server woken once for many does less.
+GATHER_SECONDS = 0.005
+FEW_JOBS = 4
+STARTS_PER_TURN = 4
 
 _PR_SET_CHILD_SUBREAPER = 36
+_DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)  # Python and this process ignore them
 
 
 class Job:
@@ -63,8 +66,11 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         self.jobs: dict[str, Job] = {}
         self.by_pid: dict[int, Job] = {}
+        self.starts: deque[tuple] = deque()
         self.reports: list[tuple] = []
+        self.report_by = 0.0
         self.incoming = bytearray()
+        self.null = os.open(os.devnull, os.O_RDONLY)
         # SIGCHLD and SIGTERM become readable bytes, so one select waits for everything.
         self.wake_read, self.wake_write = os.pipe()
         for fd in (self.wake_read, self.wake_write):
@@ -85,25 +91,38 @@ class Supervisor:
             self._kill_all()
 
     def _turn(self) -> bool:
-        ready = {key.fileobj: key.data for key, _ in self.selector.select()}
+        """See to whatever is ready, start a few jobs, report: ends are seen between starts, not after all of them."""
         alive = True
-        if self.wake_read in ready:
-            del ready[self.wake_read]
-            numbers = b""
-            with contextlib.suppress(BlockingIOError):
-                numbers = os.read(self.wake_read, 65536)
-            alive = signal.SIGTERM not in numbers
-            self._reap()
-        if self.server in ready:
-            del ready[self.server]
-            alive = self._obey() and alive
-        for job in ready.values():
-            if job.fd >= 0:
-                self._read(job)
-        if self.reports:
+        for key, _ in self.selector.select(self._patience()):
+            if key.fileobj == self.wake_read:
+                alive = self._woken() and alive
+            elif key.fileobj is self.server:
+                alive = self._obey() and alive
+            elif key.data.fd >= 0:
+                self._read(key.data)
+        for _ in range(min(len(self.starts), STARTS_PER_TURN)):
+            self._start(*self.starts.popleft())
+        if self.reports and time.monotonic() >= self.report_by:
             alive = self._report() and alive
-            time.sleep(GATHER_SECONDS)
         return alive
+
+    def _patience(self) -> float | None:
+        """How long to wait for something to do, in seconds."""
+        if self.starts:
+            return 0
+        return max(0.0, self.report_by - time.monotonic()) if self.reports else None
+
+    def _woken(self) -> bool:
+        numbers = b""
+        with contextlib.suppress(BlockingIOError):
+            numbers = os.read(self.wake_read, 65536)
+        self._reap()
+        return signal.SIGTERM not in numbers
+
+    def _tell(self, *report: object) -> None:
+        if not self.reports:
+            self.report_by = time.monotonic() + (GATHER_SECONDS if len(self.jobs) + len(self.starts) > FEW_JOBS else 0)
+        self.reports.append(report)
 
     # --- orders ---
 
@@ -123,7 +142,7 @@ class Supervisor:
             del self.incoming[: 4 + length]
             for order in orders:
                 if order[0] == "start":
-                    self._start(*order[1:])
+                    self.starts.append(order[1:])
                 elif order[0] == "signal":
                     self._signal(*order[1:])
                 else:
@@ -134,23 +153,24 @@ class Supervisor:
         read_end, write_end = os.pipe()
         try:
             os.mkdir(cwd, 0o700)  # noqa: PTH102 - a Path each would cost as much as the call
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=env, cwd=cwd,
-                start_new_session=True,
+            os.chdir(cwd)  # the new process inherits it
+            pid = os.posix_spawn(
+                argv[0], argv, env, setsid=True, setsigdef=_DEFAULT_SIGNALS,
+                file_actions=[(os.POSIX_SPAWN_DUP2, self.null, 0), (os.POSIX_SPAWN_DUP2, write_end, 1),
+                              (os.POSIX_SPAWN_DUP2, write_end, 2)],
             )  # fmt: skip
         except (OSError, ValueError) as error:
             os.close(read_end)
-            self.reports.append(("failed", key, str(error), _now()))
+            self._tell("failed", key, str(error), _now())
             shutil.rmtree(cwd, ignore_errors=True)
             return
         finally:
             os.close(write_end)
-        process.returncode = 0  # reaped below by waitpid(-1), not by Popen
         os.set_blocking(read_end, False)
-        job = Job(key, process.pid, read_end, cwd, cleanup)
-        self.jobs[key] = self.by_pid[process.pid] = job
+        job = Job(key, pid, read_end, cwd, cleanup)
+        self.jobs[key] = self.by_pid[pid] = job
         self.selector.register(read_end, selectors.EVENT_READ, job)
-        self.reports.append(("started", key, process.pid, _now()))
+        self._tell("started", key, pid, _now())
 
     def _signal(self, key: str, number: int) -> None:
         job = self.jobs.get(key)
@@ -197,11 +217,13 @@ class Supervisor:
                 text.append(line[:LINE_BYTES].decode(errors="replace"))
                 line = line[LINE_BYTES:]
         if text:
-            self.reports.append(("output", job.key, _now(), text))
+            self._tell("output", job.key, _now(), text)
 
     # --- ends ---
 
     def _reap(self) -> None:
+        """Take every process that ended; a job whose first process did has ended with all that it started."""
+        ended: list[Job] = []
         strays = False
         while True:
             try:
@@ -216,26 +238,23 @@ class Supervisor:
                 continue
             job.code = os.waitstatus_to_exitcode(status)
             job.ended_at = _now()
-            # The first process of a container takes the others with it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+            ended.append(job)
+        if ended or strays:
             self._kill_strays()
+        for job in ended:
             if job.fd >= 0:
                 self._read_rest(job)
             else:
                 self._settle(job)
-        if strays:
-            self._kill_strays()
 
     def _read_rest(self, job: Job) -> None:
-        """What is still in the pipe, if nothing holds it open; else its end of file comes through the selector."""
-        for _ in range(OUTPUT_BYTES // READ_BYTES):
-            before = job.fd
+        """What is still in the pipe; if a dying process holds it open, its end comes through the selector."""
+        waiting = selectors.EVENT_READ
+        while job.fd >= 0 and waiting:
             self._read(job)
-            if job.fd != before:
-                return
-            if not _readable(job.fd):
-                return
+            waiting = job.fd >= 0 and _readable(job.fd)
 
     def _finish(self, job: Job) -> None:
         """Its output has ended; it has ended if its first process has too."""
@@ -259,7 +278,7 @@ class Supervisor:
         except OSError:
             shutil.rmtree(job.cwd, ignore_errors=True)
         code = job.code if job.code >= 0 else 128 - job.code
-        self.reports.append(("ended", job.key, code, job.ended_at))
+        self._tell("ended", job.key, code, job.ended_at)
 
     def _kill_strays(self) -> None:
         """Kill processes that left their job's group (daemons) and whose job has ended.
@@ -272,7 +291,8 @@ class Supervisor:
             try:
                 if os.getsid(pid) in self.by_pid:
                     continue  # in the session of a job that still runs
-                environment = Path(f"/proc/{pid}/environ").read_bytes()
+                with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - often, and a Path costs more
+                    environment = file.read()
             except OSError:
                 continue  # it is gone, or a zombie that the next waitpid takes
             owner = _variable(environment, b"LOCAL_AWS_ATTEMPT=")
@@ -325,7 +345,8 @@ def _children() -> list[int]:
     """Our child processes, where the system tells (Linux); elsewhere a job's process group has to do."""
     pid = os.getpid()
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123
+            return [int(child) for child in file.read().split()]
     except OSError:
         return []
 
