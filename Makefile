@@ -12,13 +12,14 @@ SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
+	@echo "make outputs    run every notebook and save its outputs in place"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       every test, the notebooks' saved outputs among them"
 	@echo "make test-browser  the notebooks in JupyterLab and the book, in Chromium; pictures in outputs/screens/"
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
-	@echo "make lock       resolve pyproject.toml into requirements.lock"
+	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
 	@echo "make audit      known vulnerabilities of the locked packages; make sbom lists them (build/sbom.json)"
 	@echo "make clean      stop the embedded AWS, remove what make made"
 
@@ -68,6 +69,10 @@ lint: .venv/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# Runs every notebook and saves it with its outputs, which the tests then compare.
+outputs: .venv/.installed
+	$(BIN)/python .ci/outputs.py $(ARGS)
+
 format: .venv/.installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -76,6 +81,7 @@ format: .venv/.installed
 lock: .venv/.installed
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+	$(BIN)/python .ci/environment.py
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group book --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file docs/requirements.lock
 
