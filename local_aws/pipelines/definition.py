@@ -21,7 +21,6 @@ from local_aws.pipelines.expressions import (
     ExpressionError,
     Path,
     is_expression,
-    json_gets,
     paths,
     to_text,
 )
@@ -513,8 +512,6 @@ class _Checker:
     def _processing(self, step: Step) -> None:
         if problem := processing.check(step.spec):
             raise DefinitionError(f"Step {step.name}: {problem}.")
-        for argument in json_gets(step.inputs):
-            raise DefinitionError(f"Step {step.name}: Std:JsonGet of {argument['Path']!r} can't be used in Arguments.")
 
     def _cleanup(self, step: Step) -> None:
         self._members(step, required={"Resources"}, allowed={"Resources"})

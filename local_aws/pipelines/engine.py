@@ -118,6 +118,8 @@ class Engine:
                 self.executions[arn].runs[name] = run
                 if token := run.metadata.get("Callback", {}).get("CallbackToken"):
                     self.tokens[token] = (arn, name)
+        for execution in self.executions.values():
+            execution.runs = dict(sorted(execution.runs.items(), key=lambda item: item[1].started))
         for token, record in self.store.all("pipeline-token").items():
             self.tokens[token] = (record["arn"], record["step"])
         self.jobs.load()
@@ -136,8 +138,9 @@ class Engine:
                     self._work(execution, run, self._send_stopping(execution, run))
             elif run.type == "Processing" and not execution.stop_requested:
                 step = self._step(execution, run)
-                if self._retry_policy(step, run, "SageMaker.JOB_INTERNAL_ERROR"):
-                    self._work(execution, run, self._retry_processing(execution, run, step))
+                policy = self._retry_policy(step, run, "SageMaker.JOB_INTERNAL_ERROR")
+                if policy:
+                    self._work(execution, run, self._again(execution, run, step, policy))
                 else:
                     self._end(execution, run, "Failed", HOST_GONE)
             elif run.type != "ForEach":
@@ -165,7 +168,8 @@ class Engine:
                 self._end_loop(execution, loop)
             starts = ready(definition, execution)
             for start in starts:
-                self._start(execution, start)
+                if not execution.ending:  # a Fail step among them ends it
+                    self._start(execution, start)
             if loops or starts:
                 continue  # a step may have ended at once, and let others start
             status = final_status(definition, execution)
@@ -621,10 +625,12 @@ class Engine:
                 return None
         return None
 
-    async def _retry_processing(self, execution: Execution, run: StepRun, step: Step) -> None:
+    async def _again(self, execution: Execution, run: StepRun, step: Step, policy: dict[str, Any]) -> None:
+        """Another attempt of a Processing step, after the pause its policy asks for."""
+        await asyncio.sleep(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (run.attempts - 1))
         run.attempts += 1
         self._save_run(execution, run)
-        await self._processing(execution, run, step, self._resolve(execution, run, step.arguments, documents={}))
+        self._run(execution, run, step)
 
     async def _cleanup(self, execution: Execution, run: StepRun, sources: list[dict[str, Any]]) -> None:
         self._executing(execution, run)

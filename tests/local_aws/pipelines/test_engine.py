@@ -340,6 +340,13 @@ def test_a_fail_step_stops_what_still_waits() -> None:
     assert execution.runs["W"].status == "Stopped"
 
 
+def test_nothing_starts_beside_a_fail_step() -> None:
+    fail = {"Name": "F", "Type": "Fail", "DependsOn": ["A"]}
+    execution = run(pipeline(lambda_step("A"), fail, lambda_step("B", "A"), callback_step("C") | {"DependsOn": ["A"]}))
+    assert list(execution.runs) == ["A", "F"]
+    assert execution.status == "Failed"
+
+
 def test_a_condition_that_can_not_compare_fails_its_step() -> None:
     wrong = {"Type": "GreaterThan", "LeftValue": "a", "RightValue": 1}
     execution = run(pipeline(condition_step("C", [wrong], [lambda_step("Y")], [lambda_step("N")])))
