@@ -7,7 +7,7 @@ repeat, so a cleanup that was interrupted is finished by running it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -53,14 +53,23 @@ def delete_all(session: boto3.Session, config: Config) -> list[str]:
 
 
 def leftovers(session: boto3.Session, config: Config) -> list[str]:
-    """What is still there, looked for by name and by tag; empty after a complete cleanup."""
-    return [*map(str, find_all(session, config)), *tagged(session, config)]
+    """What is still there, looked for by name and by tag; empty after a complete cleanup.
+
+    AWS's register of tags still tells of a resource for a while after its deletion, so it is given a minute to forget.
+    """
+    by_tag = Retrying(
+        retry=retry_if_result(bool),
+        wait=wait_exponential_jitter(multiplier=1, exp_base=1.5, max=10, jitter=0.1),
+        stop=stop_after_delay(60),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )(lambda: tagged(session, config))
+    return [*map(str, find_all(session, config)), *by_tag]
 
 
 def tagged(session: boto3.Session, config: Config) -> list[str]:
     """ARNs of everything in the region that still carries the kit's tag, by AWS's own register of tags.
 
-    AWS keeps deleted resources in the register for a while; SageMaker's jobs and Batch's jobs are records, not costs.
+    It knows no roles; `find_all` looks for those by name. Finished jobs and executions are records, not costs.
 
     https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
     """
@@ -103,14 +112,15 @@ def _stop_executions(session: boto3.Session, config: Config) -> None:
     """Stop what runs and wait: while the functions are still there, they terminate the jobs and answer the steps."""
     sagemaker = session.client("sagemaker")
     pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=config.pipeline)
-    running = [
-        summary["PipelineExecutionArn"]
+    running = {
+        summary["PipelineExecutionArn"]: summary["PipelineExecutionStatus"]
         for page in pages
         for summary in page["PipelineExecutionSummaries"]
         if summary["PipelineExecutionStatus"] not in FINAL
-    ]
-    for arn in running:
-        sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    }
+    for arn, status in running.items():
+        if status != "Stopping":
+            sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
 
     def still_running() -> list[str]:
         return [
@@ -144,14 +154,16 @@ def _mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
     client = session.client("lambda")
     queue = config.arn("sqs", config.callback_queue)
     found = queue_helpers.find_mapping(session, queue=queue, function=config.check_jobs_function)
-    if found is None:
+    if found is None or not _ours(config, client.list_tags(Resource=found["EventSourceMappingArn"])["Tags"]):
         return
 
     def delete() -> None:
         # While it is being created or updated it can't be deleted.
         _when_not("ResourceInUseException", client.delete_event_source_mapping, UUID=found["UUID"])
         _until_empty(
-            lambda: queue_helpers.find_mapping(session, queue=queue, function=config.check_jobs_function),
+            lambda: queue_helpers.find_mapping(
+                session, queue=queue, function=config.check_jobs_function, deleting=True
+            ),
             "the event source mapping is still there",
         )
 
@@ -197,7 +209,8 @@ def _job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:
 
     def delete() -> None:
         client, name = session.client("batch"), config.job_queue
-        batch_helpers.settled(session, "job queue", name)
+        if batch_helpers.settled(session, "job queue", name) is None:
+            return  # an earlier cleanup's deletion has come to its end
         client.update_job_queue(jobQueue=name, state="DISABLED")
         _end_jobs(client, name)
         batch_helpers.settled(session, "job queue", name)
@@ -228,7 +241,8 @@ def _compute_environment(session: boto3.Session, config: Config) -> Iterator[Res
 
     def delete() -> None:
         client, name = session.client("batch"), config.compute_environment
-        batch_helpers.settled(session, "compute environment", name)
+        if batch_helpers.settled(session, "compute environment", name) is None:
+            return
         client.update_compute_environment(computeEnvironment=name, state="DISABLED")
         batch_helpers.settled(session, "compute environment", name)
         # For some moments Batch still counts the deleted queue as using it.
@@ -277,17 +291,18 @@ def _bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
 
 
 def _log_groups(session: boto3.Session, config: Config) -> Iterator[Resource]:
-    """The functions' log groups were made by Lambda, without our tag; they are ours by their exact names."""
     logs = session.client("logs")
     for name in [config.job_log_group, *map(config.lambda_log_group, _function_names(config))]:
-        groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-        if any(group["logGroupName"] == name for group in groups):
+        found = batch_helpers.log_group(session, name)
+        if found and _ours(config, logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"]):
             yield Resource("log group", name, lambda name=name: _gone_is_fine(logs.delete_log_group, logGroupName=name))
 
 
 def _roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
     iam = session.client("iam")
-    for name in sorted(set(iam_helpers.role_names(config).values())):
+    # Of both layouts: somebody may have tried the other one, too.
+    layouts = [replace(config, role_layout=layout) for layout in ("separate", "shared")]
+    for name in sorted({name for each in layouts for name in iam_helpers.role_names(each).values()}):
         try:
             tags = iam.list_role_tags(RoleName=name)["Tags"]
         except iam.exceptions.NoSuchEntityException:
@@ -302,7 +317,8 @@ def _role_deleter(iam: Any, name: str) -> Callable[[], None]:
             iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
         for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
             iam.delete_role_policy(RoleName=name, PolicyName=policy)
-        iam.delete_role(RoleName=name)
+        # For some moments IAM may still count what was just taken from the role.
+        _when_not("DeleteConflict", iam.delete_role, RoleName=name)
 
     return delete
 

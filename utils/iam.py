@@ -160,9 +160,9 @@ def permissions(policy: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def retry_until_assumable(seconds: float = 60):
-    """A decorator: call again while a service can't assume a role that IAM has not told it of yet.
+    """A decorator: call again while a service can't assume a role, or finds it without its permissions.
 
-    IAM is eventually consistent: a role may be unknown or unusable elsewhere for some seconds after its creation.
+    IAM is eventually consistent: a new role or policy may be unknown elsewhere for some seconds.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
     """
     return retry(
@@ -177,7 +177,8 @@ def _not_assumable_yet(error: BaseException) -> bool:
     if not isinstance(error, ClientError):
         return False
     message = error.response["Error"]["Message"].lower()
-    return "role" in message and ("assume" in message or "does not exist" in message or "not valid" in message)
+    words = ("assume", "does not exist", "not valid", "does not have permissions")
+    return "role" in message and any(word in message for word in words)
 
 
 def _ensure_shared_role(session: boto3.Session, config: Config) -> str:

@@ -14,6 +14,7 @@ import boto3
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from utils.batch import ensure_log_group
 from utils.iam import retry_until_assumable
 
 LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
@@ -59,6 +60,9 @@ def ensure_function(
 ) -> str:
     """Create a function or update its code and its configuration, each only if it differs, and wait until it is ready.
 
+    Its log group comes first: a function whose role may not create one would otherwise log nothing, and one that Lambda
+    creates is kept for ever.
+
     Args:
         code: a zip, as `package` makes it.
         role: the ARN of its execution role.
@@ -69,6 +73,7 @@ def ensure_function(
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html
     """
+    ensure_log_group(session, f"/aws/lambda/{name}", tags=tags)
     client = session.client("lambda")
     configuration = {
         "Role": role,

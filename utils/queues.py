@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -132,7 +133,8 @@ def ensure_mapping(
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": maximum_concurrency},
     }
-    found = find_mapping(session, queue=queue, function=function)
+    # While one is being created, updated or deleted, Lambda takes neither a change of it nor another one like it.
+    found = _settled_mapping(lambda: find_mapping(session, queue=queue, function=function, deleting=True))
     if found is None:
 
         @retry_until_assumable()  # Lambda checks the role's permissions on the queue, which may be seconds old
@@ -147,19 +149,24 @@ def ensure_mapping(
         uuid = found["UUID"]
         if found["State"] == "Disabled" or any(found.get(key) != value for key, value in settings.items()):
             client.update_event_source_mapping(UUID=uuid, Enabled=True, **settings)
+    return _settled_mapping(lambda: client.get_event_source_mapping(UUID=uuid))
+
+
+def _settled_mapping(look: Callable[[], dict[str, Any] | None]) -> Any:
+    """The mapping when it is Enabled or Disabled; None when it is gone."""
     return Retrying(
-        retry=retry_if_result(lambda mapping: mapping["State"] not in ("Enabled", "Disabled")),
+        retry=retry_if_result(lambda mapping: mapping and mapping["State"] not in ("Enabled", "Disabled")),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
-        stop=stop_after_delay(120),
+        stop=stop_after_delay(180),
         retry_error_callback=lambda state: state.outcome.result(),
-    )(lambda: client.get_event_source_mapping(UUID=uuid))
+    )(look)
 
 
-def find_mapping(session: boto3.Session, *, queue: str, function: str) -> dict[str, Any] | None:
-    """The mapping between a queue (ARN) and a function (name), or None."""
+def find_mapping(session: boto3.Session, *, queue: str, function: str, deleting: bool = False) -> dict[str, Any] | None:
+    """The mapping between a queue (ARN) and a function (name), or None; one that is being deleted only if asked for."""
     pages = session.client("lambda").get_paginator("list_event_source_mappings").paginate(EventSourceArn=queue)
     for page in pages:
         for mapping in page["EventSourceMappings"]:
-            if mapping["FunctionArn"].rsplit(":", 1)[1] == function and mapping["State"] != "Deleting":
+            if mapping["FunctionArn"].rsplit(":", 1)[1] == function and (deleting or mapping["State"] != "Deleting"):
                 return mapping
     return None
