@@ -47,11 +47,11 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
 
 
 def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame:
-    """The Batch jobs of an execution, in the order they began. They are found by their names, which begin with its id.
+    """The Batch jobs of an execution. They are found by their names, which begin with its id.
 
     Returns:
-        Columns job, definition, status, attempts, seconds, exit_code, reason, log_stream, created, started, stopped
-        and id.
+        One row a job: job (its step and number), definition, status, attempts, seconds, exit_code, reason, log_stream,
+        created, started, stopped, name and id; steps in the order they submitted.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
     """
@@ -64,27 +64,34 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
         for first in range(0, len(ids), 100)  # DescribeJobs takes 100 ids at most
         for job in batch.describe_jobs(jobs=ids[first : first + 100])["jobs"]
     ]
-    rows = [
-        {
-            "job": job["jobName"],
-            "definition": job["jobDefinition"].rsplit("/", 1)[1].rsplit(":", 1)[0],
-            "status": job["status"],
-            "attempts": len(job.get("attempts", [])),
-            "seconds": (job["stoppedAt"] - job["startedAt"]) / 1000
-            if job.get("stoppedAt") and job.get("startedAt")
-            else None,
-            "exit_code": job.get("container", {}).get("exitCode"),
-            "reason": job.get("container", {}).get("reason") or job.get("statusReason", ""),
-            "log_stream": job.get("container", {}).get("logStreamName", ""),
-            "created": _time(job.get("createdAt")),
-            "started": _time(job.get("startedAt")),
-            "stopped": _time(job.get("stoppedAt")),
-            "id": job["jobId"],
-        }
-        for job in found
-    ]
-    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["job", "definition", "status"])
-    return table.sort_values(["started", "job"], ignore_index=True) if rows else table
+    rows = [_row(job) for job in found]
+    if not rows:
+        return pd.DataFrame(columns=["job", "definition", "status"])
+    table = pd.DataFrame(rows)
+    # Steps in the order they submitted, and the jobs of each by number.
+    table["of_step"] = table["job"].str.rsplit("-", n=1).str[0]
+    table["since"] = table.groupby("of_step")["created"].transform("min")
+    return table.sort_values(["since", "job"], ignore_index=True).drop(columns=["of_step", "since"])
+
+
+def _row(job: dict[str, Any]) -> dict[str, Any]:
+    container = job.get("container", {})
+    started, stopped = job.get("startedAt"), job.get("stoppedAt")
+    return {
+        "job": job["jobName"].partition("-")[2],
+        "definition": job["jobDefinition"].rsplit("/", 1)[1].rsplit(":", 1)[0],
+        "status": job["status"],
+        "attempts": len(job.get("attempts", [])),
+        "seconds": (stopped - started) / 1000 if started and stopped else None,
+        "exit_code": container.get("exitCode"),
+        "reason": container.get("reason") or job.get("statusReason", ""),
+        "log_stream": container.get("logStreamName", ""),
+        "created": _time(job.get("createdAt")),
+        "started": _time(started),
+        "stopped": _time(stopped),
+        "name": job["jobName"],
+        "id": job["jobId"],
+    }
 
 
 def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str]:
@@ -121,7 +128,7 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
     failed_jobs = run[run["status"] == "FAILED"]
     if not failed_jobs.empty:
         job = failed_jobs.iloc[0]
-        answer["job"] = job["job"]
+        answer["job"] = job["name"]
         answer["exit_code"] = None if pd.isna(job["exit_code"]) else int(job["exit_code"])
         if job["log_stream"]:
             answer["log"] = job_log(session, log_group, job["log_stream"])[-10:]
@@ -156,7 +163,7 @@ def gantt(table: pd.DataFrame):
             height=0.75,
             label=f"{kind} runs",
         )
-    axes.set_yticks(run.index, run["job"].str.split("-", n=1).str[1].fillna(run["job"]), fontsize=7)
+    axes.set_yticks(run.index, run["job"], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("seconds since the first job was submitted")
     axes.spines[["top", "right"]].set_visible(False)
