@@ -1,0 +1,226 @@
+"""Cleanup deletes what is ours, all of it and nothing else, whenever it is interrupted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from acts import InterruptedAt, OneItemAPage, SlowStates, Throttled
+from botocore.exceptions import ClientError
+from deployment import Deployment
+from rehearsal import Rehearsal
+from servers import until
+
+import local_aws
+from utils import cleanup
+from utils.config import TAG_KEY, Config
+from utils.session import embedded_session
+
+pytestmark = pytest.mark.slow
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("cleanup")
+    yield local_aws.start(port=0, home=home).endpoint_url
+    local_aws.stop(home)
+
+
+def deployment(endpoint: str, prefix: str = "") -> Deployment:
+    prefix = prefix or f"sagemaker-tidy{next(_numbers)}"
+    config = Config("local", prefix, "us-east-1", "000000000000")
+    return Deployment(embedded_session(endpoint), config)
+
+
+def everything(session: boto3.Session, text: str) -> dict[str, list[str]]:
+    """Whatever has `text` in its name, by asking each service for all it has: cleanup's own finders aren't believed."""
+
+    def names(service: str, operation: str, key: str, name: str, **arguments: Any) -> list[str]:
+        pages = session.client(service).get_paginator(operation).paginate(**arguments)
+        return [item if not name else item[name] for page in pages for item in page.get(key, [])]
+
+    batch = session.client("batch")
+    found = {
+        "role": names("iam", "list_roles", "Roles", "RoleName"),
+        "bucket": [bucket["Name"] for bucket in session.client("s3").list_buckets()["Buckets"]],
+        "queue": names("sqs", "list_queues", "QueueUrls", ""),
+        "function": names("lambda", "list_functions", "Functions", "FunctionName"),
+        "mapping": names("lambda", "list_event_source_mappings", "EventSourceMappings", "EventSourceArn"),
+        "rule": names("events", "list_rules", "Rules", "Name"),
+        "log group": names("logs", "describe_log_groups", "logGroups", "logGroupName"),
+        "job queue": [q["jobQueueName"] for q in batch.describe_job_queues()["jobQueues"] if q["status"] != "DELETED"],
+        "compute environment": [
+            e["computeEnvironmentName"]
+            for e in batch.describe_compute_environments()["computeEnvironments"]
+            if e["status"] != "DELETED"
+        ],
+        "job definition": names(
+            "batch", "describe_job_definitions", "jobDefinitions", "jobDefinitionName", status="ACTIVE"
+        ),
+        "pipeline": names("sagemaker", "list_pipelines", "PipelineSummaries", "PipelineName"),
+    }
+    return {
+        kind: sorted(n for n in listed if text in n) for kind, listed in found.items() if any(text in n for n in listed)
+    }
+
+
+def untag(session: boto3.Session, config: Config) -> None:
+    """Take the kit's tag from all that has it, so that it only looks as if it were the kit's."""
+    account, key = config.account, [TAG_KEY]
+    session.client("s3").put_bucket_tagging(
+        Bucket=config.bucket, Tagging={"TagSet": [{"Key": "owner", "Value": "else"}]}
+    )
+    for name in set(cleanup.iam_helpers.role_names(config).values()):
+        session.client("iam").untag_role(RoleName=name, TagKeys=key)
+    for name in (config.callback_queue, config.dead_letter_queue):
+        url = session.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+        session.client("sqs").untag_queue(QueueUrl=url, TagKeys=key)
+    functions = session.client("lambda")
+    for name in cleanup._function_names(config):
+        functions.untag_resource(Resource=config.arn("lambda", f"function:{name}"), TagKeys=key)
+        group = f"arn:aws:logs:us-east-1:{account}:log-group:{config.lambda_log_group(name)}"
+        session.client("logs").untag_resource(resourceArn=group, tagKeys=key)
+    group = f"arn:aws:logs:us-east-1:{account}:log-group:{config.job_log_group}"
+    session.client("logs").untag_resource(resourceArn=group, tagKeys=key)
+    batch = session.client("batch")
+    revisions = [
+        revision["jobDefinitionArn"]
+        for name in (config.copy_job_definition, config.aggregate_job_definition)
+        for revision in batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"]
+    ]
+    queue, environment = f"job-queue/{config.job_queue}", f"compute-environment/{config.compute_environment}"
+    for arn in [*revisions, config.arn("batch", queue), config.arn("batch", environment)]:
+        batch.untag_resource(resourceArn=arn, tagKeys=key)
+    pipeline = config.arn("sagemaker", f"pipeline/{config.pipeline}")
+    session.client("sagemaker").delete_tags(ResourceArn=pipeline, TagKeys=key)
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        if config.prefix in mapping["FunctionArn"]:
+            functions.untag_resource(Resource=mapping["EventSourceMappingArn"], TagKeys=key)
+
+
+def test_nothing_is_left_anywhere(endpoint: str) -> None:
+    kit = deployment(endpoint).deploy()
+    assert kit.run()["PipelineExecutionStatus"] == "Succeeded"
+    before = everything(kit.session, kit.config.prefix)
+    assert len(before) >= 10, before
+    planned = [str(resource) for resource in cleanup.find_all(kit.session, kit.config)]
+    assert everything(kit.session, kit.config.prefix) == before, "looking changes nothing"
+    assert cleanup.delete_all(kit.session, kit.config) == planned
+    assert everything(kit.session, kit.config.prefix) == {}
+    assert cleanup.leftovers(kit.session, kit.config) == []
+    assert cleanup.delete_all(kit.session, kit.config) == []
+
+
+def test_what_only_looks_like_ours_survives(endpoint: str) -> None:
+    kit = deployment(endpoint).deploy()
+    untag(kit.session, kit.config)
+    before = everything(kit.session, kit.config.prefix)
+    with Rehearsal(endpoint) as stage:
+        assert cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config) == []
+    assert stage.writes == []
+    assert everything(kit.session, kit.config.prefix) == before
+
+
+def test_another_prefix_that_begins_alike_survives(endpoint: str) -> None:
+    mine = deployment(endpoint, "sagemaker-alike").deploy()
+    other = deployment(endpoint, "sagemaker-alike-two").deploy()
+    kept = everything(other.session, "sagemaker-alike-two")
+    cleanup.delete_all(mine.session, mine.config)
+    assert everything(other.session, "sagemaker-alike") == kept
+    assert other.run()["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_what_runs_is_stopped_before_anything_is_deleted(endpoint: str) -> None:
+    kit = deployment(endpoint).deploy()
+    marker = f"marker-{kit.config.prefix}"
+    batch = kit.client("batch")
+    (revision,) = batch.describe_job_definitions(jobDefinitionName=kit.config.aggregate_job_definition)[
+        "jobDefinitions"
+    ]
+    kept = ("jobDefinitionName", "type", "platformCapabilities", "containerProperties", "tags")
+    changed = {key: revision[key] for key in kept}
+    changed["containerProperties"]["command"] = ["python", "-c", f"import time; time.sleep(600)  # {marker}"]
+    batch.register_job_definition(**changed)
+    kit.start()
+    until(lambda: len(processes(marker)) >= kit.files)
+    with Rehearsal(endpoint) as stage:
+        cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config)
+    assert stage.writes.index("sagemaker:StopPipelineExecution") < stage.writes.index("sagemaker:DeletePipeline")
+    assert stage.writes.index("sagemaker:DeletePipeline") < stage.writes.index("lambda:DeleteFunction")
+    until(lambda: not processes(marker))
+    assert everything(kit.session, kit.config.prefix) == {}
+
+
+def processes(marker: str) -> list[int]:
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if any(marker in word for word in p.info["cmdline"] or [])]
+
+
+def test_jobs_of_nobodys_pipeline_are_terminated_first(endpoint: str) -> None:
+    kit = deployment(endpoint).deploy()
+    marker = f"alone-{kit.config.prefix}"
+    overrides = {"command": ["python", "-c", f"import time; time.sleep(600)  # {marker}"]}
+    submit = {"jobQueue": kit.config.job_queue, "jobDefinition": kit.config.aggregate_job_definition}
+    for number in range(8):  # more than run at once: some wait
+        kit.client("batch").submit_job(jobName=f"{marker}-{number}", containerOverrides=overrides, **submit)
+    until(lambda: processes(marker))
+    cleanup.delete_all(kit.session, kit.config)
+    until(lambda: not processes(marker))
+    assert everything(kit.session, kit.config.prefix) == {}
+
+
+def test_it_works_throttled_page_by_page_and_slowly(endpoint: str) -> None:
+    kit = deployment(endpoint).deploy()
+    kit.run()
+    acts = [Throttled(7), OneItemAPage(), SlowStates(2)]
+    with Rehearsal(endpoint, acts) as stage:
+        session = embedded_session(stage.endpoint_url)
+        deleted = cleanup.delete_all(session, kit.config)
+        assert cleanup.leftovers(session, kit.config) == []
+    assert len(deleted) > 20
+    assert [call for call in stage.calls if call.error], "nothing was throttled"
+    assert everything(kit.session, kit.config.prefix) == {}
+
+
+def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> None:
+    """Every position: a fresh deployment, a cleanup that dies at its nth writing call, and a second cleanup."""
+
+    def attempt(position: int) -> str:
+        kit = deployment(endpoint).deploy()
+        act = InterruptedAt(position)
+        with Rehearsal(endpoint, [act]) as stage:
+            try:
+                cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config)
+                interrupted = ""
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "Interrupted"
+                interrupted = act.last
+        cleanup.delete_all(kit.session, kit.config)
+        assert cleanup.leftovers(kit.session, kit.config) == [], f"interrupted at call {position}, {interrupted}"
+        assert everything(kit.session, kit.config.prefix) == {}, f"interrupted at call {position}, {interrupted}"
+        return interrupted
+
+    reached = []
+    with ThreadPoolExecutor(4) as pool:
+        for first in range(1, 100, 8):
+            ends = list(pool.map(attempt, range(first, first + 8)))
+            reached += [end for end in ends if end]
+            if not all(ends):
+                break
+    assert len(reached) > 30, reached
+    assert not all(ends), "a cleanup with all its calls was reached"
+
+
+def test_the_servers_files_show_no_traceback(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    logs = [
+        path for path in tmp_path_factory.getbasetemp().glob("cleanup*/server.log") if time.time() and path.exists()
+    ]
+    assert logs
+    for log in logs:
+        assert "Traceback" not in Path(log).read_text()
