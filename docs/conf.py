@@ -1,6 +1,8 @@
 """The book: the notebooks as they are saved, README and docs/, as one static site. `make book` lays out the sources."""
 
 import html
+import re
+from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -35,6 +37,20 @@ class Mermaid(Directive):
         return [nodes.raw("", f'<pre class="mermaid">{diagram}</pre>', format="html")]
 
 
+def links_of_the_site(app, document, source):
+    """README is the site's first page, and a folder, which a site does not show, is its name."""
+    here = Path(app.srcdir, document).parent
+
+    def rewrite(link: re.Match) -> str:
+        text, target = link.groups()
+        if (here / target).resolve() == Path(app.srcdir, "README.md"):
+            return f"[{text}]({target.replace('README.md', 'index.md')})"
+        return text if (here / target).is_dir() else link[0]
+
+    source[0] = re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^():#\s]+)\)", rewrite, source[0])
+
+
 def setup(app):
+    app.connect("source-read", links_of_the_site)
     app.add_directive("mermaid", Mermaid)
     return {"parallel_read_safe": True}
