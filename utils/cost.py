@@ -1,0 +1,109 @@
+"""What a run costs on AWS: before it (notebook 01), and after it from the jobs' real durations (notebook 06).
+
+The one table of prices. They are list prices in US dollars of US East (N. Virginia), without free tiers; other regions
+differ by some percent, and AWS changes prices: look at the pages before you rely on them. S3 is left out: its rates were
+not to be found as text, and the tutorial makes some hundred requests and keeps some hundred megabytes for an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+READ = "2026-11-23"  # the day on which the sources were looked at
+
+
+@dataclass(frozen=True)
+class Price:
+    """One line of a price list.
+
+    Attributes:
+        usd: US dollars for one unit.
+        unit: what is counted.
+        page: AWS's page that has the price.
+        read_in: where the number was read. AWS draws most of its tables by script; what was stored of a page as text has
+            the numbers of its examples only, and some were to be found in others' articles alone.
+    """
+
+    usd: float
+    unit: str
+    page: str
+    read_in: str
+
+
+_AWS = "https://aws.amazon.com/{}/pricing/"
+PRICES = {
+    "Fargate vCPU": Price(0.000011244, "vCPU second", _AWS.format("fargate"), "AWS's example"),
+    "Fargate memory": Price(0.004445 / 3600, "GB second", _AWS.format("fargate"), "vantage.sh/blog/fargate-pricing"),
+    "public IPv4": Price(
+        0.005 / 3600, "address second", _AWS.format("vpc"), "announcement of 2023, price list of 2026-10"
+    ),
+    "Lambda calls": Price(0.20 / 1e6, "call", _AWS.format("lambda"), "AWS's example"),
+    "Lambda duration": Price(0.0000166667, "GB second", _AWS.format("lambda"), "AWS's example (0.00001667)"),
+    "SQS": Price(0.40 / 1e6, "request", _AWS.format("sqs"), "cloudburn.io/blog/amazon-sqs-pricing, 2026-03"),
+    "Logs": Price(0.50, "GB", _AWS.format("cloudwatch"), "no text found: check it"),
+}
+
+FARGATE_MINIMUM_SECONDS = 60  # a task is paid by the second, but for a minute at least
+VCPUS, MEMORY_GB = 1, 2  # of each job, as notebook 02 defines them
+
+
+def estimate(jobs: int = 37, job_seconds: float = 120, calls: int = 60, waiting_seconds: float = 900) -> pd.DataFrame:
+    """What the whole tutorial will cost: assumptions times prices.
+
+    Args:
+        jobs: one by hand in 02, twice twelve in 05, twelve in 06.
+        job_seconds: from the start of the image's download, which is paid too, to the job's end. An assumption.
+        calls: of all Lambda functions together, a second each at 0.25 GB.
+        waiting_seconds: how long the mapping polls the queue, with five requests every 20 seconds. An assumption, after
+            https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+
+    Returns:
+        Columns what, amount, unit, usd.
+    """
+    return _table(
+        fargate_seconds=jobs * max(job_seconds, FARGATE_MINIMUM_SECONDS),
+        calls=calls,
+        sqs_requests=5 * waiting_seconds / 20 + 3 * calls,
+        log_gb=(jobs + calls) * 2_000 / 1e9,
+    )
+
+
+def of_jobs(seconds: Sequence[float]) -> pd.DataFrame:
+    """What jobs cost that ran this long.
+
+    Args:
+        seconds: from each job's start to its end, as `monitoring.jobs` tells. The image's download before it is paid too,
+            and Batch does not tell how long that took: the real bill is higher by it.
+
+    Returns:
+        Columns what, amount, unit, usd.
+    """
+    return _table(fargate_seconds=sum(max(each, FARGATE_MINIMUM_SECONDS) for each in seconds))
+
+
+def total(table: pd.DataFrame) -> str:
+    """The sum, such as "$0.06"; below a cent with one digit that counts."""
+    usd = table["usd"].sum()
+    return f"${usd:.2f}" if usd >= 0.01 or not usd else f"${usd:.1g}"
+
+
+def prices() -> pd.DataFrame:
+    """The table of prices: columns what, usd, unit, page, read_in."""
+    return pd.DataFrame([{"what": what} | asdict(price) for what, price in PRICES.items()])
+
+
+def _table(fargate_seconds: float, calls: float = 0, sqs_requests: float = 0, log_gb: float = 0) -> pd.DataFrame:
+    amounts = {
+        "Fargate vCPU": fargate_seconds * VCPUS,
+        "Fargate memory": fargate_seconds * MEMORY_GB,
+        "public IPv4": fargate_seconds,
+        "Lambda calls": calls,
+        "Lambda duration": calls * 1 * 0.25,
+        "SQS": sqs_requests,
+        "Logs": log_gb,
+    }
+    rows = [(what, amount, PRICES[what].unit, amount * PRICES[what].usd) for what, amount in amounts.items() if amount]
+    return pd.DataFrame(rows, columns=["what", "amount", "unit", "usd"])
