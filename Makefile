@@ -8,7 +8,7 @@ MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: help tutorial test test-browser chromium lab book bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-browser chromium lab book bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
