@@ -1,8 +1,8 @@
 """What a run costs on AWS: before it (notebook 01), and after it from the jobs' real durations (notebook 06).
 
 The one table of prices. They are list prices in US dollars of US East (N. Virginia), without free tiers; other regions
-differ by some percent, and AWS changes prices: look at the pages before you rely on them. S3 is left out: its rates were
-not to be found as text, and the tutorial makes some hundred requests and keeps some hundred megabytes for an hour.
+differ by some percent, and AWS changes prices: look at the pages before you rely on them. S3 is left out: its rates
+were not to be found as text, and the tutorial makes some hundred requests and keeps some hundred megabytes for an hour.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Price:
         usd: US dollars for one unit.
         unit: what is counted.
         page: AWS's page that has the price.
-        read_in: where the number was read. AWS draws most of its tables by script; what was stored of a page as text has
-            the numbers of its examples only, and some were to be found in others' articles alone.
+        read_in: where the number was read. AWS draws most of its tables by script; what was stored of a page as text
+            has the numbers of its examples only, and some were to be found in others' articles alone.
     """
 
     usd: float
@@ -75,8 +75,8 @@ def of_jobs(seconds: Sequence[float]) -> pd.DataFrame:
     """What jobs cost that ran this long.
 
     Args:
-        seconds: from each job's start to its end, as `monitoring.jobs` tells. The image's download before it is paid too,
-            and Batch does not tell how long that took: the real bill is higher by it.
+        seconds: from each job's start to its end, as `monitoring.jobs` tells. The image's download before it is paid
+            too, and Batch does not tell how long that took: the real bill is higher by it.
 
     Returns:
         Columns what, amount, unit, usd.
