@@ -65,6 +65,13 @@ def snapshot() -> None:
     persistence.save_all(app._build_persistence_save_dict())
 
 
+def stop_functions() -> None:
+    """End every Lambda function that runs: the server's end would wait for the threads that wait for them."""
+    from ministack.core import lambda_runtime
+
+    lambda_runtime.reset()
+
+
 # --- who calls, and may they ----------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,7 @@ class App:
         self.ministack_app, self.context, self.services, self.health = ministack_app, context, services, health
         self.apis = {service.name: Api(service) for service in services}
         self.changed = False
+        self.closed = False
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] == "lifespan":
@@ -160,11 +161,18 @@ class App:
             if message["type"] == "lifespan.shutdown":
                 if snapshots:
                     snapshots.cancel()
-                for service in reversed(self.services):
-                    await service.stop()
+                await self.close()
             return message
 
         await self.ministack_app(scope, stopping, starting)
+
+    async def close(self) -> None:
+        """Stop our services, then the Lambda functions that still run; nothing the second time."""
+        if not self.closed:
+            self.closed = True
+            for service in reversed(self.services):
+                await service.stop()
+            ministack.stop_functions()
 
     async def _snapshots(self) -> None:
         """MiniStack saves its state only at a clean shutdown; a killed process must not lose it either."""
@@ -271,7 +279,12 @@ async def serve(app: App, port: int, stop: asyncio.Event) -> None:
     config.accesslog = None
     config.errorlog = logging.getLogger("local_aws.http")
     config.include_server_header = False
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
+
+    async def stopping() -> None:
+        await stop.wait()
+        await app.close()  # before hypercorn waits for the requests under way: one may wait for a function
+
+    await hypercorn_serve(app, config, shutdown_trigger=stopping)
 
 
 def _raise_file_limit() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import local_aws
+from local_aws.pipelines.engine import HOST_GONE
 
 from .conftest import World
 from .test_processing import processing_step
@@ -102,6 +103,17 @@ def test_an_execution_that_waits_is_completed_after_the_restart(home: Home, how:
     assert world.wait(world.start(done))["PipelineExecutionStatus"] == "Succeeded"
 
 
+def test_a_server_stops_while_a_function_runs(home: Home) -> None:
+    world = World(home.aws)
+    arn = world.start(world.create(world.lambda_step("Slow", sleep=29)))
+    world.until(lambda: world.steps(arn), lambda steps: steps.get("Slow", {}).get("StepStatus") == "Executing")
+    home.stop()  # raises when it takes longer than 15 seconds
+    home.start()
+    world = renewed(world, home)
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Failed"
+    assert world.steps(arn)["Slow"]["FailureReason"] == HOST_GONE
+
+
 def test_what_ran_on_a_killed_server_has_failed_or_is_retried_and_leaves_no_process(home: Home) -> None:
     world = World(home.aws)
     bucket = world.name("bucket")
@@ -132,9 +144,7 @@ def test_what_ran_on_a_killed_server_has_failed_or_is_retried_and_leaves_no_proc
     assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
     assert world.steps(arn)["Again"]["AttemptCount"] == 2
     assert world.wait(slow)["PipelineExecutionStatus"] == "Failed"
-    assert world.steps(slow)["Slow"]["FailureReason"] == (
-        "InternalServerError: The host on which the step was running was terminated."
-    )
+    assert world.steps(slow)["Slow"]["FailureReason"] == HOST_GONE
 
 
 def _alive(pid: int) -> bool:
