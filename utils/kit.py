@@ -42,6 +42,7 @@ def deploy(
     *,
     program: str,
     max_vcpus: int = 6,
+    retry_strategy: dict[str, Any] | None = None,
     push: bool = False,
     check_settings: dict[str, str] | None = None,
 ) -> Kit:
@@ -50,13 +51,14 @@ def deploy(
     Args:
         program: the Python text that the jobs run, such as `job_code("copy_item.py")`. It travels in the command.
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
+        retry_strategy: the jobs', as RegisterJobDefinition takes it; by default `batch.RETRY_STRATEGY`.
         push: let EventBridge call the checking function when a job ends and when an execution was stopped.
         check_settings: environment variables of the checking function; its docstring tells which.
     """
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)
-    job_queue, definition = _batch(session, config, roles, program, max_vcpus)
+    job_queue, definition = _batch(session, config, roles, program, max_vcpus, retry_strategy)
 
     dead_letter_url = queues.ensure_queue(session, config.dead_letter_queue, tags=tags)
     callback_url = queues.ensure_queue(
@@ -113,7 +115,12 @@ def deploy(
 
 
 def _batch(
-    session: boto3.Session, config: Config, roles: dict[str, str], program: str, max_vcpus: int
+    session: boto3.Session,
+    config: Config,
+    roles: dict[str, str],
+    program: str,
+    max_vcpus: int,
+    retry_strategy: dict[str, Any] | None,
 ) -> tuple[dict[str, Any], str]:
     tags = config.tags
     subnets, security_groups = batch.default_network(session)
@@ -130,6 +137,7 @@ def _batch(
     )
     batch.ensure_log_group(session, config.job_log_group, tags=tags)
     definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
+    definition["retryStrategy"] = retry_strategy or batch.RETRY_STRATEGY
     del definition["parameters"]  # a job of an array finds its item in the manifest
     container = definition["containerProperties"]
     container["command"] = ["python", "-c", program]

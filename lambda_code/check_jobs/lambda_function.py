@@ -698,10 +698,10 @@ def failure_reason(job, tally):
     child = f"[{job['arrayProperties']['index']}]" if "index" in (job.get("arrayProperties") or {}) else ""
     many = f" ({tally.failed} of {tally.total} jobs failed)" if tally.failed > 1 else ""
     exit_code = f", exit code {end['exit_code']}" if end["exit_code"] is not None else ""
-    log_stream = f" Log stream: {end['log_stream']}" if end["log_stream"] else ""
+    log_stream = f". Log stream: {end['log_stream']}" if end["log_stream"] else ""
     head = f"Job {job['jobName']}{child} failed{many}{exit_code}: "
     room = FAILURE_REASON_CHARACTERS - len(head) - len(log_stream)
-    return (head + shorten(end["reason"], max(room, 40)) + log_stream)[:FAILURE_REASON_CHARACTERS]
+    return (head + shorten(end["reason"].rstrip(". "), max(room, 40)) + log_stream)[:FAILURE_REASON_CHARACTERS]
 
 
 def last_attempt(job):

@@ -11,15 +11,6 @@ from utils.session import embedded_session
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = """
-import json, os, sys, time, boto3
-index, width = int(os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", "0")), int(os.environ["MANIFEST_LINE_BYTES"])
-bucket, _, key = os.environ["MANIFEST_URI"].removeprefix("s3://").partition("/")
-span = f"bytes={index * width}-{(index + 1) * width - 1}"
-item = json.loads(boto3.client("s3").get_object(Bucket=bucket, Key=key, Range=span)["Body"].read())
-time.sleep(item.get("sleep", 0))
-sys.exit(item.get("exit", 0))
-"""
 WAIT_OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 
 
@@ -33,7 +24,12 @@ class Deployed:
 
     def deploy(self, push=False, **settings):
         self.kit = kit.deploy(
-            self.session, self.config, program=PROGRAM, max_vcpus=16, push=push, check_settings=settings
+            self.session,
+            self.config,
+            program=kit.job_code("practise.py"),
+            max_vcpus=16,
+            push=push,
+            check_settings=settings,
         )
 
     def start(self, items, **arguments):
@@ -111,7 +107,7 @@ def deployed(aws):
 
 
 def test_a_partly_failed_array_is_tolerated_reported_and_run_again(deployed):
-    items = [{"n": n, "exit": 3 if n in (2, 5) else 0} for n in range(8)]
+    items = [{"n": n, "exit_code": 3 if n in (2, 5) else 0} for n in range(8)]
     execution = deployed.start(items, tolerated_failure_percentage="50")
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
     outputs = deployed.outputs(execution)
@@ -138,7 +134,7 @@ def test_a_partly_failed_array_is_tolerated_reported_and_run_again(deployed):
 
 
 def test_a_stopped_execution_terminates_its_jobs_within_seconds(deployed):
-    execution = deployed.start([{"sleep": 300}] * 4)
+    execution = deployed.start([{"seconds": 300}] * 4)
     deployed.until(lambda: (deployed.wait_step(execution) or {}).get("StepStatus") == "Executing")
     deployed.until(lambda: deployed.jobs(execution))
     deployed.session.client("sagemaker").stop_pipeline_execution(
@@ -150,7 +146,7 @@ def test_a_stopped_execution_terminates_its_jobs_within_seconds(deployed):
 
 
 def test_a_deadline_ends_a_step_whose_jobs_go_on_for_ever(deployed):
-    execution = deployed.start([{"sleep": 300}], deadline_seconds="3")
+    execution = deployed.start([{"seconds": 300}], deadline_seconds="3")
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
     assert "after the deadline of 3 s and terminated" in deployed.wait_step(execution)["FailureReason"]
     deployed.until(lambda: deployed.jobs(execution)[0]["status"] == "FAILED")
@@ -168,7 +164,7 @@ def test_an_unreadable_message_is_in_the_dead_letter_queue_at_once(deployed):
 def test_push_answers_before_any_poll_would(deployed):
     for _ in range(2):  # ensured twice
         deployed.deploy(push=True, PUSH_POLL_SECONDS="600")
-    execution = deployed.start([{"sleep": 3}] * 3)
+    execution = deployed.start([{"seconds": 3}] * 3)
     assert deployed.finish(execution, seconds=45)["PipelineExecutionStatus"] == "Succeeded"
     assert deployed.outputs(execution)["jobs_succeeded"] == "3"
 
@@ -177,7 +173,7 @@ def test_jobs_of_an_execution_stopped_before_its_callback_step_are_terminated(de
     """As if the execution were stopped while its submitting step still runs."""
     batch = deployed.session.client("batch")
     deployed.deploy(push=True)
-    execution = deployed.start([{"sleep": 300}])
+    execution = deployed.start([{"seconds": 300}])
     stray = batch.submit_job(
         jobName=f"{execution.rsplit('/', 1)[1]}-Other-01",
         jobQueue=deployed.config.job_queue,

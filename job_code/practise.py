@@ -1,0 +1,42 @@
+"""Do what the item says: work for some seconds, fail, or get lost. A Batch job to practise on, not to take home.
+
+    python -c "<this text>"
+
+Its item is line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names; all of these are optional:
+
+    seconds        how long to work
+    needs          the key of an object in the manifest's bucket without which the job fails
+    lost_attempts  how many attempts end with exit code 75, which means "try again"
+    exit_code      how the job ends
+"""
+
+import json
+import os
+import sys
+import time
+
+import boto3
+
+
+def read_item(s3, bucket, key):
+    """This job's line of the manifest: all lines have the same length, so no other line is read."""
+    index = int(os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", "0"))
+    width = int(os.environ["MANIFEST_LINE_BYTES"])
+    span = f"bytes={index * width}-{(index + 1) * width - 1}"
+    return json.loads(s3.get_object(Bucket=bucket, Key=key, Range=span)["Body"].read())
+
+
+if __name__ == "__main__":
+    client = boto3.client("s3")
+    manifest_bucket, _, manifest_key = os.environ["MANIFEST_URI"].removeprefix("s3://").partition("/")
+    item = read_item(client, manifest_bucket, manifest_key)
+    time.sleep(item.get("seconds", 0))
+    if "needs" in item:
+        try:
+            client.get_object(Bucket=manifest_bucket, Key=item["needs"])
+        except client.exceptions.ClientError:
+            # A role that may not list the bucket is told AccessDenied of an object that is not there.
+            sys.exit(f"cannot read {item['needs']}")
+    if int(os.environ["AWS_BATCH_JOB_ATTEMPT"]) <= item.get("lost_attempts", 0):
+        sys.exit(75)
+    sys.exit(item.get("exit_code", 0))
