@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -54,7 +55,44 @@ def load(port: int, state_dir: Path | None) -> Callable:
     os.environ.update(settings)
     from ministack import app
 
+    _authorize_on_awss_resources()
     return app.app
+
+
+def _authorize_on_awss_resources() -> None:
+    """MiniStack asks for some calls whether they are allowed on "*", where AWS names what they are about.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+    """
+    from ministack.core import iam_actions
+
+    known = iam_actions.extract_resource_arn
+
+    @functools.wraps(known)
+    def extract(
+        service: str, method: str, path: str, headers: dict, body: bytes, query: dict, region: str, account: str
+    ) -> str:
+        arn = known(service, method, path, headers, body, query, region, account)
+        if service == "lambda" and arn == "*" and method == "POST" and path.rstrip("/").endswith("/functions"):
+            name = str(_body(body).get("FunctionName", ""))  # CreateFunction
+            return name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
+        if service == "events":
+            tagged = str(_body(body).get("ResourceARN") or _body(body).get("Rule") or "")
+            if arn == "*" and tagged:  # tags of a rule; its targets
+                return tagged if tagged.startswith("arn:") else f"arn:aws:events:{region}:{account}:rule/{tagged}"
+            return arn.replace(":rule/default/", ":rule/")  # the default bus is not named
+        return arn
+
+    iam_actions.extract_resource_arn = extract
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def snapshot() -> None:

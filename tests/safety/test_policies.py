@@ -106,8 +106,12 @@ def test_a_star_stands_only_where_aws_takes_nothing_narrower(template: str, stat
             assert "sagemaker-lint" in resource or resource in UNNAMED, f"{resource} is not of this prefix"
 
 
-# Resources whose names are AWS's to give: a job's is its id.
-UNNAMED = {"arn:aws:batch:eu-central-1:123456789012:job/*"}
+# Resources whose names are AWS's to give: a job's is its id, a mapping's too, and Batch's own role.
+UNNAMED = {
+    "arn:aws:batch:eu-central-1:123456789012:job/*",
+    "arn:aws:lambda:eu-central-1:123456789012:event-source-mapping:*",
+    "arn:aws:iam::123456789012:role/aws-service-role/batch.amazonaws.com/*",
+}
 
 
 @pytest.mark.parametrize("task", iam.TASKS)

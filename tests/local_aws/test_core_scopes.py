@@ -1,0 +1,65 @@
+"""Calls that MiniStack alone would authorize on "*" are authorized on the resource that AWS names."""
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+SCOPED = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["lambda:CreateFunction", "events:*"],
+            "Resource": [
+                "arn:aws:lambda:us-east-1:000000000000:function:scopes-*",
+                "arn:aws:events:us-east-1:000000000000:rule/scopes-*",
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def user(aws):
+    iam = aws.client("iam")
+    iam.create_user(UserName="scopes")
+    iam.put_user_policy(UserName="scopes", PolicyName="own", PolicyDocument=json.dumps(SCOPED))
+    key = iam.create_access_key(UserName="scopes")["AccessKey"]
+    return lambda service: aws.client(service, key)
+
+
+def test_a_function_is_created_under_the_names_that_are_allowed(user):
+    def create(name):
+        user("lambda").create_function(
+            FunctionName=name,
+            Role="arn:aws:iam::000000000000:role/none",
+            Runtime="python3.13",
+            Handler="x.y",
+            Code={"ZipFile": b"no zip"},
+        )
+
+    with pytest.raises(ClientError) as refused:
+        create("other")
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+    with pytest.raises(ClientError) as passed:
+        create("scopes-function")
+    assert "CreateFunction because" not in str(passed.value), "another reason: its role can't be passed"
+
+
+def test_rules_of_the_default_bus_are_named_without_it(user):
+    events = user("events")
+    arn = events.put_rule(Name="scopes-rule", ScheduleExpression="rate(1 day)")["RuleArn"]
+    events.tag_resource(ResourceARN=arn, Tags=[{"Key": "k", "Value": "v"}])
+    assert events.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "k", "Value": "v"}]
+    events.put_targets(Rule="scopes-rule", Targets=[{"Id": "t", "Arn": "arn:aws:sqs:us-east-1:000000000000:q"}])
+    assert len(events.list_targets_by_rule(Rule="scopes-rule")["Targets"]) == 1
+    events.remove_targets(Rule="scopes-rule", Ids=["t"])
+    events.delete_rule(Name="scopes-rule")
+    for call in (
+        lambda: events.put_rule(Name="other", ScheduleExpression="rate(1 day)"),
+        lambda: events.tag_resource(ResourceARN=arn.replace("scopes", "other"), Tags=[{"Key": "k", "Value": "v"}]),
+        lambda: events.put_targets(Rule="other", Targets=[{"Id": "t", "Arn": "arn:aws:sqs:us-east-1:0:q"}]),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call()
