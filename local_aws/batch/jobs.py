@@ -318,7 +318,15 @@ class Engine:
         """The job that one may depend on: for an array's child, the child itself."""
         parent_id, _, index = job_id.partition(":")
         job = self.jobs[parent_id]
-        return job.child(int(index)) if index else job
+        return self.single_out(job, int(index)) if index else job
+
+    def single_out(self, array: Array, index: int) -> Job:
+        """Child `index`, to act on; one that waited in the queue among its fresh siblings waits there by itself now."""
+        fresh = array.children[index] is None
+        child = array.child(index)
+        if fresh and child.status == "RUNNABLE":
+            self.scheduler.add(child)
+        return child
 
     def admit(self, job: Job) -> None:
         """From SUBMITTED to whatever its dependencies allow."""
@@ -399,13 +407,12 @@ class Engine:
             return
         job.released = True
         if job.stop_reason is not None:
-            self._end_fresh(job, job.stop_reason)
+            self._end_waiting_children(job, job.stop_reason)
         elif job.sequential or job.pairs_with:
-            failed = [
-                index for index in job.fresh_indices() if any(a.child_status(index) == "FAILED" for a in job.pairs_with)
-            ]
-            for index in failed:
-                self._end(job.child(index), "FAILED", DEPENDENCY_FAILED)
+            for index in range(job.size):
+                if any(other.child_status(index) == "FAILED" for other in job.pairs_with):
+                    child = job.child(index)
+                    self._end(child, "FAILED", child.stop_reason or DEPENDENCY_FAILED)
             for index in [0] if job.sequential else range(job.size):
                 self._release_child(job, index)
         else:
@@ -415,6 +422,8 @@ class Engine:
             job.summary_at = job.fresh_at
             self.on_fresh_change(job)
             self.scheduler.add(job)
+            for child in list(job.known_children()):
+                self._release_child(job, child.index)
 
     def _release_child(self, array: Array, index: int) -> None:
         """Let a child become RUNNABLE if nothing that it alone waits for is left."""
@@ -438,12 +447,15 @@ class Engine:
         if job.stop_reason is not None:
             reason = job.stop_reason
         if isinstance(job, Array):
-            self._end_fresh(job, reason)
-            for child in list(job.known_children()):
-                if child.status == "PENDING":
-                    self._end(child, "FAILED", child.stop_reason or reason)
+            self._end_waiting_children(job, reason)
         else:
             self._end(job, "FAILED", reason)
+
+    def _end_waiting_children(self, array: Array, reason: str) -> None:
+        self._end_fresh(array, reason)
+        for child in list(array.known_children()):
+            if child.status == "PENDING":
+                self._end(child, "FAILED", child.stop_reason or reason)
 
     def _tell(self) -> None:
         """Pass on what has ended to what waits for it: in a loop, since a chain may be 10,000 long."""
@@ -588,7 +600,7 @@ class Engine:
         job = self.find(job_id)
         if job is None or job.ended:
             return None
-        return job.parent.child(job.index) if job.parent else job
+        return self.single_out(job.parent, job.index) if job.parent else job
 
     def _stop(self, job: Job, reason: str, terminate: bool) -> None:
         if job.status in ACTIVE:

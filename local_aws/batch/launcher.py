@@ -224,9 +224,9 @@ class Launcher:
         try:
             self._open_log(credentials, group, stream, options, account, log_region)
         except ApiError as error:
+            # ECS adds how often it tried; within a reason's 255 characters, what was refused matters more.
             raise StartError(
-                "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
-                f"failed to create Cloudwatch log stream: {error.code}: {error.message}"
+                f"ResourceInitializationError: failed to validate logger args: {error.code}: {error.message}"
             ) from None
         attempt.log_stream = stream
         token = secrets.token_urlsafe(32) if container.get("jobRoleArn") else ""

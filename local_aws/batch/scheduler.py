@@ -31,7 +31,8 @@ TIME_LIMIT = "Canceled by JobStateTimeLimit action due to reason: "
 MAX_PROCESSES = 128
 DEFAULT_DECAY_SECONDS = 600
 
-Entry = tuple[int, int, int, Job]  # (-scheduling priority, submission number, index in its array, job or array)
+# (-scheduling priority, submission number, index in its array, whether it stands for an array's fresh children, job)
+Entry = tuple[int, int, int, bool, Job]
 
 
 class Share:
@@ -48,19 +49,19 @@ class Share:
     def push(self, job: Job) -> None:
         # In a FIFO queue the scheduling priority has no effect; there all are 0.
         priority = -job.spec.scheduling_priority if job.share else 0
-        heapq.heappush(self.heap, (priority, job.sequence, job.index or 0, job))
+        heapq.heappush(self.heap, (priority, job.sequence, job.index or 0, isinstance(job, Array), job))
 
     def head(self) -> Job | None:
         """The next job, still RUNNABLE; what ended meanwhile falls out here."""
         while self.heap:
-            priority, sequence, index, job = self.heap[0]
-            if isinstance(job, Array):
+            priority, sequence, index, fresh, job = self.heap[0]
+            if fresh:
                 found = _next_fresh(job, index)
                 if found is None:
                     heapq.heappop(self.heap)
                     continue
                 if found != index:
-                    heapq.heapreplace(self.heap, (priority, sequence, found, job))
+                    heapq.heapreplace(self.heap, (priority, sequence, found, fresh, job))
                     continue
                 return job.view(found)
             if job.status == "RUNNABLE":
@@ -70,9 +71,9 @@ class Share:
 
     def pop(self) -> Job:
         """Take the job that head() returned, to act on."""
-        priority, sequence, index, job = self.heap[0]
-        if isinstance(job, Array):
-            heapq.heapreplace(self.heap, (priority, sequence, index + 1, job))
+        priority, sequence, index, fresh, job = self.heap[0]
+        if fresh:
+            heapq.heapreplace(self.heap, (priority, sequence, index + 1, fresh, job))
             return job.child(index)
         heapq.heappop(self.heap)
         return job
@@ -81,12 +82,12 @@ class Share:
         """Every RUNNABLE job in order."""
         heap = list(self.heap)
         while heap:
-            priority, sequence, index, job = heapq.heappop(heap)
-            if isinstance(job, Array):
+            priority, sequence, index, fresh, job = heapq.heappop(heap)
+            if fresh:
                 found = _next_fresh(job, index)
                 if found is not None:
                     yield job.view(found)
-                    heapq.heappush(heap, (priority, sequence, found + 1, job))
+                    heapq.heappush(heap, (priority, sequence, found + 1, fresh, job))
             elif job.status == "RUNNABLE":
                 yield job
 
@@ -216,7 +217,7 @@ class Scheduler:
             free = (e for e in fitting if awaited.get(e.arn, priority) <= priority)
             place = next((e for e in free if self._has_room(e, job, line, policy)), None)
             if place is None:
-                self._blocked(line, share, job, environments, fitting)
+                self._blocked(line, job, environments, fitting)
                 for environment in fitting:
                     awaited.setdefault(environment.arn, line.queue.priority)
                 return
@@ -252,7 +253,7 @@ class Scheduler:
     # --- the head of a queue that can't go ---
 
     def _blocked(
-        self, line: Line, share: Share, job: Job, environments: list[ComputeEnvironment],
+        self, line: Line, job: Job, environments: list[ComputeEnvironment],
         fitting: list[ComputeEnvironment],
     ) -> None:  # fmt: skip
         """The job at the head finds no room now, or (nothing fits) will never."""
@@ -261,9 +262,8 @@ class Scheduler:
             refusals = [environment.refusal(job.spec) for environment in environments]
             reason = MAX_RESOURCE if any(r == "vcpus" for r in refusals) or not refusals else JOB_RESOURCE
         if reason and job.status_reason != reason:
-            if job.parent and job.parent.children[job.index] is None:
-                job = job.parent.child(job.index)
-                share.push(job)
+            if job.parent:
+                job = self.engine.single_out(job.parent, job.index)
             job.status_reason = reason
             self.on_blocked(job)
         self._watch(line, job)

@@ -1,0 +1,675 @@
+"""The control plane: what is accepted, what is refused and how, what passes through which state, pages, tags, IAM."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from .conftest import LOGS, World, refusal, wait
+
+PREFIX = "arn:aws:batch:us-east-1:000000000000"
+
+
+# --- compute environments --------------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_compute_environment(world: World) -> None:
+    name = world.name("ce")
+    created = world.batch.create_compute_environment(
+        computeEnvironmentName=name, type="MANAGED", computeResources=world.fargate(), tags={"a": "b"}
+    )
+    assert created["computeEnvironmentArn"] == f"{PREFIX}:compute-environment/{name}"
+    detail = world.environment_is(name, "CREATING")
+    assert (detail["state"], detail["tags"], detail["computeResources"]["maxvCpus"]) == ("ENABLED", {"a": "b"}, 16)
+    assert "being modified" in refusal(world.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    world.environment_is(name, "VALID")
+    assert "already exists" in refusal(
+        world.batch.create_compute_environment,
+        computeEnvironmentName=name, type="MANAGED", computeResources=world.fargate(),
+    )["Message"]  # fmt: skip
+    assert "must be DISABLED" in refusal(world.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    world.batch.update_compute_environment(
+        computeEnvironment=created["computeEnvironmentArn"], state="DISABLED", computeResources={"maxvCpus": 4}
+    )
+    world.environment_is(name, "UPDATING")
+    detail = world.environment_is(name, "VALID")
+    assert (detail["state"], detail["computeResources"]["maxvCpus"]) == ("DISABLED", 4)
+    assert detail["computeResources"]["subnets"] == [world.subnet]
+    world.batch.delete_compute_environment(computeEnvironment=name)
+    world.environment_is(name, "DELETING")
+    world.environment_is(name, None)
+    assert "does not exist" in refusal(world.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "says"),
+    [
+        ({"subnets": []}, "at least one subnet"),
+        ({"subnets": ["subnet-nowhere"]}, "subnet-nowhere does not exist"),
+        ({"securityGroupIds": []}, "at least one security group"),
+        ({"securityGroupIds": ["sg-nowhere"]}, "sg-nowhere does not exist"),
+        ({"securityGroupIds": [f"sg-{i}" for i in range(6)]}, "at most 5"),
+        ({"subnets": [f"subnet-{i}" for i in range(17)]}, "at most 16"),
+        ({"maxvCpus": 0}, "maxvCpus"),
+        ({"minvCpus": 0}, "minvCpus is not applicable to Fargate"),
+        ({"instanceTypes": ["optimal"]}, "not applicable to Fargate"),
+        ({"type": "EC2"}, "instanceRole is required"),
+        ({"type": "EC2", "instanceRole": "nobody"}, "does not exist"),
+        ({"type": "ECS_MANAGED_INSTANCES"}, "does not cover Amazon ECS Managed Instances"),
+    ],
+)
+def test_compute_resources_that_are_refused(world: World, resources: dict, says: str) -> None:
+    error = refusal(
+        world.batch.create_compute_environment,
+        computeEnvironmentName=world.name("ce"), type="MANAGED", computeResources=world.fargate(**resources),
+    )  # fmt: skip
+    assert error["Code"] == "ClientException"
+    assert says in error["Message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"computeEnvironmentName": "no spaces"}, "not valid"),
+        ({"computeEnvironmentName": "x" * 129}, "not valid"),
+        ({"computeResources": None}, "computeResources must be specified"),
+        ({"type": "UNMANAGED"}, "only for MANAGED"),
+        ({"unmanagedvCpus": 4}, "only for UNMANAGED"),
+        ({"serviceRole": "nobody"}, "does not exist"),
+        ({"eksConfiguration": {"eksClusterArn": "a", "kubernetesNamespace": "b"}}, "does not cover"),
+        ({"tags": {"aws:x": "y"}}, "reserved"),
+    ],
+)
+def test_compute_environments_that_are_refused(world: World, arguments: dict, says: str) -> None:
+    complete = {
+        "computeEnvironmentName": world.name("ce"), "type": "MANAGED", "computeResources": world.fargate(), **arguments,
+    }  # fmt: skip
+    call = {name: value for name, value in complete.items() if value is not None}
+    assert says in refusal(world.batch.create_compute_environment, **call)["Message"]
+
+
+def test_a_service_role_must_trust_batch(world: World) -> None:
+    arguments = {"type": "MANAGED", "computeResources": world.fargate()}
+    wrong, right = world.role(), world.role(service="batch.amazonaws.com")
+    create = world.batch.create_compute_environment
+    assert "does not trust" in refusal(
+        create, computeEnvironmentName=world.name("ce"), serviceRole=wrong, **arguments
+    )["Message"]  # fmt: skip
+    name = world.name("ce")
+    create(computeEnvironmentName=name, serviceRole=right.rsplit("/", 1)[1], **arguments)
+    assert world.environment_is(name, "VALID")["serviceRole"] == right
+
+
+def test_an_unmanaged_environment_is_kept_and_runs_nothing(world: World) -> None:
+    name = world.name("ce")
+    world.batch.create_compute_environment(computeEnvironmentName=name, type="UNMANAGED", unmanagedvCpus=8)
+    assert world.environment_is(name, "VALID")["unmanagedvCpus"] == 8
+
+
+# --- job queues ------------------------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_job_queue(world: World) -> None:
+    environment, name = world.environment(), world.name("queue")
+    order = [{"order": 1, "computeEnvironment": environment}]
+    arguments = {"jobQueueName": name, "priority": 5, "computeEnvironmentOrder": order}
+    created = world.batch.create_job_queue(**arguments, tags={"a": "b"})
+    detail = world.queue_is(name, "CREATING")
+    assert (detail["jobQueueType"], detail["priority"], detail["tags"]) == ("ECS_FARGATE", 5, {"a": "b"})
+    assert detail["computeEnvironmentOrder"][0]["computeEnvironment"] == f"{PREFIX}:compute-environment/{environment}"
+    definition = world.definition()
+    assert "VALID" in refusal(world.submit, queue=name, definition=definition)["Message"]
+    world.queue_is(name, "VALID")
+    assert "already exists" in refusal(world.batch.create_job_queue, **arguments)["Message"]
+    world.batch.update_compute_environment(computeEnvironment=environment, state="DISABLED")
+    world.environment_is(environment, "VALID")
+    error = refusal(world.batch.delete_compute_environment, computeEnvironment=environment)
+    assert error["Message"] == "Cannot delete, found existing JobQueue relationship."
+    assert "must be DISABLED" in refusal(world.batch.delete_job_queue, jobQueue=name)["Message"]
+    world.batch.update_job_queue(jobQueue=created["jobQueueArn"], state="DISABLED", priority=7)
+    detail = world.queue_is(name, "VALID")
+    assert (detail["state"], detail["priority"]) == ("DISABLED", 7)
+    assert "DISABLED" in refusal(world.submit, queue=name, definition=definition)["Message"]
+    world.batch.delete_job_queue(jobQueue=name)
+    world.queue_is(name, "DELETING")
+    world.queue_is(name, None)
+    world.batch.delete_compute_environment(computeEnvironment=environment)
+    world.environment_is(environment, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"jobQueueName": "no spaces"}, "not valid"),
+        ({"computeEnvironmentOrder": []}, "at least one"),
+        ({"computeEnvironmentOrder": [{"order": 1, "computeEnvironment": "nowhere"}]}, "does not exist"),
+        ({"priority": -1}, "priority"),
+        ({"schedulingPolicyArn": f"{PREFIX}:scheduling-policy/none"}, "does not exist"),
+        ({"jobQueueType": "EKS"}, "does not fit"),
+        ({"jobStateTimeLimitActions": [
+            {"reason": "x", "state": "RUNNABLE", "maxTimeSeconds": 599, "action": "CANCEL"}]}, "600"),
+        ({"jobStateTimeLimitActions": [
+            {"reason": "x", "state": "RUNNABLE", "maxTimeSeconds": 600, "action": "TERMINATE"}]}, "CANCEL"),
+        ({"serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "x"}]}, "does not cover"),
+    ],
+)  # fmt: skip
+def test_job_queues_that_are_refused(world: World, queue: str, arguments: dict, says: str) -> None:
+    order = world.batch.describe_job_queues(jobQueues=[queue])["jobQueues"][0]["computeEnvironmentOrder"]
+    complete = {"jobQueueName": world.name("queue"), "priority": 1, "computeEnvironmentOrder": order, **arguments}
+    assert says in refusal(world.batch.create_job_queue, **complete)["Message"]
+
+
+def test_a_queue_needs_valid_environments_and_at_most_three(world: World) -> None:
+    name = world.name("ce")
+    world.batch.create_compute_environment(
+        computeEnvironmentName=name, type="MANAGED", computeResources=world.fargate()
+    )
+    error = refusal(
+        world.batch.create_job_queue,
+        jobQueueName=world.name("queue"),
+        priority=1,
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": name}],
+    )
+    assert "must be valid" in error["Message"]
+    four = [world.environment() for _ in range(4)]
+    with pytest.raises(ClientError, match="at most 3"):
+        world.queue(*four)
+
+
+# --- scheduling policies ---------------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_scheduling_policy(world: World) -> None:
+    name = world.name("policy")
+    fair = {"shareDecaySeconds": 60, "shareDistribution": [{"shareIdentifier": "a*", "weightFactor": 0.5}]}
+    arn = world.batch.create_scheduling_policy(name=name, fairsharePolicy=fair, tags={"a": "b"})["arn"]
+    assert arn == f"{PREFIX}:scheduling-policy/{name}"
+    assert {"arn": arn} in world.batch.list_scheduling_policies()["schedulingPolicies"]
+    queue = world.queue(world.environment(), schedulingPolicyArn=arn)
+    assert "used by a job queue" in refusal(world.batch.delete_scheduling_policy, arn=arn)["Message"]
+    definition = world.definition()
+    assert "shareIdentifier is required" in refusal(world.submit, queue=queue, definition=definition)["Message"]
+    job = world.job_is(world.submit(queue, definition, shareIdentifier="ab", schedulingPriorityOverride=3))
+    assert (job["status"], job["shareIdentifier"], job["schedulingPriority"]) == ("SUCCEEDED", "ab", 3)
+    world.batch.update_scheduling_policy(arn=arn, fairsharePolicy={"computeReservation": 10})
+    [detail] = world.batch.describe_scheduling_policies(arns=[arn, f"{arn}-none"])["schedulingPolicies"]
+    assert (detail["fairsharePolicy"], detail["tags"]) == ({"computeReservation": 10}, {"a": "b"})
+    world.batch.update_job_queue(jobQueue=queue, state="DISABLED")
+    world.queue_is(queue, "VALID")
+    world.batch.delete_job_queue(jobQueue=queue)
+    world.queue_is(queue, None)
+    world.batch.delete_scheduling_policy(arn=arn)
+    assert "does not exist" in refusal(world.batch.delete_scheduling_policy, arn=arn)["Message"]
+
+
+@pytest.mark.parametrize(
+    ("fair", "says"),
+    [
+        ({"shareDecaySeconds": 604801}, "shareDecaySeconds"),
+        ({"computeReservation": 100}, "computeReservation"),
+        ({"shareDistribution": [{"shareIdentifier": "a", "weightFactor": 0}]}, "weightFactor"),
+        ({"shareDistribution": [{"shareIdentifier": "a-b"}]}, "not valid"),
+        ({"shareDistribution": [{"shareIdentifier": "a*"}, {"shareIdentifier": "ab"}]}, "overlap"),
+        ({"shareDistribution": [{"shareIdentifier": "a*"}, {"shareIdentifier": "abc*"}]}, "overlap"),
+    ],
+)
+def test_fair_share_policies_that_are_refused(world: World, fair: dict, says: str) -> None:
+    error = refusal(world.batch.create_scheduling_policy, name=world.name("policy"), fairsharePolicy=fair)
+    assert says in error["Message"]
+
+
+# --- job definitions -------------------------------------------------------------------------------------------------
+
+
+def test_revisions_of_a_job_definition(world: World) -> None:
+    name = world.name("definition")
+
+    def register(command: str) -> dict:
+        return world.batch.register_job_definition(
+            jobDefinitionName=name, type="container", platformCapabilities=["FARGATE"],
+            containerProperties=world.container(command), retryStrategy={"attempts": 2}, tags={"a": "b"},
+        )  # fmt: skip
+
+    assert [register(command)["revision"] for command in ("one", "two", "three")] == [1, 2, 3]
+    world.batch.deregister_job_definition(jobDefinition=f"{name}:3")
+    describe = world.batch.describe_job_definitions
+    found = {d["revision"]: d for d in describe(jobDefinitionName=name)["jobDefinitions"]}
+    assert {revision: d["status"] for revision, d in found.items()} == {1: "ACTIVE", 2: "ACTIVE", 3: "INACTIVE"}
+    assert found[2]["jobDefinitionArn"] == f"{PREFIX}:job-definition/{name}:2"
+    assert found[2]["containerProperties"]["command"] == ["two"]
+    assert found[2]["retryStrategy"] == {"attempts": 2, "evaluateOnExit": []}
+    active = describe(jobDefinitionName=name, status="ACTIVE")["jobDefinitions"]
+    assert [d["revision"] for d in active] == [2, 1]
+    [only] = describe(jobDefinitions=[f"{name}:1"])["jobDefinitions"]
+    assert only["revision"] == 1
+    assert register("four")["revision"] == 4
+    assert "revision" in refusal(world.batch.deregister_job_definition, jobDefinition=name)["Message"]
+    assert "does not exist" in refusal(world.batch.deregister_job_definition, jobDefinition=f"{name}:9")["Message"]
+
+
+def test_a_submission_takes_the_newest_active_revision(world: World, queue: str) -> None:
+    name = world.name("definition")
+    for _ in range(3):
+        world.batch.register_job_definition(
+            jobDefinitionName=name,
+            type="container",
+            platformCapabilities=["FARGATE"],
+            containerProperties=world.container(),
+        )
+    world.batch.deregister_job_definition(jobDefinition=f"{name}:3")
+    for given, expected in ((name, 2), (f"{name}:1", 1), (f"{PREFIX}:job-definition/{name}", 2)):
+        job_id = world.submit(queue, given)
+        assert world.job(job_id)["jobDefinition"].endswith(f":{expected}")
+    assert "ACTIVE" in refusal(world.submit, queue=queue, definition=f"{name}:3")["Message"]
+    assert "does not exist" in refusal(world.submit, queue=queue, definition="nowhere")["Message"]
+
+
+def resources(vcpu: str, memory: str) -> dict[str, Any]:
+    return {"resourceRequirements": [{"type": "VCPU", "value": vcpu}, {"type": "MEMORY", "value": memory}]}
+
+
+@pytest.mark.parametrize(
+    ("container", "says"),
+    [
+        ({"image": ""}, "image"),
+        ({"image": "no spaces"}, "image"),
+        ({"command": ["a", ""]}, "empty string"),
+        ({"environment": [{"name": "AWS_BATCH_X", "value": "1"}]}, "reserved"),
+        ({"environment": [{"value": "1"}]}, "needs a name"),
+        ({"executionRoleArn": None}, "executionRoleArn is required"),
+        ({"jobRoleArn": "just-a-name"}, "not the ARN of a role"),
+        (resources("0.3", "512"), "VCPU 0.3"),
+        (resources("0.25", "4096"), "MEMORY 4096"),
+        (resources("x", "512"), "numbers"),
+        ({"resourceRequirements": [{"type": "VCPU", "value": "1"}]}, "must have MEMORY"),
+        ({"resourceRequirements": [{"type": "VCPU", "value": "1"}] * 2}, "twice"),
+        ({"vcpus": 1, "memory": 512}, "not supported on Fargate"),
+        ({"privileged": True}, "privileged"),
+        ({"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 1}]}, "ulimits"),
+        ({"ephemeralStorage": {"sizeInGiB": 20}}, "between 21 and 200"),
+        ({"logConfiguration": {"logDriver": "syslog"}}, "not supported on Fargate"),
+        ({"logConfiguration": {"logDriver": "splunk"}}, "does not cover"),
+        ({"secrets": [{"name": "a", "valueFrom": "b"}]}, "does not cover secrets"),
+        ({"volumes": [{"name": "a"}]}, "does not cover volumes"),
+        ({"user": "nobody"}, "does not cover another user"),
+        ({"readonlyRootFilesystem": True}, "does not cover readonlyRootFilesystem"),
+        ({"linuxParameters": {"sharedMemorySize": 64}}, "not supported for jobs on Fargate"),
+        ({"instanceType": "m5.large"}, "multi-node"),
+        ({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, "Windows"),
+    ],
+)
+def test_containers_that_are_refused(world: World, container: dict, says: str) -> None:
+    properties = {name: value for name, value in {**world.container(), **container}.items() if value is not None}
+    error = refusal(
+        world.batch.register_job_definition,
+        jobDefinitionName=world.name("definition"), type="container", platformCapabilities=["FARGATE"],
+        containerProperties=properties,
+    )  # fmt: skip
+    assert error["Code"] == "ClientException"
+    assert says in error["Message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"jobDefinitionName": "no spaces"}, "not valid"),
+        ({"type": "multinode"}, "does not cover multi-node"),
+        ({"containerProperties": None}, "needs containerProperties"),
+        ({"platformCapabilities": ["EC2", "FARGATE"]}, "one value"),
+        ({"platformCapabilities": ["MANAGED_INSTANCES"]}, "does not cover"),
+        ({"retryStrategy": {"attempts": 11}}, "between 1 and 10"),
+        (
+            {"retryStrategy": {"evaluateOnExit": [{"onExitCode": "1", "action": "EXIT"}]}},
+            "needs retryStrategy.attempts",
+        ),
+        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT"}]}}, "needs onStatusReason"),
+        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "x", "action": "EXIT"}]}}, "not valid"),
+        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "a*b", "action": "EXIT"}]}}, "not valid"),
+        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}] * 6}}, "at most 5"),
+        ({"timeout": {"attemptDurationSeconds": 59}}, "at least 60"),
+        ({"schedulingPriority": 10000}, "between 0 and 9999"),
+        ({"parameters": {"a": "x" * 30_000}}, "24 KiB"),
+        ({"eksProperties": {}}, "does not cover"),
+        ({"ecsProperties": {"taskProperties": []}}, "does not cover"),
+    ],
+)
+def test_job_definitions_that_are_refused(world: World, arguments: dict, says: str) -> None:
+    complete = {
+        "jobDefinitionName": world.name("definition"), "type": "container", "platformCapabilities": ["FARGATE"],
+        "containerProperties": world.container(), **arguments,
+    }  # fmt: skip
+    call = {name: value for name, value in complete.items() if value is not None}
+    assert says in refusal(world.batch.register_job_definition, **call)["Message"]
+
+
+@pytest.mark.parametrize(
+    ("vcpu", "memory"),
+    [("0.25", "2048"), ("0.5", "3072"), ("1", "8192"), ("4", "30720"), ("16", "122880"), ("32", "249856")],
+)
+def test_fargate_sizes(world: World, vcpu: str, memory: str) -> None:
+    assert world.definition(container=resources(vcpu, memory))
+
+
+def test_ec2_definitions_have_their_own_rules(world: World) -> None:
+    def register(**container: Any) -> str:
+        return world.definition(
+            platformCapabilities=["EC2"],
+            containerProperties={"image": "python", "vcpus": 1, "memory": 128, **container},
+        )
+
+    assert register()
+    assert (
+        "only for jobs on Fargate" in refusal(register, networkConfiguration={"assignPublicIp": "ENABLED"})["Message"]
+    )
+    assert "whole number" in refusal(register, **resources("0.5", "128"))["Message"]
+    assert "at least 4 MiB" in refusal(register, memory=3)["Message"]
+
+
+# --- submissions -----------------------------------------------------------------------------------------------------
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"jobName": "-begins-wrong"}, "jobName"),
+        ({"jobName": "x" * 129}, "jobName"),
+        ({"arrayProperties": {"size": 1}}, "between 2 and 10,000"),
+        ({"arrayProperties": {"size": 10_001}}, "between 2 and 10,000"),
+        ({"dependsOn": [{"jobId": NOBODY}]}, "does not exist"),
+        ({"dependsOn": [{"jobId": NOBODY}] * 21}, "at most 20"),
+        ({"dependsOn": [{}]}, "needs a jobId"),
+        ({"dependsOn": [{"type": "SEQUENTIAL"}]}, "only for array jobs"),
+        ({"dependsOn": [{"type": "SEQUENTIAL", "jobId": NOBODY}], "arrayProperties": {"size": 2}}, "takes no jobId"),
+        ({"containerOverrides": {"command": [""]}}, "empty string"),
+        ({"containerOverrides": {"environment": [{"name": "AWS_BATCH_X", "value": "1"}]}}, "reserved"),
+        ({"containerOverrides": {"vcpus": 2}}, "resourceRequirements"),
+        ({"containerOverrides": resources("0.25", "4096")}, "MEMORY 4096"),
+        ({"containerOverrides": {"environment": [{"name": "X", "value": "y" * 8200}]}}, "8192"),
+        ({"parameters": {"x": "y" * 31_000}}, "30 KiB"),
+        ({"timeout": {"attemptDurationSeconds": 1}}, "at least 60"),
+        ({"retryStrategy": {"attempts": 0}}, "between 1 and 10"),
+        ({"shareIdentifier": "a"}, "no fair-share scheduling policy"),
+        ({"schedulingPriorityOverride": -1}, "between 0 and 9999"),
+        ({"nodeOverrides": {"numNodes": 2}}, "does not cover"),
+        ({"tags": {f"k{i}": "v" for i in range(51)}}, "50"),
+    ],
+)
+def test_submissions_that_are_refused(world: World, queue: str, arguments: dict, says: str) -> None:
+    definition = world.definition()
+    error = refusal(world.submit, queue=queue, definition=definition, **arguments)
+    assert error["Code"] == "ClientException"
+    assert says in error["Message"]
+
+
+def test_n_to_n_needs_an_array_of_the_same_size(world: World, queue: str) -> None:
+    definition = world.definition()
+    array = world.submit(queue, definition, arrayProperties={"size": 2})
+    depends_on = [{"jobId": array, "type": "N_TO_N"}]
+    error = refusal(world.submit, queue=queue, definition=definition, arrayProperties={"size": 3}, dependsOn=depends_on)
+    assert "same size" in error["Message"]
+
+
+def test_a_definition_for_ec2_does_not_fit_a_fargate_queue(world: World, queue: str) -> None:
+    definition = world.definition(
+        platformCapabilities=["EC2"], containerProperties={"image": "python", "vcpus": 1, "memory": 128}
+    )
+    assert "do not fit" in refusal(world.submit, queue=queue, definition=definition)["Message"]
+
+
+def test_placeholders_without_a_value_stay(world: World, queue: str) -> None:
+    definition = world.definition("echo", "Ref::given", "Ref::default", "Ref::none", parameters={"default": "d"})
+    job = world.job_is(world.submit(queue, definition, parameters={"given": "g"}))
+    assert world.lines(job) == ["g d Ref::none"]
+    assert job["parameters"] == {"given": "g", "default": "d"}
+
+
+# --- describing and listing ------------------------------------------------------------------------------------------
+
+
+def test_describe_jobs_finds_what_is_there(world: World, queue: str) -> None:
+    job = world.run(queue)
+    found = world.batch.describe_jobs(jobs=[job["jobArn"], NOBODY, f"{job['jobId']}:0"])["jobs"]
+    assert [one["jobId"] for one in found] == [job["jobId"]]
+    assert "100" in refusal(world.batch.describe_jobs, jobs=[NOBODY] * 101)["Message"]
+    assert refusal(world.batch.describe_jobs, jobs=[])["Code"] == "ClientException"
+
+
+def test_list_jobs(world: World) -> None:
+    queue = world.queue(world.environment())
+    definition = world.definition()
+    name = definition.rsplit("/", 1)[1].partition(":")[0]
+    began = int(time.time() * 1000) - 1
+    ids = [world.submit(queue, definition, jobName=f"Some-{index}") for index in range(5)]
+    for job_id in ids:
+        world.job_is(job_id, "SUCCEEDED")
+
+    def listed(**arguments: Any) -> list[str]:
+        return [job["jobId"] for job in world.batch.list_jobs(jobQueue=queue, **arguments)["jobSummaryList"]]
+
+    def by(name: str, *values: str) -> list[str]:
+        return listed(filters=[{"name": name, "values": list(values)}])
+
+    assert listed() == []  # RUNNING only, when nothing is said
+    newest_first = ids[::-1]
+    assert listed(jobStatus="SUCCEEDED") == newest_first
+    assert by("JOB_NAME", "some-*") == newest_first
+    assert by("JOB_NAME", "SOME-3") == [ids[3]]
+    assert by("JOB_DEFINITION", definition) == by("JOB_DEFINITION", name) == newest_first
+    assert by("JOB_DEFINITION", f"{name}-other") == []
+    assert by("AFTER_CREATED_AT", str(began)) == newest_first
+    assert by("BEFORE_CREATED_AT", str(began)) == []
+    first = world.batch.list_jobs(jobQueue=queue, jobStatus="SUCCEEDED", maxResults=2)
+    assert [job["jobId"] for job in first["jobSummaryList"]] == newest_first[:2]
+    pages = world.batch.get_paginator("list_jobs").paginate(
+        jobQueue=queue, jobStatus="SUCCEEDED", PaginationConfig={"PageSize": 2}
+    )
+    assert [job["jobId"] for page in pages for job in page["jobSummaryList"]] == newest_first
+    refused = world.batch.list_jobs
+    assert "exactly one" in refusal(refused, jobQueue=queue, arrayJobId=ids[0])["Message"]
+    assert "not valid" in refusal(refused, jobQueue=queue, filters=[{"name": "STATUS", "values": ["x"]}])["Message"]
+    assert "no array job" in refusal(refused, arrayJobId=ids[0])["Message"]
+    assert "nextToken" in refusal(refused, jobQueue=queue, nextToken="!")["Message"]
+    assert "does not exist" in refusal(refused, jobQueue="nowhere")["Message"]
+
+
+@pytest.fixture(scope="module")
+def several(world: World) -> None:
+    """At least two of each kind of resource."""
+    for _ in range(2):
+        world.queue(world.environment())
+        world.definition()
+        world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})
+
+
+@pytest.mark.parametrize(
+    ("operation", "key"),
+    [
+        ("describe_compute_environments", "computeEnvironments"),
+        ("describe_job_queues", "jobQueues"),
+        ("describe_job_definitions", "jobDefinitions"),
+        ("list_scheduling_policies", "schedulingPolicies"),
+    ],
+)
+def test_pages_together_are_the_whole(world: World, several: None, operation: str, key: str) -> None:
+    whole = getattr(world.batch, operation)()[key]
+    pages = list(world.batch.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1}))
+    paged = [item for page in pages for item in page[key]]
+    assert max(len(page[key]) for page in pages) == 1
+    assert [str(item) for item in paged][: len(whole)] == [str(item) for item in whole]
+
+
+# --- tags ------------------------------------------------------------------------------------------------------------
+
+
+def test_tags_of_every_kind_of_resource(world: World, queue: str) -> None:
+    environment = f"{PREFIX}:compute-environment/{world.environment()}"
+    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
+    job = f"{PREFIX}:job/{world.submit(queue, world.definition())}"
+    for arn in (environment, f"{PREFIX}:job-queue/{queue}", policy, world.definition(), job):
+        world.batch.tag_resource(resourceArn=arn, tags={"one": "1", "two": "2"})
+        world.batch.tag_resource(resourceArn=arn, tags={"two": "II"})
+        assert world.batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"one": "1", "two": "II"}
+        world.batch.untag_resource(resourceArn=arn, tagKeys=["one", "none"])
+        assert world.batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"two": "II"}
+        many = {f"k{index}": "v" for index in range(50)}
+        assert "50" in refusal(world.batch.tag_resource, resourceArn=arn, tags=many)["Message"]
+        world.batch.untag_resource(resourceArn=arn, tagKeys=["two"])
+    assert "does not exist" in refusal(world.batch.list_tags_for_resource, resourceArn=f"{policy}-none")["Message"]
+    array = world.submit(queue, world.definition(), arrayProperties={"size": 2})
+    child = f"{PREFIX}:job/{array}:0"
+    assert "aren't supported" in refusal(world.batch.tag_resource, resourceArn=child, tags={"a": "b"})["Message"]
+
+
+def test_tagged_resources_are_found_by_their_tag(world: World) -> None:
+    mark = world.name("mark")
+    queue = world.queue(world.environment(), tags={"mark": mark})
+    definition = world.definition(tags={"mark": mark})
+    tagging = world.client("resourcegroupstaggingapi")
+
+    def found() -> set[str]:
+        answer = tagging.get_resources(TagFilters=[{"Key": "mark", "Values": [mark]}])
+        return {entry["ResourceARN"] for entry in answer["ResourceTagMappingList"]}
+
+    assert found() == {f"{PREFIX}:job-queue/{queue}", definition}
+    world.batch.deregister_job_definition(jobDefinition=definition)
+    assert found() == {f"{PREFIX}:job-queue/{queue}"}
+
+
+# --- IAM -------------------------------------------------------------------------------------------------------------
+
+
+def allow(action: str | list[str], resource: str | list[str] = "*", **condition: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return statement | ({"Condition": condition} if condition else {})
+
+
+def test_every_operation_needs_its_action_on_its_resource(world: World, queue: str) -> None:
+    definition = world.definition()
+    job_id = world.job_is(world.submit(queue, definition))["jobId"]
+    environment = world.environment()
+    queue_arn, job_arn = f"{PREFIX}:job-queue/{queue}", f"{PREFIX}:job/{job_id}"
+    environment_arn = f"{PREFIX}:compute-environment/{environment}"
+    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
+    order = [{"order": 1, "computeEnvironment": environment}]
+    calls: list[tuple[str, dict, list[dict]]] = [
+        ("describe_compute_environments", {}, [allow("batch:DescribeComputeEnvironments")]),
+        ("describe_job_queues", {}, [allow("batch:DescribeJobQueues")]),
+        ("describe_job_definitions", {}, [allow("batch:DescribeJobDefinitions")]),
+        ("describe_jobs", {"jobs": [job_id]}, [allow("batch:DescribeJobs")]),
+        ("list_jobs", {"jobQueue": queue}, [allow("batch:ListJobs")]),
+        ("list_scheduling_policies", {}, [allow("batch:ListSchedulingPolicies")]),
+        ("describe_scheduling_policies", {"arns": [policy]}, [allow("batch:DescribeSchedulingPolicies", policy)]),
+        ("update_scheduling_policy", {"arn": policy}, [allow("batch:UpdateSchedulingPolicy", policy)]),
+        ("get_job_queue_snapshot", {"jobQueue": queue}, [allow("batch:GetJobQueueSnapshot", queue_arn)]),
+        ("list_tags_for_resource", {"resourceArn": job_arn}, [allow("batch:ListTagsForResource", job_arn)]),
+        ("tag_resource", {"resourceArn": job_arn, "tags": {"a": "b"}}, [allow("batch:TagResource", job_arn)]),
+        ("untag_resource", {"resourceArn": job_arn, "tagKeys": ["a"]}, [allow("batch:UntagResource", job_arn)]),
+        ("cancel_job", {"jobId": job_id, "reason": "x"}, [allow("batch:CancelJob", job_arn)]),
+        ("terminate_job", {"jobId": job_id, "reason": "x"}, [allow("batch:TerminateJob", job_arn)]),
+        ("update_compute_environment", {"computeEnvironment": environment, "computeResources": {"maxvCpus": 8}},
+         [allow("batch:UpdateComputeEnvironment", environment_arn)]),
+        ("update_job_queue", {"jobQueue": queue, "priority": 1}, [allow("batch:UpdateJobQueue", queue_arn)]),
+        ("create_scheduling_policy", {"name": "by-a-user", "fairsharePolicy": {}},
+         [allow("batch:CreateSchedulingPolicy", f"{PREFIX}:scheduling-policy/by-a-user")]),
+        ("delete_scheduling_policy", {"arn": f"{PREFIX}:scheduling-policy/by-a-user"},
+         [allow("batch:DeleteSchedulingPolicy", f"{PREFIX}:scheduling-policy/by-a-user")]),
+        ("create_compute_environment",
+         {"computeEnvironmentName": "by-a-user", "type": "MANAGED", "computeResources": world.fargate(),
+          "tags": {"a": "b"}},
+         [allow("batch:CreateComputeEnvironment", f"{PREFIX}:compute-environment/by-a-user"),
+          allow("batch:TagResource", f"{PREFIX}:compute-environment/by-a-user",
+                StringEquals={"aws:RequestTag/a": "b"})]),
+        ("create_job_queue", {"jobQueueName": "by-a-user", "priority": 1, "computeEnvironmentOrder": order},
+         [allow("batch:CreateJobQueue", [f"{PREFIX}:job-queue/by-a-user", environment_arn])]),
+        ("register_job_definition",
+         {"jobDefinitionName": "by-a-user", "type": "container", "platformCapabilities": ["FARGATE"],
+          "containerProperties": world.container()},
+         [allow("batch:RegisterJobDefinition", f"{PREFIX}:job-definition/by-a-user"),
+          allow("iam:PassRole", world.execution_role,
+                StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"})]),
+        ("deregister_job_definition", {"jobDefinition": "by-a-user:1"},
+         [allow("batch:DeregisterJobDefinition", f"{PREFIX}:job-definition/by-a-user:1")]),
+        ("submit_job", {"jobName": "j", "jobQueue": queue, "jobDefinition": definition},
+         [allow("batch:SubmitJob", [queue_arn, definition])]),
+        ("submit_job", {"jobName": "j", "jobQueue": queue, "jobDefinition": definition, "tags": {"a": "b"}},
+         [allow("batch:SubmitJob", [queue_arn, definition.rpartition(":")[0]]), allow("batch:TagResource")]),
+    ]  # fmt: skip
+    nobody = world.user()
+    for operation, arguments, statements in calls:
+        error = refusal(getattr(nobody, operation), **arguments)
+        assert error["Code"] == "AccessDeniedException", operation
+        assert statements[0]["Action"] in error["Message"], operation
+        wait(lambda: _settled(world, environment, queue))
+        for left_out in range(1, len(statements)):
+            partly = world.user(*(s for index, s in enumerate(statements) if index != left_out))
+            assert refusal(getattr(partly, operation), **arguments)["Code"] == "AccessDeniedException", operation
+        getattr(world.user(*statements), operation)(**arguments)
+
+
+def _settled(world: World, environment: str, queue: str) -> bool:
+    found = world.batch.describe_compute_environments(computeEnvironments=[environment, "by-a-user"])
+    queues = world.batch.describe_job_queues(jobQueues=[queue, "by-a-user"])["jobQueues"]
+    return all(one["status"] == "VALID" for one in found["computeEnvironments"] + queues)
+
+
+def test_passing_a_service_role_needs_the_right(world: World) -> None:
+    role = world.role(service="batch.amazonaws.com")
+    arguments = {"computeEnvironmentName": world.name("ce"), "type": "MANAGED", "computeResources": world.fargate()}
+    user = world.user(allow("batch:*"))
+    assert "iam:PassRole" in refusal(user.create_compute_environment, serviceRole=role, **arguments)["Message"]
+
+
+def test_an_explicit_deny_of_a_definition_wins(world: World, queue: str) -> None:
+    definition = world.definition()
+    deny = {"Effect": "Deny", "Action": "batch:SubmitJob", "Resource": definition}
+    user = world.user(allow("batch:SubmitJob"), deny)
+    error = refusal(user.submit_job, jobName="j", jobQueue=queue, jobDefinition=definition)
+    assert "explicit deny" in error["Message"]
+
+
+def test_a_share_identifier_can_be_a_condition(world: World) -> None:
+    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
+    queue = world.queue(world.environment(), schedulingPolicyArn=policy)
+    user = world.user(allow("batch:SubmitJob", StringEquals={"batch:ShareIdentifier": "lowCpu"}))
+    arguments = {"jobName": "j", "jobQueue": queue, "jobDefinition": world.definition()}
+    assert user.submit_job(**arguments, shareIdentifier="lowCpu")["jobId"]
+    assert refusal(user.submit_job, **arguments, shareIdentifier="other")["Code"] == "AccessDeniedException"
+
+
+def test_bulk_operations_say_for_each_job_whether_it_was_allowed(world: World, queue: str) -> None:
+    definition = world.definition()
+    ids = [world.job_is(world.submit(queue, definition))["jobId"] for _ in range(2)]
+    user = world.user(allow("batch:TerminateJob", f"{PREFIX}:job/{ids[0]}"))
+    answer = user.terminate_jobs(jobs=ids, reason="x")
+    assert answer["successful"] == [ids[0]]
+    assert [(error["job"], error["code"]) for error in answer["errors"]] == [(ids[1], "AccessDenied")]
+
+
+def test_accounts_regions_and_what_is_not_covered(world: World, queue: str) -> None:
+    elsewhere = world.aws.session.client("batch", region_name="eu-west-1", endpoint_url=world.aws.endpoint_url)
+    assert elsewhere.describe_job_queues()["jobQueues"] == []
+    job = world.run(queue)
+    assert elsewhere.describe_jobs(jobs=[job["jobId"]])["jobs"] == []
+    client = world.aws.client("batch", retries={"total_max_attempts": 1})
+    error = refusal(client.list_consumable_resources)
+    assert "does not cover batch:ListConsumableResources" in error["Message"]
+
+
+def test_conditions_on_the_log_group_of_a_definition(world: World) -> None:
+    name = world.name("definition")
+    user = world.user(
+        allow("batch:RegisterJobDefinition", StringEquals={"batch:AWSLogsGroup": "/mine"}), allow("iam:PassRole"), LOGS
+    )
+    arguments = {"jobDefinitionName": name, "type": "container", "platformCapabilities": ["FARGATE"]}
+
+    def container(group: str) -> dict:
+        return world.container(logConfiguration={"logDriver": "awslogs", "options": {"awslogs-group": group}})
+
+    refused = refusal(user.register_job_definition, containerProperties=container("/other"), **arguments)
+    assert refused["Code"] == "AccessDeniedException"
+    assert user.register_job_definition(containerProperties=container("/mine"), **arguments)["revision"] == 1
