@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 import pandas as pd
+from botocore.exceptions import ClientError
 
 INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
 # Of the 19 columns, those the tutorial speaks of.
@@ -17,7 +18,7 @@ COLUMNS = [*WHEN, *WHAT, "dep_delay", "arr_delay", "distance"]
 
 
 def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> None:
-    """A private bucket of this account, created when it is missing; the tags are kept up to date.
+    """A private bucket of this account, created when it is missing; its tags are added when they are.
 
     Raises:
         LookupError: the name belongs to another account.
@@ -25,17 +26,25 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
     """
     s3 = session.client("s3")
-    region = session.region_name
-    # us-east-1 is the one region that must not be named.
-    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    wanted = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
     try:
-        s3.create_bucket(Bucket=name, **where)
-    except s3.exceptions.BucketAlreadyOwnedByYou:
-        pass  # the second run
-    except s3.exceptions.BucketAlreadyExists:
-        raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
-    s3.put_bucket_tagging(Bucket=name, Tagging=wanted)
+        found = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchBucket", "NoSuchTagSet", "AccessDenied"):
+            raise
+        # Missing, without tags, or another account's: creating it tells which.
+        found = {}
+        # us-east-1 is the one region that must not be named.
+        region = session.region_name
+        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            s3.create_bucket(Bucket=name, **where)
+        except s3.exceptions.BucketAlreadyOwnedByYou:
+            pass
+        except s3.exceptions.BucketAlreadyExists:
+            raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
+    if not tags.items() <= found.items():
+        wanted = [{"Key": key, "Value": value} for key, value in (found | tags).items()]
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": wanted})
 
 
 def flights() -> pd.DataFrame:
