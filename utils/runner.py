@@ -62,12 +62,13 @@ class Ran:
 
 
 class Kernels:
-    """A kernel for each notebook. The next notebook's starts, and imports, while the one before it runs.
+    """A kernel for each notebook. The next notebooks' start, and import, while the one before them runs.
 
-    Seven kernels and what they import cost some 20 seconds of a run that mostly waits for AWS.
+    Seven kernels and what they import cost some 20 seconds of a run that often waits for AWS; the SageMaker SDK alone
+    takes longer to import than the notebook before it runs, hence three ahead.
     """
 
-    def __init__(self, notebooks: list[Path], settings: dict[str, str | None], ahead: int = 1) -> None:
+    def __init__(self, notebooks: list[Path], settings: dict[str, str | None], ahead: int = 3) -> None:
         self._notebooks, self._settings, self._ahead = notebooks, settings, ahead
         self._started: dict[Path, AsyncKernelManager] = {}
 
@@ -257,8 +258,9 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
     ran: list[Ran] = []
     report: list[str] = []
     good = True
-    with ThreadPoolExecutor() as background, Kernels(options.notebooks, settings) as kernels:
-        background.submit(importlib.import_module, "papermill")
+    with ThreadPoolExecutor(max_workers=1) as background, Kernels(options.notebooks, settings) as kernels:
+        for module in ("papermill", "nbconvert"):  # seconds, while the embedded AWS and the first kernel start
+            background.submit(importlib.import_module, module)
         config = load_config(**settings)
         session = connect(target=config.target, region=config.region)
         parameters = {name: value for name, value in settings.items() if value is not None}
