@@ -94,7 +94,7 @@ def ensure_function(
             return answer["FunctionArn"]
 
         arn = create()
-        client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 1500})
+        client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 900})
         return arn
     if found["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
         _when_not_updating(client.update_function_code)(FunctionName=name, ZipFile=code)
@@ -141,7 +141,7 @@ def function_arn(session: boto3.Session, name: str) -> str:
 
 
 def _until_updated(client: Any, name: str) -> None:
-    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 1500})
+    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 900})
 
 
 def _when_not_updating(call: Any) -> Any:
