@@ -1,0 +1,178 @@
+import dataclasses
+import json
+
+import pytest
+
+from utils import batch, data, iam
+
+
+@pytest.fixture
+def environment(session, config):
+    subnets, groups = batch.default_network(session)
+    return batch.ensure_compute_environment(
+        session, config.compute_environment, subnets=subnets, security_groups=groups, max_vcpus=4, tags=config.tags
+    )
+
+
+@pytest.fixture
+def queue(session, config, environment):
+    return batch.ensure_job_queue(
+        session, config.job_queue, compute_environment=environment["computeEnvironmentArn"], tags=config.tags
+    )
+
+
+def test_the_default_network_is_subnets_and_the_default_group_of_one_vpc(session):
+    subnets, groups = batch.default_network(session)
+    ec2 = session.client("ec2")
+    found = [*ec2.describe_subnets(SubnetIds=subnets)["Subnets"]]
+    (group,) = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
+    assert {subnet["VpcId"] for subnet in found} == {group["VpcId"]}
+    assert group["GroupName"] == "default"
+
+
+def test_without_a_default_vpc_it_says_what_to_do(session, calls):
+    calls.answer("DescribeVpcs", {"Vpcs": []})
+    with pytest.raises(batch.BatchError, match="us-east-1 has no default VPC; make one with `aws ec2 create-default"):
+        batch.default_network(session)
+
+
+def test_the_environment_is_managed_fargate_and_made_once(session, config, environment, calls):
+    assert (environment["type"], environment["state"], environment["status"]) == ("MANAGED", "ENABLED", "VALID")
+    assert environment["computeResources"]["type"] == "FARGATE"
+    assert environment["tags"] == config.tags
+    kept = environment["computeResources"]
+    again = batch.ensure_compute_environment(
+        session,
+        config.compute_environment,
+        subnets=kept["subnets"],
+        security_groups=kept["securityGroupIds"],
+        max_vcpus=4,
+        tags=config.tags,
+    )
+    assert again == environment
+    assert calls.writes == []
+
+
+def test_the_environment_is_brought_up_to_date(session, config, environment):
+    session.client("batch").update_compute_environment(computeEnvironment=config.compute_environment, state="DISABLED")
+    kept = environment["computeResources"]
+    changed = batch.ensure_compute_environment(
+        session,
+        config.compute_environment,
+        subnets=kept["subnets"],
+        security_groups=kept["securityGroupIds"],
+        max_vcpus=2,
+        tags=config.tags,
+    )
+    assert (changed["state"], changed["computeResources"]["maxvCpus"]) == ("ENABLED", 2)
+
+
+def test_an_invalid_environment_is_an_error_with_awss_reason(session, config, calls):
+    invalid = {"status": "INVALID", "statusReason": "CLIENT_ERROR - no such subnet", "state": "ENABLED"}
+    invalid["computeResources"] = {"maxvCpus": 1, "subnets": ["s"], "securityGroupIds": ["g"]}
+    calls.answer("DescribeComputeEnvironments", *[{"computeEnvironments": [invalid]}] * 2)
+    with pytest.raises(batch.BatchError, match=r"is INVALID: CLIENT_ERROR - no such subnet\."):
+        batch.ensure_compute_environment(
+            session, config.compute_environment, subnets=["s"], security_groups=["g"], max_vcpus=1, tags=config.tags
+        )
+
+
+def test_the_queue_is_made_once_and_brought_up_to_date(session, config, environment, queue, calls):
+    arn = environment["computeEnvironmentArn"]
+    again = batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, tags=config.tags)
+    assert again == queue
+    assert calls.writes == []
+    changed = batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, priority=7, tags=config.tags)
+    assert (changed["priority"], changed["state"], changed["status"]) == (7, "ENABLED", "VALID")
+
+
+def test_a_queue_that_is_being_deleted_is_made_anew(session, config, environment, queue):
+    client = session.client("batch")
+    client.update_job_queue(jobQueue=config.job_queue, state="DISABLED")
+    batch.settled(session, "job queue", config.job_queue)
+    client.delete_job_queue(jobQueue=config.job_queue)
+    made = batch.ensure_job_queue(
+        session, config.job_queue, compute_environment=environment["computeEnvironmentArn"], tags=config.tags
+    )
+    assert (made["state"], made["status"]) == ("ENABLED", "VALID")
+
+
+def test_an_unchanged_definition_keeps_its_revision(session, config):
+    roles = iam.ensure_roles(session, config)
+    definitions = [make(config, roles["batch_job"], roles["batch_execution"]) for make in MAKERS]
+    first = [batch.ensure_job_definition(session, definition) for definition in definitions]
+    assert [batch.ensure_job_definition(session, definition) for definition in definitions] == first
+    changed = definitions[0] | {"timeout": {"attemptDurationSeconds": 90}}
+    arn = batch.ensure_job_definition(session, changed)
+    assert arn == first[0].removesuffix(":1") + ":2"
+    assert batch.ensure_job_definition(session, changed) == arn
+
+
+MAKERS = (batch.copy_job, batch.aggregate_job)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_definitions_retry_lost_hosts_and_nothing_else(config, make):
+    definition = make(config, "job-role", "execution-role")
+    rules = definition["retryStrategy"]["evaluateOnExit"]
+    assert rules[0] == {"onStatusReason": "Host EC2*", "action": "RETRY"}
+    assert all(rule["action"] == "EXIT" for rule in rules[1:])
+    assert {"onReason": "*", "action": "EXIT"} in rules, "what no rule matches is retried"
+    assert definition["timeout"]["attemptDurationSeconds"] >= 60
+    assert definition["propagateTags"] is True
+    assert definition["tags"] == config.tags
+    assert definition["platformCapabilities"] == ["FARGATE"]
+    assert len(json.dumps(definition)) < 24 * 1024, "AWS Batch's limit for a definition"
+
+
+@pytest.mark.slow
+def test_the_copying_job_runs_with_its_role_and_is_waited_for(session, config, queue):
+    roles = iam.ensure_roles(session, config)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    batch.ensure_log_group(session, config.job_log_group, tags=config.tags)
+    data.upload(session, config.bucket, "input", {"a.json": b"{}"})
+    definition = batch.ensure_job_definition(
+        session, batch.copy_job(config, roles["batch_job"], roles["batch_execution"])
+    )
+
+    def run(source: str) -> dict:
+        parameters = {"s3Input": config.s3_uri(source), "s3Output": config.s3_uri("output/a.json")}
+        job = batch.submit_job(
+            session, "one", queue=config.job_queue, definition=definition, parameters=parameters, tags=config.tags
+        )
+        return batch.wait_for_job(session, job, seconds=60)
+
+    assert run("input/a.json")["status"] == "SUCCEEDED"
+    assert data.listing(session, config.bucket, "output") == [("output/a.json", 2)]
+    failed = run("input/missing.json")
+    assert (failed["status"], failed["container"]["exitCode"]) == ("FAILED", 1)
+
+
+def test_a_job_that_does_not_end_is_told_with_batchs_reason(session, calls):
+    stuck = {"status": "RUNNABLE", "statusReason": "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too large"}
+    calls.answer("DescribeJobs", {"jobs": [stuck]})
+    with pytest.raises(TimeoutError, match=r"Job j is RUNNABLE after 0 seconds \(MISCONFIGURATION:JOB_RESOURCE_REQ"):
+        batch.wait_for_job(session, "j", seconds=0)
+    calls.answer("DescribeJobs", {"jobs": []})
+    with pytest.raises(TimeoutError, match="not known to Batch yet"):
+        batch.wait_for_job(session, "j", seconds=0)
+
+
+def test_a_log_group_is_kept_two_weeks_and_tagged_even_if_a_service_made_it(session, config, calls):
+    logs, name = session.client("logs"), config.job_log_group
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_group(logGroupName=f"{name}-other")
+    batch.ensure_log_group(session, name, tags=config.tags)
+    found = batch.log_group(session, name)
+    assert found["retentionInDays"] == 14
+    assert logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"] == config.tags
+    calls.made.clear()
+    batch.ensure_log_group(session, name, tags=config.tags)
+    assert calls.writes == []
+    assert "retentionInDays" not in batch.log_group(session, f"{name}-other")
+
+
+def test_the_shared_role_serves_the_jobs_too(session, config):
+    roles = iam.ensure_roles(session, dataclasses.replace(config, role_layout="shared"))
+    arn = batch.ensure_job_definition(session, batch.copy_job(config, roles["batch_job"], roles["batch_execution"]))
+    assert arn.endswith(f"job-definition/{config.copy_job_definition}:1")

@@ -1,0 +1,115 @@
+import dataclasses
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from utils import iam
+
+
+def test_each_task_has_a_role_with_its_own_trust_and_policy(session, config):
+    arns = iam.ensure_roles(session, config)
+    assert len(set(arns.values())) == len(iam.TASKS)
+    for task, (service, template, _) in iam.TASKS.items():
+        role = session.client("iam").get_role(RoleName=getattr(config, f"{task}_role"))["Role"]
+        assert role["Arn"] == arns[task]
+        assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": service}
+        assert {"Key": "sagemaker-batch:prefix", "Value": config.prefix} in role["Tags"]
+        assert iam.inline_policy(session, role["RoleName"]) == iam.render(template, config)
+
+
+@pytest.mark.parametrize("layout", ["separate", "shared"])
+def test_a_second_time_nothing_is_written(session, config, calls, layout):
+    config = dataclasses.replace(config, role_layout=layout)
+    first = iam.ensure_roles(session, config)
+    calls.made.clear()
+    assert iam.ensure_roles(session, config) == first
+    assert calls.writes == []
+
+
+def test_what_was_changed_by_hand_is_put_right(session, config):
+    iam.ensure_roles(session, config)
+    by_hand, name = session.client("iam"), config.pipeline_role
+    trust = json.dumps(iam.render("trust.json", config, service="lambda.amazonaws.com"))
+    by_hand.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+    broad = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    by_hand.put_role_policy(RoleName=name, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(broad))
+    by_hand.untag_role(RoleName=name, TagKeys=list(config.tags))
+    iam.ensure_roles(session, config)
+    role = by_hand.get_role(RoleName=name)["Role"]
+    assert role["AssumeRolePolicyDocument"] == iam.render(
+        "trust_with_source_account.json", config, service="sagemaker.amazonaws.com"
+    )
+    assert iam.inline_policy(session, name) == iam.render("pipeline.json", config)
+    assert role["Tags"] == [{"Key": "sagemaker-batch:prefix", "Value": config.prefix}]
+
+
+def test_the_shared_layout_is_the_articles_one_role(session, config):
+    arns = iam.ensure_roles(session, dataclasses.replace(config, role_layout="shared"))
+    assert set(arns) == set(iam.TASKS)
+    (arn,) = set(arns.values())
+    name = arn.rsplit("/", 1)[1]
+    role = session.client("iam").get_role(RoleName=name)["Role"]
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"] == [
+        "ecs-tasks.amazonaws.com",
+        "lambda.amazonaws.com",
+        "sagemaker.amazonaws.com",
+    ]
+    attached = session.client("iam").list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    assert {policy["PolicyName"] for policy in attached} == set(iam.SHARED_MANAGED_POLICIES)
+
+
+def test_a_placeholder_that_nothing_fills_is_an_error_and_iams_own_stay(config, monkeypatch, tmp_path):
+    monkeypatch.setattr(iam, "POLICIES", tmp_path)
+    (tmp_path / "own.json").write_text('{"a": "${aws:username}/${bucket}"}')
+    (tmp_path / "bad.json").write_text('{"a": "${nonsense}"}')
+    assert iam.render("own.json", config) == {"a": f"${{aws:username}}/{config.bucket}"}
+    with pytest.raises(KeyError, match="nonsense"):
+        iam.render("bad.json", config)
+
+
+def test_a_missing_role_says_which_notebook_makes_it(session, config):
+    with pytest.raises(LookupError, match=f'no role "{config.pipeline_role}"; run notebook 01_iam'):
+        iam.role_arn(session, config.pipeline_role)
+
+
+def test_permissions_are_listed_pair_by_pair():
+    policy = {"Statement": [{"Action": ["a:B", "a:C"], "Resource": "x"}, {"Action": "d:E", "Resource": ["y", "z"]}]}
+    assert iam.permissions(policy) == [("a:B", "x"), ("a:C", "x"), ("d:E", "y"), ("d:E", "z")]
+
+
+def refusal(message: str) -> ClientError:
+    return ClientError({"Error": {"Code": "X", "Message": message}}, "CreateFunction")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The role defined for the function cannot be assumed by Lambda.",
+        "The provided execution role does not have permissions to call ReceiveMessage on SQS",
+        "Could not assume role arn:aws:iam::1:role/x.",
+        "Role with name x does not exist",
+    ],
+)
+def test_a_young_role_is_waited_for(no_waiting, message):
+    attempts = iter([refusal(message), refusal(message), None])
+
+    @iam.retry_until_assumable()
+    def call():
+        error = next(attempts)
+        if error:
+            raise error
+        return "created"
+
+    assert call() == "created"
+    assert len(no_waiting) == 2
+
+
+def test_any_other_refusal_is_raised_at_once(no_waiting):
+    @iam.retry_until_assumable()
+    def call():
+        raise refusal("Member must have length less than or equal to 64")
+
+    with pytest.raises(ClientError, match="less than or equal to 64"):
+        call()
+    assert no_waiting == []
