@@ -2,8 +2,8 @@
 
     python benchmarks/callback_array.py [--items 10000] [--json FILE]
 
-Each job is a process that looks at its number, and every thousandth fails. Prints how long the submitting step took, how
-long the jobs, and the answer after the last of them; checks the counts and the report of what failed.
+Each job is a process that looks at its number, and every thousandth fails. Prints how long the submitting step took,
+how long the jobs, and the answer after the last of them; checks the counts and the report of what failed.
 """
 
 from __future__ import annotations
