@@ -177,8 +177,9 @@ class _Progress:
     def _tick(self) -> None:
         while not self._ended.wait(0.25):
             code = next((line for line in self._source.splitlines() if line and line[0] != "#"), "")
+            where = f"cell {self._number} of {self._total}" if self._number else "its kernel starts"
             self._status.update(
-                f"{self._notebook.stem:<24} cell {self._number} of {self._total}  "
+                f"{self._notebook.stem:<24} {where}  "
                 f"{time.monotonic() - self._begun:.0f} s  [dim]{escape(code[:60])}[/dim]"
             )
 
