@@ -26,6 +26,16 @@ RETRY_STRATEGY = {
         {"onStatusReason": "*", "action": "EXIT"},
     ],
 }
+# A job that can't start blocks the queue behind it and would wait for ever: after an hour at its head it is cancelled.
+# https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
+TIME_LIMITS = [
+    {"reason": reason, "state": "RUNNABLE", "maxTimeSeconds": 3600, "action": "CANCEL"}
+    for reason in (
+        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+    )
+]
 DONE = ("SUCCEEDED", "FAILED")
 
 
@@ -110,14 +120,17 @@ def ensure_job_queue(
     https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html
     """
     batch = session.client("batch")
-    order = [{"order": 1, "computeEnvironment": compute_environment}]
+    wanted = {
+        "state": "ENABLED",
+        "priority": priority,
+        "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": compute_environment}],
+        "jobStateTimeLimitActions": TIME_LIMITS,
+    }
     found = settled(session, "job queue", name)
     if found is None:
-        batch.create_job_queue(
-            jobQueueName=name, state="ENABLED", priority=priority, computeEnvironmentOrder=order, tags=tags
-        )
-    elif (found["state"], found["priority"], found["computeEnvironmentOrder"]) != ("ENABLED", priority, order):
-        batch.update_job_queue(jobQueue=name, state="ENABLED", priority=priority, computeEnvironmentOrder=order)
+        batch.create_job_queue(jobQueueName=name, tags=tags, **wanted)
+    elif not _says(found, wanted):
+        batch.update_job_queue(jobQueue=name, **wanted)
     return _usable(session, "job queue", name)
 
 
@@ -141,7 +154,6 @@ def _definition(
         "jobDefinitionName": name,
         "type": "container",
         "platformCapabilities": ["FARGATE"],
-        "parameters": {"s3Input": "", "s3Output": ""},
         "containerProperties": {
             "image": image,
             "command": command,
@@ -179,7 +191,7 @@ def ensure_job_definition(session: boto3.Session, definition: dict[str, Any]) ->
     ]
     if active:
         newest = max(active, key=lambda revision: revision["revision"])
-        if _says(newest, {key: value for key, value in definition.items() if key != "parameters"}):
+        if _says(newest, definition):
             return newest["jobDefinitionArn"]
 
     @retry_until_assumable()

@@ -138,7 +138,6 @@ def _batch(
     batch.ensure_log_group(session, config.job_log_group, tags=tags)
     definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
     definition["retryStrategy"] = retry_strategy or batch.RETRY_STRATEGY
-    del definition["parameters"]  # a job of an array finds its item in the manifest
     container = definition["containerProperties"]
     container["command"] = ["python", "-c", program]
     # The least that Fargate offers: so with 6 vCPUs 24 jobs run at once.
