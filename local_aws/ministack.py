@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -56,6 +57,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
     from ministack import app
 
     _authorize_on_awss_resources()
+    _tell_what_a_handler_raised()
     return app.app
 
 
@@ -85,6 +87,31 @@ def _authorize_on_awss_resources() -> None:
         return arn
 
     iam_actions.extract_resource_arn = extract
+
+
+def _tell_what_a_handler_raised() -> None:
+    """A function's error has its exception's name as its type; MiniStack says "Runtime.HandlerError" of all.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
+    from ministack.services import lambda_svc
+
+    known = lambda_svc._execute_function_warm
+
+    @functools.wraps(known)
+    def execute(func: dict, event: Any, request_id: str) -> dict:
+        answer = known(func, event, request_id)
+        body = answer.get("body")
+        if answer.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+            begin = body["errorMessage"].partition("\n")[0]
+            # The traceback's last line: "module.Exception: message", or the name alone.
+            message = f": {re.escape(begin)}" if begin else "$"
+            raised = re.findall(rf"^(?:\w+\.)*(\w+){message}", answer.get("log", "").rstrip(), re.MULTILINE)
+            if raised:
+                body["errorType"] = raised[-1]
+        return answer
+
+    lambda_svc._execute_function_warm = execute
 
 
 def _body(body: bytes) -> dict[str, Any]:

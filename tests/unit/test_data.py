@@ -1,0 +1,79 @@
+import hashlib
+import json
+
+import pytest
+
+from utils import data
+from utils.session import _EmbeddedSession, boto3
+
+
+def tags_of(session, bucket):
+    return {tag["Key"]: tag["Value"] for tag in session.client("s3").get_bucket_tagging(Bucket=bucket)["TagSet"]}
+
+
+def test_a_bucket_is_made_once_in_its_region_with_its_tags(session, config, calls):
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert tags_of(session, config.bucket) == config.tags
+    calls.made.clear()
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert calls.writes == []
+
+
+def test_a_bucket_elsewhere_is_made_there(aws, config):
+    session = boto3.Session(botocore_session=core(aws, "test"), region_name="eu-west-1")
+    data.ensure_bucket(session, f"{config.prefix}-eu", tags=config.tags)
+    place = session.client("s3").get_bucket_location(Bucket=f"{config.prefix}-eu")
+    assert place["LocationConstraint"] == "eu-west-1"
+
+
+def test_tags_that_are_not_ours_stay(session, config):
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket=config.bucket)
+    s3.put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": [{"Key": "team", "Value": "blue"}]})
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert tags_of(session, config.bucket) == {"team": "blue", **config.tags}
+
+
+def test_a_bucket_of_another_account_is_not_taken(aws, session, config):
+    other = boto3.Session(botocore_session=core(aws, "123456789012"), region_name="eu-west-1")
+    data.ensure_bucket(other, config.bucket, tags={"k": "theirs"})
+    with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account; choose another prefix'):
+        data.ensure_bucket(
+            boto3.Session(botocore_session=core(aws, "test"), region_name="eu-west-1"), config.bucket, tags=config.tags
+        )
+    assert tags_of(other, config.bucket) == {"k": "theirs"}
+
+
+def core(aws, key):
+    made = _EmbeddedSession(aws.endpoint_url)
+    made.set_credentials(key, "test")
+    return made
+
+
+def test_the_input_is_every_flight_by_month():
+    files = data.monthly_files()
+    assert list(files) == [f"file_{month:02d}.json" for month in range(1, 13)]
+    assert sum(body.count(b"\n") for body in files.values()) == 336_776
+    for month, body in enumerate(files.values(), 1):
+        first = json.loads(body.split(b"\n", 1)[0])
+        assert list(first) == data.COLUMNS
+        assert (first["year"], first["month"]) == (2013, month)
+
+
+def test_the_input_is_the_same_bytes_every_time():
+    once, again = (hashlib.sha256(data.monthly_files()["file_02.json"]).hexdigest() for _ in range(2))
+    assert once == again
+
+
+def test_only_what_s3_does_not_have_is_sent(session, config):
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    files = {f"file_{n:02d}.json": f"{n}\n".encode() for n in range(1, 4)}
+    assert data.upload(session, config.bucket, "input", files) == list(files)
+    assert data.upload(session, config.bucket, "input", files) == []
+    files["file_02.json"] = b"changed\n"
+    assert data.upload(session, config.bucket, "input", files) == ["file_02.json"]
+    assert data.listing(session, config.bucket, "input") == [
+        ("input/file_01.json", 2),
+        ("input/file_02.json", 8),
+        ("input/file_03.json", 2),
+    ]

@@ -1,0 +1,119 @@
+import io
+import os
+import zipfile
+
+import pytest
+from botocore.exceptions import ClientError
+
+from utils import iam, lambdas
+
+ECHO = b"""
+import os
+def lambda_handler(event, context):
+    if "raise" in event:
+        raise ValueError(event["raise"])
+    return {"event": event, "setting": os.environ.get("SETTING")}
+"""
+
+
+def zipped(source: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("lambda_function.py"), source)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def ensure(session, config):
+    """Deploys a function as notebook 03 does."""
+    role = iam.ensure_roles(session, config)["data_lambda"]
+
+    def deploy(code: bytes = ECHO, **changes) -> str:
+        settings = {"timeout_seconds": 30, "environment": {"SETTING": "a"}, **changes}
+        return lambdas.ensure_function(
+            session, config.count_inputs_function, code=zipped(code), role=role, tags=config.tags, **settings
+        )
+
+    return deploy
+
+
+@pytest.mark.parametrize("name", ["submit_jobs", "check_jobs", "count_inputs", "merge_results"])
+def test_a_package_is_the_same_bytes_for_the_same_files(name, monkeypatch, tmp_path):
+    package = lambdas.package(name)
+    copy = tmp_path / name
+    copy.mkdir()
+    for path in sorted((lambdas.LAMBDA_CODE / name).rglob("*.py"), reverse=True):
+        (copy / path.name).write_bytes(path.read_bytes())
+        os.utime(copy / path.name, (0, 0))
+        (copy / path.name).chmod(0o600)
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__" / "lambda_function.pyc").write_bytes(b"")
+    monkeypatch.setattr(lambdas, "LAMBDA_CODE", tmp_path)
+    assert lambdas.package(name) == package
+    assert zipfile.ZipFile(io.BytesIO(package)).namelist() == ["lambda_function.py"]
+
+
+def test_a_folder_without_a_function_is_an_error():
+    with pytest.raises(FileNotFoundError, match=r"lambda_code/nothing has no lambda_function\.py"):
+        lambdas.package("nothing")
+
+
+def test_a_function_is_deployed_with_its_configuration_and_a_log_that_ends(session, config, ensure):
+    arn = ensure()
+    found = session.client("lambda").get_function(FunctionName=config.count_inputs_function)
+    assert found["Configuration"]["FunctionArn"] == arn
+    assert (found["Configuration"]["Runtime"], found["Configuration"]["Timeout"]) == ("python3.13", 30)
+    assert found["Tags"] == config.tags
+    group = session.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{config.count_inputs_function}")
+    assert group["logGroups"][0]["retentionInDays"] == 14
+    assert lambdas.invoke(session, config.count_inputs_function, {"n": 1}) == {"event": {"n": 1}, "setting": "a"}
+
+
+def test_only_what_differs_is_updated(session, config, ensure, calls):
+    arn = ensure()
+    for changes, written in (
+        ({}, []),
+        ({"environment": {"SETTING": "b"}}, ["UpdateFunctionConfiguration"]),
+        ({"environment": {"SETTING": "b"}, "timeout_seconds": 40}, ["UpdateFunctionConfiguration"]),
+        ({"environment": {"SETTING": "b"}, "timeout_seconds": 40, "code": ECHO + b"#"}, ["UpdateFunctionCode"]),
+        ({"code": ECHO}, ["UpdateFunctionCode", "UpdateFunctionConfiguration"]),
+        ({"environment": None}, ["UpdateFunctionConfiguration"]),
+    ):
+        calls.made.clear()
+        assert ensure(**changes) == arn
+        assert calls.writes == written, changes
+    assert lambdas.invoke(session, config.count_inputs_function, {})["setting"] is None
+
+
+def test_a_role_that_lambda_does_not_know_yet_is_waited_for(ensure, calls, no_waiting):
+    young = "The role defined for the function cannot be assumed by Lambda."
+    calls.refuse("CreateFunction", "InvalidParameterValueException", young, times=2)
+    ensure()
+    assert calls.made.count("CreateFunction") == 3
+    assert len(no_waiting) >= 2
+
+
+def test_an_update_in_progress_is_waited_for(ensure, calls, no_waiting):
+    ensure()
+    calls.refuse("UpdateFunctionCode", "ResourceConflictException", "An update is in progress for resource")
+    calls.refuse("UpdateFunctionConfiguration", "ResourceConflictException", "An update is in progress for resource")
+    ensure(ECHO + b"#", timeout_seconds=31)
+    assert calls.made.count("UpdateFunctionCode") == calls.made.count("UpdateFunctionConfiguration") == 2
+
+
+def test_what_waiting_does_not_help_is_raised_at_once(ensure, calls, no_waiting):
+    calls.refuse("CreateFunction", "InvalidParameterValueException", "Uploaded file must be a non-empty zip")
+    with pytest.raises(ClientError, match="non-empty zip"):
+        ensure()
+    assert no_waiting == []
+
+
+def test_a_function_that_raises_is_an_error_with_its_words(session, config, ensure):
+    ensure()
+    with pytest.raises(lambdas.FunctionFailed, match="^ValueError: no such month$"):
+        lambdas.invoke(session, config.count_inputs_function, {"raise": "no such month"})
+
+
+def test_a_missing_function_says_which_notebook_deploys_it(session, config):
+    with pytest.raises(LookupError, match="run notebook 03_lambdas"):
+        lambdas.function_arn(session, config.submit_jobs_function)
