@@ -368,4 +368,6 @@ def _adopt_orphans() -> None:
 
 if __name__ == "__main__":
     _adopt_orphans()
-    Supervisor(socket.socket(fileno=int(sys.argv[1]))).run()
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)  # it was passed down to here, and no further
+    Supervisor(connection).run()

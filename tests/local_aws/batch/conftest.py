@@ -187,8 +187,7 @@ def aws(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     local_aws.stop(home)
 
 
-@pytest.fixture(scope="session")
-def world(aws: Any) -> World:
+def make_world(aws: Any) -> World:
     ec2 = aws.client("ec2")
     world = World(
         aws,
@@ -199,6 +198,11 @@ def world(aws: Any) -> World:
     )
     world.execution_role = world.role(LOGS)
     return world
+
+
+@pytest.fixture(scope="session")
+def world(aws: Any) -> World:
+    return make_world(aws)
 
 
 @pytest.fixture(scope="session")
