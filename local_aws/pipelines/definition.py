@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.htm
 from __future__ import annotations
 
 import graphlib
-import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from local_aws.pipelines.expressions import (
     ExpressionError,
     Path,
     is_expression,
+    load_json,
     paths,
     to_text,
 )
@@ -147,14 +148,22 @@ def typed(value: Any, kind: str) -> Any:
         if kind == "Boolean":
             return {"true": True, "false": False}.get(value.lower())
         try:
-            value = json.loads(value)
+            value = load_json(value)
         except ValueError:
             return None
     if isinstance(value, bool):
         return value if kind == "Boolean" else None
-    if kind == "Integer" and isinstance(value, int | float):
-        return int(value) if value == int(value) else None
-    return float(value) if kind == "Float" and isinstance(value, int | float) else None
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None  # an integer beyond any float
+    if not math.isfinite(number):
+        return None
+    if kind == "Float":
+        return number
+    return int(value) if value == int(value) else None
 
 
 def parse(text: str, region: str) -> Definition:
@@ -170,7 +179,7 @@ def parse(text: str, region: str) -> Definition:
     if len(text) > MAX_CHARACTERS:
         raise DefinitionError(f"The definition has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}.")
     try:
-        return _parse(json.loads(text), text, region)
+        return _parse(load_json(text), text, region)
     except ValueError as error:
         if isinstance(error, DefinitionError):
             raise

@@ -348,7 +348,7 @@ class Engine:
             item = run.item
             if path.keys and isinstance(item, str):
                 try:
-                    item = json.loads(item)
+                    item = expressions.load_json(item)
                 except ValueError:
                     raise ExpressionError(
                         f"{path.text!r} has no value: the current item is not a JSON object"
@@ -389,7 +389,7 @@ class Engine:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         body = await self._call(execution, "s3", "get_object", Bucket=bucket, Key=key)
         try:
-            return json.loads(await self.in_thread(body["Body"].read))
+            return expressions.load_json(await self.in_thread(body["Body"].read))
         except ValueError:
             raise StepFailed(f"ClientError: {uri} is not JSON.") from None
 
@@ -413,7 +413,7 @@ class Engine:
     def _for_each(self, execution: Execution, run: StepRun, items: Any) -> None:
         if isinstance(items, str):
             try:
-                items = json.loads(items)
+                items = expressions.load_json(items)
             except ValueError:
                 items = None
         if not isinstance(items, list):
@@ -729,7 +729,10 @@ def _lambda_outputs(step: Step, arn: str, payload: bytes) -> dict[str, Any]:
     """
     if not step.outputs:
         return {}
-    answer = json.loads(payload or b"null")
+    try:
+        answer = expressions.load_json(payload or b"null")
+    except ValueError as error:
+        raise StepFailed(f"ClientError: What the Lambda function {arn} returned is not JSON: {error}.") from None
     if not isinstance(answer, dict):
         raise StepFailed(f"ClientError: The Lambda function {arn} must return a JSON object with the step's outputs.")
     outputs = {}

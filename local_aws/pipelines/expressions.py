@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-properties.html
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,26 @@ EXECUTION_VARIABLES = (
 
 class ExpressionError(ValueError):
     """An expression that is malformed, or that has no value in this execution; the message is one sentence."""
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON as its standard has it: Python's own parser takes NaN and infinities too.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 @dataclass(frozen=True)

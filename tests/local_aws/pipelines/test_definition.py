@@ -310,6 +310,8 @@ def test_limits_of_a_definition() -> None:
         parse(" " * (1024 * 1024 + 1), REGION)
     with pytest.raises(DefinitionError, match="not JSON"):
         parse("{", REGION)
+    with pytest.raises(DefinitionError, match="NaN is not JSON"):
+        parsed(pipeline(lambda_step("A", x=float("nan"))))
 
 
 def test_parameter_values_are_typed() -> None:
@@ -322,14 +324,15 @@ def test_parameter_values_are_typed() -> None:
         "Boolean": True,
         "Float": 7.0,
     }
-    for name, text in (("Integer", "7.5"), ("Integer", "x"), ("Boolean", "1"), ("Float", "true")):
+    wrong = ("Integer", "7.5"), ("Integer", "x"), ("Integer", "1e999"), ("Boolean", "1"), ("Float", "true")
+    for name, text in (*wrong, ("Float", "NaN"), ("Integer", "NaN"), ("Float", "-Infinity"), ("Float", "9" * 999)):
         with pytest.raises(DefinitionError, match=f"must be of type {name}"):
             parameters[name].value(text)
 
 
-def test_a_definition_as_sdk_v2_writes_it() -> None:
-    """The callback example of AWS's documentation, as `sagemaker` 2.x serializes it (a step's name in a property)."""
-    document = {
+def sdk_v2_document(function: str, queue: str) -> dict[str, Any]:
+    """What `sagemaker` 2.x serializes: no MlflowConfig, DependsOn by name only, an explicit CacheConfig."""
+    return {
         "Version": "2020-12-01",
         "Metadata": {},
         "Parameters": [{"Name": "ProcessingInstanceCount", "Type": "Integer", "DefaultValue": 1}],
@@ -342,7 +345,7 @@ def test_a_definition_as_sdk_v2_writes_it() -> None:
                 "Name": "Submit",
                 "Type": "Lambda",
                 "Arguments": {"count": {"Get": "Parameters.ProcessingInstanceCount"}},
-                "FunctionArn": FUNCTION,
+                "FunctionArn": function,
                 "OutputParameters": [{"OutputName": "statusCode", "OutputType": "String"}],
                 "CacheConfig": {"Enabled": False},
             },
@@ -351,18 +354,21 @@ def test_a_definition_as_sdk_v2_writes_it() -> None:
                 "Type": "Callback",
                 "Arguments": {"job": {"Get": "Steps.Submit.OutputParameters['statusCode']"}},
                 "DependsOn": ["Submit"],
-                "SqsQueueUrl": QUEUE,
+                "SqsQueueUrl": queue,
                 "OutputParameters": [{"OutputName": "status", "OutputType": "String"}],
             },
             condition_step(
                 "Check",
                 [{"Type": "Equals", "LeftValue": {"Get": "Steps.Wait.OutputParameters['status']"}, "RightValue": "ok"}],
-                [lambda_step("Good")],
+                [lambda_step("Good") | {"FunctionArn": function}],
                 [{"Name": "Bad", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}],
             ),
         ],
     }
-    definition = parsed(copy.deepcopy(document))
+
+
+def test_a_definition_as_sdk_v2_writes_it() -> None:
+    definition = parsed(sdk_v2_document(FUNCTION, QUEUE))
     assert definition.order == ("Submit", "Wait", "Check", "Good", "Bad")
 
 

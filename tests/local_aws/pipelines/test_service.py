@@ -14,6 +14,7 @@ from botocore import xform_name
 from local_aws.pipelines import PipelinesService, service
 
 from .conftest import World, refusal
+from .test_definition import sdk_v2_document
 
 
 def get(path: str) -> dict[str, str]:
@@ -312,6 +313,20 @@ def test_submit_wait_and_use_the_result(world: World) -> None:
     assert all(step["EndTime"] >= step["StartTime"] for step in order)
     listed = world.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
     assert listed["PipelineParameters"] == [{"Name": "Ids", "Value": "a b"}]
+
+
+@pytest.mark.parametrize(("answer", "status", "last"), [("ok", "Succeeded", "Good"), ("no", "Failed", "Bad")])
+def test_a_definition_as_sdk_v2_writes_it_runs(world: World, answer: str, status: str, last: str) -> None:
+    queue, name = world.queue(), world.name()
+    definition = json.dumps(sdk_v2_document(world.function, queue))
+    world.sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=world.pipeline_role)
+    arn = world.start(name, parameters={"ProcessingInstanceCount": "2"})
+    message = world.message(queue)
+    assert message["arguments"] == {"job": "200"}
+    outputs = [{"Name": "status", "Value": answer}]
+    world.sagemaker.send_pipeline_execution_step_success(CallbackToken=message["token"], OutputParameters=outputs)
+    assert world.wait(arn)["PipelineExecutionStatus"] == status
+    assert set(world.steps(arn)) == {"Submit", "Wait", "Check", last}
 
 
 def test_a_failure_answered_is_the_steps_reason(world: World) -> None:
