@@ -153,7 +153,7 @@ def typed(value: Any, kind: str) -> Any:
             return None
     if isinstance(value, bool):
         return value if kind == "Boolean" else None
-    if not isinstance(value, int | float):
+    if kind == "Boolean" or not isinstance(value, int | float):
         return None
     try:
         number = float(value)

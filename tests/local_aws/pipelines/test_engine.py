@@ -220,6 +220,7 @@ def test_outputs_are_typed_and_nested_ones_are_one_string() -> None:
     [
         ({}, "lacks the output o"),
         ("text", "must return a JSON object"),
+        (float("nan"), "is not JSON: NaN is not JSON"),
         ({"o": "x" * 1025}, "has 1,025 characters; the limit is 1,024"),
     ],
 )
@@ -227,6 +228,16 @@ def test_what_a_function_returns_must_hold_the_outputs(answer, words: str) -> No
     execution = run(pipeline(lambda_step("A", outputs=("o",))), lambda _: answer)
     assert execution.status == "Failed"
     assert words in execution.runs["A"].reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("Boolean", 1), ("Boolean", "yes"), ("Integer", 1.5), ("Integer", True), ("Float", "x"), ("Float", False)],
+)
+def test_an_output_of_another_type_fails_the_step(kind: str, value: Any) -> None:
+    step = lambda_step("A") | {"OutputParameters": [{"OutputName": "o", "OutputType": kind}]}
+    execution = run(pipeline(step), lambda _: {"o": value})
+    assert f"must be of type {kind}, not {value!r}" in execution.runs["A"].reason
 
 
 def test_a_function_that_raises_gives_the_reason() -> None:
