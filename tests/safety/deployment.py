@@ -7,7 +7,7 @@ takes seconds to import and adds nothing that matters to permissions, names or c
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,7 @@ class Deployment:
     session: boto3.Session
     config: Config
     files: int = 2
+    check_settings: dict[str, str] = field(default_factory=lambda: dict(QUICK))
 
     @cached_property
     def network(self) -> tuple[list[str], list[str]]:
@@ -76,15 +77,15 @@ class Deployment:
 
     def notebook_03(self) -> None:
         """Functions and their log groups."""
-        dead_letters = self.config.arn("sqs", self.config.dead_letter_queue).split(":")
-        url = f"https://sqs.{self.config.region}.amazonaws.com/{dead_letters[4]}/{dead_letters[5]}"
+        dead_letters = queues.ensure_queue(self.session, self.config.dead_letter_queue, tags=self.config.tags)
+        settings = self.check_settings | {"DEAD_LETTER_QUEUE_URL": dead_letters}
         for name, task in FUNCTIONS.items():
             function = getattr(self.config, f"{name}_function")
             batch.ensure_log_group(self.session, self.config.lambda_log_group(function), tags=self.config.tags)
             lambdas.ensure_function(
                 self.session, function, code=lambdas.package(name),
                 role=iam.role_arn(self.session, getattr(self.config, f"{task}_role")), timeout_seconds=60,
-                environment=QUICK | {"DEAD_LETTER_QUEUE_URL": url} if name == "check_jobs" else {},
+                environment=settings if name == "check_jobs" else {},
                 tags=self.config.tags,
             )  # fmt: skip
 

@@ -50,6 +50,7 @@ class Call:
     access_key: str
     params: dict[str, Any]
     error: str = ""
+    message: str = ""
     status: int = 0
     changed: bool = field(default=False, repr=False)
 
@@ -114,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rehearsal.calls.append(call)
         refusal = self.rehearsal.ask("before", call)
         if refusal:
-            call.error, call.status = refusal[0], refusal[2]
+            call.error, call.message, call.status = refusal
             self._answer(*error(call.service, *refusal))
             return
         path = self.path
@@ -135,12 +136,15 @@ class _Handler(BaseHTTPRequestHandler):
             if response.status >= 400:
                 name = response.headers.get("x-amzn-errortype") or answer.get("__type") or answer.get("code") or "?"
                 call.error = name.rpartition("#")[2].partition(":")[0]
+                call.message = answer.get("message") or answer.get("Message") or ""
             elif isinstance(answer, dict):
                 self.rehearsal.ask("after", call, answer)
                 data = json.dumps(answer).encode()
         elif response.status >= 400:
             found = re.search(rb"<Code>([^<]+)", data)
             call.error = found.group(1).decode() if found else str(response.status)
+            said = re.search(rb"<Message>([^<]+)", data)
+            call.message = said.group(1).decode() if said else ""
         elif call.service == "iam":
             root = ElementTree.fromstring(data)
             self.rehearsal.ask("after_xml", call, root)

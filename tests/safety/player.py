@@ -1,0 +1,72 @@
+"""Plays notebooks in this process, on either target, every API call of theirs going through a `Rehearsal`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+
+import local_aws
+from utils import session as sessions
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb"))
+ACCOUNT = "123456789012"  # a key of twelve digits is the root of that account on the embedded AWS
+
+
+def play(notebook: Path, **parameters: Any) -> dict[str, Any]:
+    """Run a notebook's cells, with these parameters instead of its own; returns its variables."""
+    variables: dict[str, Any] = {"__name__": "__main__"}
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        source = "".join(cell["source"])
+        exec(compile(source, f"{notebook.name}: {source[:60]!r}", "exec"), variables)
+        if "parameters" in cell["metadata"].get("tags", []):
+            variables |= parameters
+    return variables
+
+
+@contextmanager
+def local(endpoint_url: str) -> Iterator[None]:
+    """`connect("local")` finds this endpoint as the embedded AWS that runs already."""
+    server = local_aws.ServerInfo(endpoint_url, int(endpoint_url.rpartition(":")[2]), 0, "stage", Path(os.devnull))
+    with _clean() as patch:
+        patch.setattr(local_aws, "start", lambda *_, **__: server)
+        yield
+
+
+@contextmanager
+def aws(endpoint_url: str, key: str = ACCOUNT, secret: str = "any", region: str = "eu-central-1") -> Iterator[None]:
+    """`connect("aws")` with these credentials in the environment, as on AWS, except for where the calls end.
+
+    The kit must not see an endpoint: it refuses to work "on AWS" with one set.
+    """
+    real = botocore.session.Session.create_client
+
+    def create_client(self: Any, *arguments: Any, **options: Any) -> Any:
+        return real(self, *arguments, **options | {"endpoint_url": endpoint_url})
+
+    with _clean() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        patch.setenv("AWS_REGION", region)
+        patch.setenv("AWS_DEFAULT_REGION", region)
+        patch.setattr(botocore.session.Session, "create_client", create_client)
+        yield
+
+
+@contextmanager
+def _clean() -> Iterator[pytest.MonkeyPatch]:
+    """boto3's default session, which connect() sets, is as before afterwards."""
+    assert sessions.boto3 is boto3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        patch.setenv("MPLBACKEND", "Agg")
+        yield patch

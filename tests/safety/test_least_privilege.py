@@ -1,0 +1,383 @@
+"""Each action of each role's policy is needed: without it, something that the tutorial does fails.
+
+For every (policy, action) there is the smallest piece of the tutorial that needs the action. It is done once with the
+policy as it is, and must succeed, and once with the action taken out, and must fail. What can't be seen to fail here
+stands in NOT_SEEN_HERE, with the AWS document that asks for it.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from deployment import Deployment, flights
+from servers import until
+
+import local_aws
+from utils import data, iam, lambdas, pipeline, queues
+from utils.config import Config
+from utils.session import embedded_session
+
+pytestmark = pytest.mark.slow
+
+# What succeeds does so in seconds on an idle machine; what doesn't is known by the refusal in a log, not by the time.
+SECONDS_TO_SUCCEED, SECONDS_TO_FAIL = 180, 60
+_numbers = itertools.count(1)
+
+LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
+SQS_MAPPING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
+# (policy, action): why AWS needs it although nothing fails here without it, and where AWS says so.
+NOT_SEEN_HERE: dict[tuple[str, str], tuple[str, str]] = {
+    **{
+        (task, action): ("Lambda writes a function's log with its role; MiniStack writes it itself", LAMBDA_LOGS)
+        for task in ("submit_lambda", "monitor_lambda", "data_lambda")
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents")
+    },
+    **{
+        ("monitor_lambda", action): (
+            "a mapping reads the queue with the function's role; MiniStack's itself",
+            SQS_MAPPING,
+        )
+        for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+    },
+}
+
+
+class Failed(AssertionError):
+    """A piece of the tutorial did not do what it should; the text begins with its name."""
+
+
+class NotInTime(Failed):
+    """It may only be slow: the refusal must be found in a log."""
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    home = tmp_path_factory.mktemp("privileges")
+    server = local_aws.start(port=0, home=home)
+    config = Config("local", "sagemaker-least", "us-east-1", "000000000000")
+    deployed = Deployment(embedded_session(server.endpoint_url), config)
+    # With push on, the function also tags the jobs; with this it goes on polling as quickly.
+    deployed.check_settings |= {"PUSH_EVENTS": "true", "PUSH_POLL_SECONDS": "1", "JOB_QUEUES": config.job_queue}
+    yield deployed.deploy()
+    local_aws.stop(home)
+
+
+class patience:
+    seconds = SECONDS_TO_SUCCEED
+
+
+# --- pieces of the tutorial ------------------------------------------------------------------------------------------
+
+
+def whole_pipeline(kit: Deployment) -> None:
+    execution = kit.start()
+    try:
+        ended = pipeline.wait_for_execution(kit.session, execution, seconds=patience.seconds)
+    except TimeoutError:
+        kit.client("sagemaker").stop_pipeline_execution(PipelineExecutionArn=execution)
+        waiting = [name for name, (status, _) in kit.steps(execution).items() if status == "Executing"]
+        raise NotInTime(f"{waiting}: not within {patience.seconds} s") from None
+    failed = {name: reason for name, (status, reason) in kit.steps(execution).items() if status == "Failed"}
+    if ended["PipelineExecutionStatus"] != "Succeeded" or failed:
+        raise Failed(f"{failed or ended['PipelineExecutionStatus']}")
+
+
+def failing_job(kit: Deployment) -> None:
+    """A month is missing: the waiting step must fail with the job's own reason."""
+    key = f"{data.INPUT}/file_01.json"
+    kit.client("s3").delete_object(Bucket=kit.config.bucket, Key=key)
+    try:
+        whole_pipeline(kit)
+    except NotInTime:
+        raise
+    except Failed as failure:
+        if "WaitForCopies" in str(failure) and "Job " in str(failure):
+            return
+        raise Failed(f"WaitForCopies: no reason of a job: {failure}") from None
+    finally:
+        kit.client("s3").put_object(Bucket=kit.config.bucket, Key=key, Body=flights(1))
+    raise Failed("WaitForCopies: succeeded without its input")
+
+
+def submit(kit: Deployment, execution: str = "", **event: Any) -> dict[str, Any]:
+    number = next(_numbers)
+    event = {
+        "output_uri": kit.config.s3_uri(f"out/{number}"), "job_queue": kit.config.job_queue, "step_name": "Submit",
+        "job_definition": kit.config.copy_job_definition, "execution_id": execution or f"alone{number}", **event,
+    }  # fmt: skip
+    try:
+        return lambdas.invoke(kit.session, kit.config.submit_jobs_function, event)
+    except lambdas.FunctionFailed as failure:
+        raise Failed(f"submit_jobs: {failure}") from None
+
+
+def items_under_a_prefix(kit: Deployment) -> None:
+    submit(kit, mode="array", input_uri=kit.config.s3_uri(data.INPUT))
+
+
+def items_of_a_manifest(kit: Deployment) -> None:
+    body = "".join(json.dumps({"n": n}) + "\n" for n in range(2))
+    kit.client("s3").put_object(Bucket=kit.config.bucket, Key="items.jsonl", Body=body.encode())
+    submit(kit, mode="array", manifest_uri=kit.config.s3_uri("items.jsonl"))
+
+
+def job_submitted_twice(kit: Deployment) -> None:
+    name = f"twice{next(_numbers)}"
+    for _ in range(2):
+        sleeping_job(kit, f"{name}-Submit-01")
+    answer = submit(kit, name, input_uri=kit.config.s3_uri(data.INPUT), max_jobs=2)
+    if answer["jobCount"] != 2:
+        raise Failed(f"submit_jobs: {answer}")
+
+
+def sleeping_job(kit: Deployment, name: str, program: str = "import time; time.sleep(20)") -> str:
+    return kit.client("batch").submit_job(
+        jobName=name, jobQueue=kit.config.job_queue, jobDefinition=kit.config.aggregate_job_definition,
+        containerOverrides={"command": ["python", "-c", program]},
+    )["jobId"]  # fmt: skip
+
+
+def look(kit: Deployment, arguments: dict[str, str], **body: str) -> dict[str, Any]:
+    """Give check_jobs one message, as its mapping would; the token is nobody's."""
+    message = {"token": "abcdefghij", "pipelineExecutionArn": "arn:x/execution/alone", "arguments": arguments, **body}
+    record = {
+        "messageId": "m", "receiptHandle": "r", "body": json.dumps(message),
+        "eventSourceARN": kit.config.arn("sqs", kit.config.callback_queue),
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))},
+    }  # fmt: skip
+    return lambdas.invoke(kit.session, kit.config.check_jobs_function, {"Records": [record]})
+
+
+def stopped_execution(kit: Deployment) -> None:
+    job = sleeping_job(kit, f"stopped{next(_numbers)}-Submit-01")
+    look(kit, {"job_ids": job}, status="Stopping")
+    job_ends(kit, job, "check_jobs, told of a stop")
+
+
+def stopped_before_its_wait(kit: Deployment) -> None:
+    execution = f"unseen{next(_numbers)}"
+    job = sleeping_job(kit, f"{execution}-Submit-01")
+    detail = {"currentPipelineExecutionStatus": "Stopped", "pipelineExecutionArn": f"arn:x/execution/{execution}"}
+    try:
+        lambdas.invoke(kit.session, kit.config.check_jobs_function, {"source": "aws.sagemaker", "detail": detail})
+    except lambdas.FunctionFailed as failure:
+        raise Failed(f"check_jobs: {failure}") from None
+    job_ends(kit, job, "check_jobs, told of a stopped execution")
+
+
+def job_ends(kit: Deployment, job: str, who: str) -> None:
+    described = kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]
+    if not (described.get("isTerminated") or described.get("isCancelled") or described["status"] == "FAILED"):
+        kit.client("batch").terminate_job(jobId=job, reason="the test is over")
+        raise Failed(f"{who}: the job goes on")
+
+
+def list_of_ids_on_s3(kit: Deployment) -> None:
+    job = sleeping_job(kit, f"listed{next(_numbers)}-Submit-01")
+    key = "out/_jobs/job_ids.json"
+    body = json.dumps({"job_ids": [job]}).encode()
+    kit.client("s3").put_object(Bucket=kit.config.bucket, Key=key, Body=body)
+    look(kit, {"job_ids": kit.config.s3_uri(key)}, status="Stopping")
+    job_ends(kit, job, "check_jobs, given a list of ids")
+
+
+def report_of_failures(kit: Deployment) -> None:
+    job = sleeping_job(kit, f"failing{next(_numbers)}-Submit-01", "raise SystemExit(3)")
+    until(lambda: kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]["status"] == "FAILED")
+    key = f"out/_jobs/failed-{next(_numbers)}.jsonl"
+    look(kit, {"job_ids": job, "tolerated_failure_percentage": "100", "report_uri": kit.config.s3_uri(key)})
+    listed = kit.client("s3").list_objects_v2(Bucket=kit.config.bucket, Prefix=key)
+    if not listed["KeyCount"]:
+        raise Failed("check_jobs: no report of the failed items")
+
+
+def token_on_the_first_job(kit: Deployment) -> None:
+    job = sleeping_job(kit, f"tagged{next(_numbers)}-Submit-01", "import time; time.sleep(5)")
+    look(kit, {"job_ids": job})
+    if "sagemaker-batch:token" not in kit.client("batch").describe_jobs(jobs=[job])["jobs"][0].get("tags", {}):
+        raise Failed("check_jobs: the first job has no token for the event that tells of its end")
+
+
+def unreadable_message(kit: Deployment) -> None:
+    url = queues.queue_url(kit.session, kit.config.dead_letter_queue)
+    before = queues.message_counts(kit.session, url)["waiting"]
+    callbacks = queues.queue_url(kit.session, kit.config.callback_queue)
+    kit.client("sqs").send_message(QueueUrl=callbacks, MessageBody="rubbish")
+    deadline = time.monotonic() + patience.seconds
+    while queues.message_counts(kit.session, url)["waiting"] == before:
+        if time.monotonic() > deadline:
+            raise NotInTime("check_jobs: the unreadable message is not in the dead-letter queue")
+        time.sleep(0.1)
+
+
+def next_look_in_time(kit: Deployment) -> None:
+    """Unfinished jobs: the message is hidden until the next look. The function has forgotten the queue's address."""
+    client, name, begin = kit.client("lambda"), kit.config.check_jobs_function, int(time.time() * 1000)
+    client.update_function_configuration(FunctionName=name, Description=f"number {next(_numbers)}")
+    until(lambda: client.get_function(FunctionName=name)["Configuration"]["LastUpdateStatus"] == "Successful")
+    job = sleeping_job(kit, f"unfinished{next(_numbers)}-Submit-01")
+    message = {"token": "abcdefghij", "pipelineExecutionArn": "arn:x/execution/alone", "arguments": {"job_ids": job}}
+    url = queues.queue_url(kit.session, kit.config.callback_queue)
+    kit.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(message))
+    try:
+        said = until(lambda: [line for line in log_of(kit, begin) if job in line or "the next look waits" in line][1:])
+    finally:
+        kit.client("sqs").purge_queue(QueueUrl=url)
+        kit.client("batch").terminate_job(jobId=job, reason="seen enough")
+    late = [line for line in said if "the next look waits for the queue's own visibility timeout" in line]
+    if late:
+        raise Failed(f"WaitForCopies: {late[0]}")
+
+
+def log_of(kit: Deployment, begin: int) -> list[str]:
+    """What the checking function has logged since `begin`, in milliseconds since the epoch."""
+    group = kit.config.lambda_log_group(kit.config.check_jobs_function)
+    return [
+        event["message"]
+        for event in kit.client("logs").filter_log_events(logGroupName=group, startTime=begin)["events"]
+    ]
+
+
+def line_in_the_jobs_log(kit: Deployment) -> None:
+    job = sleeping_job(kit, f"saying{next(_numbers)}", "print('a word')")
+    until(lambda: kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]["status"] in ("SUCCEEDED", "FAILED"))
+    ended = kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]
+    stream = {
+        "logGroupName": kit.config.job_log_group,
+        "logStreamName": ended["container"].get("logStreamName", "none"),
+    }
+    try:
+        lines = kit.client("logs").get_log_events(**stream)["events"]
+    except kit.client("logs").exceptions.ResourceNotFoundException:
+        lines = []
+    if not lines:
+        raise Failed(f"the job's log: nothing in it, the job {ended['status']}: {ended.get('statusReason')}")
+
+
+def call(function: str) -> Callable[[Deployment], None]:
+    def piece(kit: Deployment) -> None:
+        with suppress(lambdas.FunctionFailed):  # it says so in its log, which is what is looked at
+            lambdas.invoke(kit.session, getattr(kit.config, f"{function}_function"), {"Records": [], "input_uri": "x"})
+        logs, group = kit.client("logs"), kit.config.lambda_log_group(getattr(kit.config, f"{function}_function"))
+        until(lambda: logs.describe_log_streams(logGroupName=group)["logStreams"])
+
+    piece.__name__ = f"line_in_the_log_of_{function}"
+    return piece
+
+
+NEEDED_BY: dict[str, dict[str, Callable[[Deployment], None]]] = {
+    "pipeline": {"lambda:InvokeFunction": whole_pipeline, "sqs:SendMessage": whole_pipeline},
+    "submit_lambda": {
+        "batch:SubmitJob": whole_pipeline,
+        "batch:TagResource": whole_pipeline,
+        "batch:ListJobs": whole_pipeline,
+        "batch:TerminateJob": job_submitted_twice,
+        "s3:ListBucket": items_under_a_prefix,
+        "s3:PutObject": items_under_a_prefix,
+        "s3:GetObject": items_of_a_manifest,
+        "logs:CreateLogStream": call("submit_jobs"),
+        "logs:PutLogEvents": call("submit_jobs"),
+    },
+    "monitor_lambda": {
+        "sqs:ReceiveMessage": whole_pipeline,
+        "sqs:DeleteMessage": whole_pipeline,
+        "sqs:GetQueueAttributes": whole_pipeline,
+        "sqs:GetQueueUrl": next_look_in_time,
+        "sqs:ChangeMessageVisibility": next_look_in_time,
+        "sqs:SendMessage": unreadable_message,
+        "batch:DescribeJobs": whole_pipeline,
+        "batch:ListJobs": stopped_before_its_wait,
+        "batch:TerminateJob": stopped_execution,
+        "batch:TagResource": token_on_the_first_job,
+        "s3:GetObject": list_of_ids_on_s3,
+        "s3:PutObject": report_of_failures,
+        "sagemaker:SendPipelineExecutionStepSuccess": whole_pipeline,
+        "sagemaker:SendPipelineExecutionStepFailure": failing_job,
+        "logs:CreateLogStream": call("check_jobs"),
+        "logs:PutLogEvents": call("check_jobs"),
+    },
+    "data_lambda": {
+        "s3:ListBucket": whole_pipeline,
+        "s3:GetObject": whole_pipeline,
+        "s3:PutObject": whole_pipeline,
+        "logs:CreateLogStream": call("count_inputs"),
+        "logs:PutLogEvents": call("count_inputs"),
+    },
+    "batch_job": {"s3:GetObject": whole_pipeline, "s3:PutObject": whole_pipeline},
+    "batch_execution": {"logs:CreateLogStream": whole_pipeline, "logs:PutLogEvents": line_in_the_jobs_log},
+}
+
+
+# --- the tests -------------------------------------------------------------------------------------------------------
+
+
+def entries() -> list[tuple[str, int, str]]:
+    """(task, number of the statement, action) of every policy."""
+    config = Config("local", "sagemaker-least", "us-east-1", "000000000000")
+    found = []
+    for task, (_, template, _) in iam.TASKS.items():
+        for number, statement in enumerate(iam.render(template, config)["Statement"]):
+            actions = statement["Action"]
+            found += [(task, number, action) for action in ([actions] if isinstance(actions, str) else actions)]
+    return found
+
+
+@contextmanager
+def without(kit: Deployment, task: str, number: int, action: str) -> Iterator[None]:
+    """The role's policy less one action of one statement."""
+    role, whole = getattr(kit.config, f"{task}_role"), iam.render(iam.TASKS[task][1], kit.config)
+    less = copy.deepcopy(whole)
+    actions = less["Statement"][number]["Action"]
+    kept = [one for one in ([actions] if isinstance(actions, str) else actions) if one != action]
+    if kept:
+        less["Statement"][number]["Action"] = kept
+    else:
+        del less["Statement"][number]
+    write = kit.client("iam")
+    if less["Statement"]:
+        write.put_role_policy(RoleName=role, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(less))
+    else:
+        write.delete_role_policy(RoleName=role, PolicyName=iam.INLINE_POLICY)
+    try:
+        yield
+    finally:
+        write.put_role_policy(RoleName=role, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(whole))
+
+
+def test_every_action_has_its_piece() -> None:
+    listed = {(task, action) for task, pieces in NEEDED_BY.items() for action in pieces}
+    assert {(task, action) for task, _, action in entries()} == listed
+    assert set(NOT_SEEN_HERE) <= listed
+
+
+PIECES = sorted({piece for pieces in NEEDED_BY.values() for piece in pieces.values()}, key=lambda piece: piece.__name__)
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=lambda piece: piece.__name__)
+def test_the_policies_suffice(kit: Deployment, piece: Callable[[Deployment], None]) -> None:
+    piece(kit)
+
+
+@pytest.mark.parametrize(("task", "number", "action"), entries())
+def test_no_action_is_too_many(
+    kit: Deployment, task: str, number: int, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = NEEDED_BY[task][action]
+    begin = int(time.time() * 1000)
+    with without(kit, task, number, action):
+        if (task, action) in NOT_SEEN_HERE:
+            piece(kit)  # else it can be seen to fail, and must not be listed
+            return
+        monkeypatch.setattr(patience, "seconds", SECONDS_TO_FAIL)
+        with pytest.raises(Failed) as failure:
+            piece(kit)
+    if failure.errisinstance(NotInTime):
+        refusals = [line for line in log_of(kit, begin) if f"not authorized to perform: {action}" in line]
+        assert refusals, f"late, but nobody was refused {action}"
