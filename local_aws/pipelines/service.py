@@ -97,6 +97,11 @@ class PipelinesService:
     # --- pipelines -------------------------------------------------------------------------------------------------
 
     async def create_pipeline(self, request: Request) -> dict[str, Any]:
+        """Check a definition and make a pipeline of it, its version 1.
+
+        Raises:
+            ApiError: ValidationException for a wrong definition, a used name, or a role that SageMaker can't assume.
+        """
         params = request.params
         arn = self._arn(request, params["PipelineName"])
         request.authorize("sagemaker:CreatePipeline", arn)
@@ -139,6 +144,11 @@ class PipelinesService:
         return {"PipelineArn": arn}
 
     async def update_pipeline(self, request: Request) -> dict[str, Any]:
+        """Change a pipeline; a definition makes a new version. Executions that run go on with theirs.
+
+        Raises:
+            ApiError: ResourceNotFound; ValidationException as CreatePipeline.
+        """
         params = request.params
         arn = self._arn(request, params["PipelineName"])
         request.authorize("sagemaker:UpdatePipeline", arn)
@@ -164,6 +174,7 @@ class PipelinesService:
         return {"PipelineArn": arn, "PipelineVersionId": pipeline.latest.id}
 
     def describe_pipeline(self, request: Request) -> dict[str, Any]:
+        """A pipeline, with the definition of its latest version or of the one asked for."""
         pipeline = self._pipeline(request, "sagemaker:DescribePipeline")
         version = self._version(pipeline, request.params.get("PipelineVersionId"))
         return {
@@ -185,6 +196,11 @@ class PipelinesService:
         }
 
     def delete_pipeline(self, request: Request) -> dict[str, Any]:
+        """Delete a pipeline, its versions and its executions.
+
+        Raises:
+            ApiError: ResourceNotFound; ConflictException while an execution runs.
+        """
         arn = self._arn(request, request.params["PipelineName"])
         request.authorize("sagemaker:DeletePipeline", arn)
         if self._deleted.get(request.params["ClientRequestToken"]) == arn and arn not in self.pipelines:
@@ -209,6 +225,7 @@ class PipelinesService:
         return {"PipelineArn": arn}
 
     def list_pipelines(self, request: Request) -> dict[str, Any]:
+        """The pipelines of the account and Region, the newest first unless asked otherwise."""
         request.authorize("sagemaker:ListPipelines")
         params = request.params
         found = [
@@ -236,6 +253,7 @@ class PipelinesService:
         return {"PipelineSummaries": summaries, "NextToken": token}
 
     def list_pipeline_versions(self, request: Request) -> dict[str, Any]:
+        """The versions of a pipeline, the newest first unless asked otherwise."""
         pipeline = self._pipeline(request, "sagemaker:ListPipelineVersions")
         found = [version for version in pipeline.versions.values() if _within(version.created, request.params)]
         page, token = _page(found, lambda version: (version.id,), request.params)
@@ -253,6 +271,7 @@ class PipelinesService:
         return {"PipelineVersionSummaries": summaries, "NextToken": token}
 
     def update_pipeline_version(self, request: Request) -> dict[str, Any]:
+        """Name and describe a version."""
         params = request.params
         request.authorize("sagemaker:UpdatePipelineVersion", params["PipelineArn"])
         pipeline = self._find(request, params["PipelineArn"])
@@ -265,6 +284,12 @@ class PipelinesService:
     # --- executions ------------------------------------------------------------------------------------------------
 
     def start_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        """Start an execution of the latest version, or of the one asked for, whole or of selected steps.
+
+        Raises:
+            ApiError: ResourceNotFound; ValidationException for parameters, selected steps or a role that don't do;
+                ConflictException for a ClientRequestToken that was used for something else.
+        """
         params = request.params
         pipeline = self._pipeline(request, "sagemaker:StartPipelineExecution")
         token = f"{params['ClientRequestToken']} {_fingerprint(params)}"
@@ -307,6 +332,11 @@ class PipelinesService:
         return {"PipelineExecutionArn": execution.arn}
 
     def stop_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        """Ask an execution to stop; a second time changes nothing.
+
+        Raises:
+            ApiError: ResourceNotFound; ConflictException when it has ended.
+        """
         execution = self._execution(request, "sagemaker:StopPipelineExecution")
         if execution.status in ENDED_EXECUTION:
             raise ApiError("ConflictException", f"{execution.arn} has ended ({execution.status}); it can't be stopped.")
@@ -316,6 +346,11 @@ class PipelinesService:
         return {"PipelineExecutionArn": execution.arn}
 
     def retry_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        """Run again what did not succeed, under the same ARN.
+
+        Raises:
+            ApiError: ResourceNotFound; ConflictException unless it is Failed or Stopped.
+        """
         params = request.params
         execution = self._execution(request, "sagemaker:RetryPipelineExecution")
         if execution.retry_token == params["ClientRequestToken"]:
@@ -331,6 +366,7 @@ class PipelinesService:
         return {"PipelineExecutionArn": execution.arn}
 
     def update_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        """Name, describe or widen an execution; a wider one starts more steps at once."""
         params = request.params
         execution = self._execution(request, "sagemaker:UpdatePipelineExecution")
         execution.description = params.get("PipelineExecutionDescription", execution.description)
@@ -342,6 +378,7 @@ class PipelinesService:
         return {"PipelineExecutionArn": execution.arn}
 
     def describe_pipeline_execution(self, request: Request) -> dict[str, Any]:
+        """An execution and how it stands."""
         execution = self._execution(request, "sagemaker:DescribePipelineExecution")
         return {
             "PipelineArn": execution.pipeline_arn,
@@ -361,6 +398,7 @@ class PipelinesService:
         }
 
     def list_pipeline_executions(self, request: Request) -> dict[str, Any]:
+        """The executions of a pipeline, the newest first unless asked otherwise."""
         pipeline = self._pipeline(request, "sagemaker:ListPipelineExecutions")
         params = request.params
         found = [execution for execution in self._executions(pipeline) if _within(execution.created, params)]
@@ -388,6 +426,7 @@ class PipelinesService:
         return {"PipelineExecutionSteps": [_shown_step(run, definition) for run in page], "NextToken": token}
 
     def list_pipeline_parameters_for_execution(self, request: Request) -> dict[str, Any]:
+        """The value of every parameter in an execution, those by default included."""
         execution = self._execution(request, "sagemaker:ListPipelineParametersForExecution")
         found = [
             {"Name": name, "Value": expressions.to_text(value)} for name, value in sorted(execution.parameters.items())
@@ -396,6 +435,7 @@ class PipelinesService:
         return {"PipelineParameters": page, "NextToken": token}
 
     def describe_pipeline_definition_for_execution(self, request: Request) -> dict[str, Any]:
+        """The definition an execution runs, which later updates do not change."""
         execution = self._execution(request, "sagemaker:DescribePipelineDefinitionForExecution")
         pipeline = self.pipelines[execution.pipeline_arn]
         return {"PipelineDefinition": self._definition_of(execution).text, "CreationTime": pipeline.created}
@@ -403,9 +443,16 @@ class PipelinesService:
     # --- callbacks -------------------------------------------------------------------------------------------------
 
     def send_pipeline_execution_step_success(self, request: Request) -> dict[str, Any]:
+        """Answer a Callback step: it succeeded, with these outputs.
+
+        Raises:
+            ApiError: ResourceNotFound for an unknown token, ConflictException for one that was answered, and
+                ValidationException for outputs the step does not declare.
+        """
         return self._answer(request, "sagemaker:SendPipelineExecutionStepSuccess", "Succeeded")
 
     def send_pipeline_execution_step_failure(self, request: Request) -> dict[str, Any]:
+        """Answer a Callback step: it failed, for this reason. Errors: as for a success."""
         return self._answer(request, "sagemaker:SendPipelineExecutionStepFailure", "Failed")
 
     def _answer(self, request: Request, action: str, verdict: str) -> dict[str, Any]:
@@ -425,6 +472,7 @@ class PipelinesService:
     # --- tags ------------------------------------------------------------------------------------------------------
 
     def add_tags(self, request: Request) -> dict[str, Any]:
+        """Add tags to a pipeline, or replace their values."""
         pipeline = self._tagged_pipeline(request, "sagemaker:AddTags")
         tags = pipeline.tags | _tag_map(request.params["Tags"])
         if len(tags) > MAX_TAGS:
@@ -434,11 +482,13 @@ class PipelinesService:
         return {"Tags": _tag_list(tags)}
 
     def list_tags(self, request: Request) -> dict[str, Any]:
+        """The tags of a pipeline."""
         pipeline = self._tagged_pipeline(request, "sagemaker:ListTags")
         page, token = _page(_tag_list(pipeline.tags), lambda tag: (tag["Key"],), request.params, descending=False)
         return {"Tags": page, "NextToken": token}
 
     def delete_tags(self, request: Request) -> dict[str, Any]:
+        """Remove tags of a pipeline; those it does not have are no error."""
         pipeline = self._tagged_pipeline(request, "sagemaker:DeleteTags")
         for key in request.params["TagKeys"]:
             pipeline.tags.pop(key, None)
@@ -462,9 +512,11 @@ class PipelinesService:
     # --- processing jobs -------------------------------------------------------------------------------------------
 
     def describe_processing_job(self, request: Request) -> dict[str, Any]:
+        """A processing job that a Processing step ran."""
         return self._job(request, "sagemaker:DescribeProcessingJob")
 
     def stop_processing_job(self, request: Request) -> dict[str, Any]:
+        """Ask a running processing job to stop; one that has ended stays as it is."""
         self.engine.jobs.terminate(self._job(request, "sagemaker:StopProcessingJob")["ProcessingJobArn"])
         return {}
 
