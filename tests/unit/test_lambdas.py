@@ -110,7 +110,7 @@ def test_what_waiting_does_not_help_is_raised_at_once(ensure, calls, no_waiting)
 
 def test_a_function_that_raises_is_an_error_with_its_words(session, config, ensure):
     ensure()
-    with pytest.raises(lambdas.FunctionFailed, match="^ValueError: no such month$"):
+    with pytest.raises(lambdas.FunctionFailed, match=r"^ValueError: no such month$"):
         lambdas.invoke(session, config.count_inputs_function, {"raise": "no such month"})
 
 

@@ -1,0 +1,84 @@
+"""What tests/safety/test_cleanup.py does not play on a whole deployment."""
+
+import dataclasses
+
+import pytest
+from botocore.exceptions import ClientError
+
+from utils import batch, cleanup, data, iam
+
+
+def names(found):
+    return [str(resource) for resource in found]
+
+
+def test_the_roles_of_both_layouts_are_found(session, config):
+    shared = dataclasses.replace(config, role_layout="shared")
+    iam.ensure_roles(session, config)
+    iam.ensure_roles(session, shared)
+    deleted = cleanup.delete_all(session, config)
+    assert f"role {shared.pipeline_role}" in deleted
+    assert f"role {config.pipeline_role}" in deleted
+    assert cleanup.leftovers(session, shared) == []
+
+
+def test_a_deletion_that_was_under_way_is_waited_for(session, config):
+    """A cleanup was interrupted after DeleteComputeEnvironment; the environment is DELETING, then gone."""
+    subnets, groups = batch.default_network(session)
+    batch.ensure_compute_environment(
+        session, config.compute_environment, subnets=subnets, security_groups=groups, max_vcpus=1, tags=config.tags
+    )
+    client = session.client("batch")
+    client.update_compute_environment(computeEnvironment=config.compute_environment, state="DISABLED")
+    batch.settled(session, "compute environment", config.compute_environment)
+    client.delete_compute_environment(computeEnvironment=config.compute_environment)
+    cleanup.delete_all(session, config)
+    assert cleanup.leftovers(session, config) == []
+
+
+def test_every_version_of_every_object_is_deleted(session, config):
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    s3 = session.client("s3")
+    s3.put_bucket_versioning(Bucket=config.bucket, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket=config.bucket, Key="a", Body=body)
+    s3.delete_object(Bucket=config.bucket, Key="a")
+    assert cleanup.delete_all(session, config) == [f"bucket {config.bucket}"]
+
+
+def test_awss_register_of_tags_is_given_time_to_forget(session, config, calls, no_waiting):
+    arn = config.arn("sqs", config.callback_queue)
+    stale = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []}], "PaginationToken": ""}
+    calls.answer("GetResources", stale, stale)
+    assert cleanup.leftovers(session, config) == []
+    assert len(no_waiting) == 2
+
+
+def test_what_stays_tagged_is_told(session, config, monkeypatch, no_waiting):
+    arn = config.arn("sqs", f"{config.prefix}-somebodys")
+    url = session.client("sqs").create_queue(QueueName=f"{config.prefix}-somebodys", tags=config.tags)["QueueUrl"]
+    monkeypatch.setattr(cleanup, "stop_after_delay", lambda _: lambda state: state.attempt_number > 2)
+    assert cleanup.leftovers(session, config) == [arn]
+    session.client("sqs").delete_queue(QueueUrl=url)
+
+
+def test_records_are_not_leftovers(session, config, calls):
+    records = [
+        "arn:aws:batch:us-east-1:000000000000:job/0b69",
+        "arn:aws:batch:us-east-1:000000000000:job-definition/sagemaker-x:1",
+        "arn:aws:sagemaker:us-east-1:000000000000:pipeline/sagemaker-x/execution/abcdefghijkl",
+    ]
+    found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in records], "PaginationToken": ""}
+    calls.answer("GetResources", found)
+    assert cleanup.tagged(session, config) == []
+
+
+def test_a_refusal_is_raised_and_the_rest_is_left_for_the_next_run(session, config, calls):
+    iam.ensure_roles(session, config)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    calls.refuse("DeleteRole", "AccessDenied", "no")
+    with pytest.raises(ClientError, match="no"):
+        cleanup.delete_all(session, config)
+    left = names(cleanup.find_all(session, config))
+    assert len(left) == len(iam.TASKS)
+    assert cleanup.delete_all(session, config) == left
