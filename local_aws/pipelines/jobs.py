@@ -23,7 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import botocore.exceptions
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.pipelines import processing
 from local_aws.pipelines.execution import Execution, StepRun, now
@@ -37,6 +38,7 @@ KILL_AFTER_SECONDS = 30
 GUARD = Path(__file__).with_name("guard.py")
 MAX_FAILURE = 1024
 _ROOT_IN_TEXT = re.compile(r"/opt/ml(?![\w.\-])")
+_ROOT_IN_BYTES = re.compile(_ROOT_IN_TEXT.pattern.encode())
 # The variables a script may see of this machine's; everything else is the job's own.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
@@ -141,8 +143,11 @@ class ProcessingJobs:
             self._end(record, "Failed", f"ClientError: {error.message}")
         except JobFailed as error:
             self._end(record, "Failed", str(error))
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as error:
+        except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
             self._end(record, "Failed", f"ClientError: {error}")
+        except Exception:
+            self._end(record, "Failed", "InternalServerError: The embedded AWS failed; see its log.")
+            raise
         else:
             self._end(record, "Completed")
             return json.loads(json.dumps(record, default=lambda moment: moment.isoformat()))
@@ -224,7 +229,8 @@ class ProcessingJobs:
         path.parent.mkdir(parents=True, exist_ok=True)
         client.download_file(bucket, key, str(path))
         if path.suffix in (".py", ".sh"):
-            path.write_text(_relocate(path.read_text(), place))
+            # As bytes: a script need not be UTF-8.
+            path.write_bytes(_ROOT_IN_BYTES.sub(lambda _: os.fsencode(place), path.read_bytes()))
 
     def _upload(self, record: dict[str, Any], credentials: Any, place: Path) -> None:
         client = self._client(record, credentials)

@@ -123,6 +123,15 @@ def test_a_script_reads_its_inputs_and_its_outputs_are_used(world: World, bucket
     assert [event["message"] for event in events["events"]] == ["counted 3"]
 
 
+def test_a_script_need_not_be_utf8(world: World, bucket: str, job_role: str) -> None:
+    body = "# -*- coding: latin-1 -*-\r\nopen('/opt/ml/processing/output/report/x', 'w').write('\xe9')\r\n"
+    world.s3.put_object(Bucket=bucket, Key="code/old.py", Body=body.encode("latin-1"))
+    execution, steps = world.run(processing_step("P", bucket, job_role, code="code/old.py"))
+    assert execution["PipelineExecutionStatus"] == "Succeeded", steps
+    key = execution["PipelineExecutionArn"].rpartition("/")[2] + "/x"
+    assert world.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() == "\xe9"
+
+
 def test_a_failing_script_says_where_its_log_is(world: World, bucket: str, job_role: str) -> None:
     world.s3.put_object(Bucket=bucket, Key="code/bad.py", Body="raise SystemExit(3)")
     world.s3.put_object(
@@ -149,6 +158,10 @@ def test_both_roles_are_asked(world: World, bucket: str, job_role: str) -> None:
     arn = world.start(world.create(processing_step("P", bucket, poor)))
     world.wait(arn)
     assert "calling the HeadObject operation: Forbidden" in world.steps(arn)["P"]["FailureReason"]
+    reader = world.role("reader", "sagemaker.amazonaws.com", "s3:ListBucket", "s3:GetObject")
+    arn = world.start(world.create(processing_step("P", bucket, reader)))
+    world.wait(arn)
+    assert "not authorized to perform: s3:PutObject" in world.steps(arn)["P"]["FailureReason"]
     pipeline_role = world.role("no-pass", "sagemaker.amazonaws.com", "sagemaker:CreateProcessingJob")
     arn = world.start(world.create(processing_step("P", bucket, job_role), RoleArn=pipeline_role))
     world.wait(arn)
