@@ -220,14 +220,17 @@ def unreadable_message(kit: Deployment) -> None:
 def next_look_in_time(kit: Deployment) -> None:
     """Unfinished jobs: the message is hidden until the next look. The function has forgotten the queue's address."""
     client, name, begin = kit.client("lambda"), kit.config.check_jobs_function, int(time.time() * 1000)
-    client.update_function_configuration(FunctionName=name, Description=f"number {next(_numbers)}")
+    settings = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    settings["NUMBER"] = str(next(_numbers))
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": settings})
     until(lambda: client.get_function(FunctionName=name)["Configuration"]["LastUpdateStatus"] == "Successful")
     job = sleeping_job(kit, f"unfinished{next(_numbers)}-Submit-01")
     message = {"token": "abcdefghij", "pipelineExecutionArn": "arn:x/execution/alone", "arguments": {"job_ids": job}}
     url = queues.queue_url(kit.session, kit.config.callback_queue)
     kit.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(message))
     try:
-        said = until(lambda: [line for line in log_of(kit, begin) if job in line or "the next look waits" in line][1:])
+        until(lambda: any("not yet" in line for line in log_of(kit, begin)) and "END" in log_of(kit, begin)[-2])
+        said = log_of(kit, begin)
     finally:
         kit.client("sqs").purge_queue(QueueUrl=url)
         kit.client("batch").terminate_job(jobId=job, reason="seen enough")
