@@ -79,7 +79,8 @@ class PipelinesService:
         self.pipelines: dict[str, Pipeline] = {}  # by ARN
         self.engine = Engine(context, self._definition_of)
         self._definitions: dict[tuple[str, int], Definition] = {}
-        self._deleted: dict[str, str] = {}  # ClientRequestToken -> ARN
+        self._started: dict[tuple[str, str], str] = {}  # pipeline and ClientRequestToken -> execution
+        self._deleted: dict[str, str] = {}  # ClientRequestToken -> pipeline
 
     async def start(self) -> None:
         """Bring back what the store has, and go on with it."""
@@ -89,6 +90,9 @@ class PipelinesService:
                 self.pipelines[arn] = Pipeline(**record, versions=versions)
         self.context.ministack.register_tags("sagemaker", self._tagged)
         self.engine.load()
+        for execution in self.engine.executions.values():
+            if execution.start_token:
+                self._started[execution.pipeline_arn, execution.start_token.split(" ")[0]] = execution.arn
 
     async def stop(self) -> None:
         """Stop working; waiting executions go on after a restart with the same store."""
@@ -293,11 +297,11 @@ class PipelinesService:
         params = request.params
         pipeline = self._pipeline(request, "sagemaker:StartPipelineExecution")
         token = f"{params['ClientRequestToken']} {_fingerprint(params)}"
-        for execution in self._executions(pipeline):
-            if execution.start_token and execution.start_token.split(" ")[0] == params["ClientRequestToken"]:
-                if execution.start_token == token:
-                    return {"PipelineExecutionArn": execution.arn}
-                raise ApiError("ConflictException", "The ClientRequestToken was used for another execution already.")
+        earlier = self.engine.executions.get(self._started.get((pipeline.arn, params["ClientRequestToken"]), ""))
+        if earlier and earlier.start_token == token:
+            return {"PipelineExecutionArn": earlier.arn}
+        if earlier:
+            raise ApiError("ConflictException", "The ClientRequestToken was used for another execution already.")
         if "MlflowExperimentName" in params:
             raise ApiError("ValidationException", "MlflowExperimentName needs an MLflow server, which is not here.")
         version = self._version(pipeline, params.get("PipelineVersionId"))
@@ -328,6 +332,7 @@ class PipelinesService:
             self._take_over(execution, definition)
         pipeline.last_run, version.last_execution = started, execution.arn
         self._save(pipeline)
+        self._started[pipeline.arn, params["ClientRequestToken"]] = execution.arn
         self.engine.begin(execution)
         return {"PipelineExecutionArn": execution.arn}
 
