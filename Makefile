@@ -8,7 +8,7 @@ MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: outputs help tutorial test test-browser chromium lab book bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-browser test-studio chromium lab book bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
@@ -16,6 +16,7 @@ help:
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       every test, the notebooks' saved outputs among them"
 	@echo "make test-browser  the notebooks in JupyterLab and the book, in Chromium; pictures in outputs/screens/"
+	@echo "make test-studio   utils, Lambdas and notebooks with the package versions of SageMaker Studio's image"
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
@@ -27,10 +28,22 @@ tutorial: .venv/.installed
 	@$(BIN)/python -m utils.runner $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/studio $(ARGS)
 
 test-browser: .venv/.installed chromium book
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+test-studio: .venv/.installed build/studio/env/.installed
+	$(BIN)/python -m pytest tests/studio $(ARGS)
+
+# Studio's image has Python 3.12: the first of these that is one.
+STUDIO_PYTHON ?= $(firstword $(shell command -v python3.12) $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python))
+build/studio/env/.installed: tests/studio/requirements.lock
+	@[ -n "$(STUDIO_PYTHON)" ] || { echo "make test-studio needs Python 3.12; set STUDIO_PYTHON to it." >&2; exit 1; }
+	@mkdir -p build/studio && $(STUDIO_PYTHON) -m venv --clear build/studio/env
+	@echo "Installing the packages of SageMaker Studio's image into build/studio/env (once, some minutes) ..."
+	@build/studio/env/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
 
 # Debian's, when there is none and this is root, as in CI; elsewhere the tests say what to install.
 chromium:
@@ -84,6 +97,9 @@ lock: .venv/.installed
 	$(BIN)/python .ci/environment.py
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group book --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file docs/requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile tests/studio/requirements.in --universal \
+		--overrides tests/studio/overrides.txt --python-version 3.12 --generate-hashes --no-emit-index-url --quiet \
+		--output-file tests/studio/requirements.lock
 
 # Both tools run in an environment of their own. The audit asks the Python package index for advisories, so it needs the
 # internet; --strict, else a package it could not ask about would count as sound.
