@@ -81,7 +81,7 @@ def test_an_execution_that_waits_is_completed_after_the_restart(home: Home, how:
     done = world.create(world.lambda_step("Only"))
     ended = world.start(done)
     world.wait(ended)
-    arn = world.start(name)
+    arn = world.start(name, ClientRequestToken="t" * 32)
     token = world.message(queue)["token"]
     before = world.steps(arn)
     how(home)
@@ -90,6 +90,7 @@ def test_an_execution_that_waits_is_completed_after_the_restart(home: Home, how:
     assert world.describe(arn)["PipelineExecutionStatus"] == "Executing"
     assert list(world.steps(arn).items()) == list(before.items())
     assert world.describe(ended)["PipelineExecutionStatus"] == "Succeeded"
+    assert world.start(name, ClientRequestToken="t" * 32) == arn
     pipeline = arn.partition("/execution/")[0]
     assert world.sagemaker.list_tags(ResourceArn=pipeline)["Tags"] == [{"Key": "k", "Value": "v"}]
     world.sagemaker.send_pipeline_execution_step_success(
