@@ -21,7 +21,11 @@ def run(path: Path) -> None:
     """Execute one notebook and save it."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        coalesce_streams=True,  # where one print ends and the next begins is chance
+        resources={"metadata": {"path": path.parent}},
     ).execute()
     notebook.metadata = nbformat.NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     for number, cell in enumerate(notebook.cells):
