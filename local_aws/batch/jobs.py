@@ -163,14 +163,16 @@ class Array(Job):
 
     def view(self, index: int) -> Job:
         """Child `index`, to look at: one that is still fresh is made up for the occasion."""
-        child = self.children[index]
-        if child is None:
-            child = Job(f"{self.id}:{index}", self.name, self.queue, self.spec, self.sequence, self.created_at)
-            child.parent, child.index, child.share, child.tags = self, index, self.share, self.tags
-            child.status, child.status_reason = self.fresh_status, self.fresh_reason
-            if self.fresh_status in TERMINAL:
-                child.stopped_at = self.fresh_at
-                child.cancelled, child.terminated = self.cancelled, self.terminated
+        return self.children[index] or self.fresh_view(index)
+
+    def fresh_view(self, index: int) -> Job:
+        """Child `index` as it is, or was, among its fresh siblings."""
+        child = Job(f"{self.id}:{index}", self.name, self.queue, self.spec, self.sequence, self.created_at)
+        child.parent, child.index, child.share, child.tags = self, index, self.share, self.tags
+        child.status, child.status_reason = self.fresh_status, self.fresh_reason
+        if self.fresh_status in TERMINAL:
+            child.stopped_at = self.fresh_at
+            child.cancelled, child.terminated = self.cancelled, self.terminated
         return child
 
     def child(self, index: int) -> Job:

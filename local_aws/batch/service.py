@@ -12,7 +12,8 @@ import binascii
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from local_aws.batch import definitions, resources, views
@@ -39,6 +40,9 @@ HOUR = 3600
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 EVENT_SOURCE = "aws.batch"
+STATE_CHANGE = "Batch Job State Change"
+QUEUE_BLOCKED = "Batch Job Queue Blocked"
+EVENTS_PER_TURN = 50
 
 
 class BatchService:
@@ -62,7 +66,7 @@ class BatchService:
         )
         self.scheduler.engine = self.launcher.engine = self.engine
         self.records = Records(context.store, self.clock)
-        self._hearing: dict[str, bool] = {}
+        self._hearing: dict[tuple[str, str, str], bool] = {}
         self._unfinished: dict[str, int] = {}  # jobs of a queue that have not ended, by its ARN
 
     async def start(self) -> None:
@@ -737,26 +741,36 @@ class BatchService:
 
     def _on_fresh_change(self, array: Array) -> None:
         self.records.put_job(array)
-        if self._heard(array.queue.arn):
-            for index in array.fresh_indices():
-                self._publish(array.view(index))
+        if self._heard(array.queue.arn, array.fresh_status):
+            alike = (array.fresh_view(index) for index in list(array.fresh_indices()))
+            self._publish_some(alike)
+
+    def _publish_some(self, jobs: Iterator[Job]) -> None:
+        """Events of many children, a few a turn, so that the server answers meanwhile. EventBridge keeps no order."""
+        few = list(islice(jobs, EVENTS_PER_TURN))
+        for job in few:
+            self._publish(job)
+        if few:
+            self.clock.call_soon(self._publish_some, jobs)
 
     def _on_blocked(self, job: Job) -> None:
         """https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html"""
         self.records.put_job(job)
-        self._publish(job, "Batch Job Queue Blocked")
+        self._publish(job, QUEUE_BLOCKED)
 
-    def _heard(self, queue_arn: str) -> bool:
+    def _heard(self, queue_arn: str, status: str, detail_type: str = STATE_CHANGE) -> bool:
         """Whether any rule could see an event; asked once a turn of the loop, not once a job."""
-        if queue_arn not in self._hearing:
+        key = (queue_arn, status, detail_type)
+        if key not in self._hearing:
             if not self._hearing:
                 self.clock.call_soon(self._hearing.clear)
             _, _, _, region, account, _ = queue_arn.split(":", 5)
-            self._hearing[queue_arn] = self.world.has_rules(account, region)
-        return self._hearing[queue_arn]
+            known = {"status": status, "jobQueue": queue_arn}
+            self._hearing[key] = self.world.could_be_seen(EVENT_SOURCE, detail_type, known, account, region)
+        return self._hearing[key]
 
-    def _publish(self, job: Job, detail_type: str = "Batch Job State Change") -> None:
-        if not self._heard(job.queue.arn):
+    def _publish(self, job: Job, detail_type: str = STATE_CHANGE) -> None:
+        if not self._heard(job.queue.arn, job.status, detail_type):
             return
         _, _, _, region, account, _ = job.queue.arn.split(":", 5)
         self.world.publish_event(
