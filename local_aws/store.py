@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 
+# Unlike INSERT OR REPLACE, this keeps the row where it was, and so the order of `all`.
+_UPSERT = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body"
+
+
 class Store:
     """Records by kind and key. Used on the event loop's thread only, as the state it mirrors is."""
 
@@ -27,13 +31,13 @@ class Store:
 
     def put(self, kind: str, key: str, record: dict[str, Any]) -> None:
         """Write one record, replacing the one of the same kind and key."""
-        self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (kind, key, _dumps(record)))
+        self._db.execute(_UPSERT, (kind, key, _dumps(record)))
 
     def put_many(self, kind: str, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Write many records in one transaction."""
         self._db.execute("BEGIN")
         rows = ((kind, key, _dumps(record)) for key, record in records)
-        self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", rows)
+        self._db.executemany(_UPSERT, rows)
         self._db.execute("COMMIT")
 
     def delete(self, kind: str, key: str) -> None:

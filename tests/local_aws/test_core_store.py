@@ -16,6 +16,7 @@ def test_records_come_back_in_the_order_they_were_made(tmp_path: Path) -> None:
     store.put("job", "b", {"at": when, "deep": [{"at": when}]})
     store.put_many("job", [("a", {"n": 1}), ("c", {"n": 2})])
     store.put("queue", "b", {"n": 3})
+    store.put("job", "b", {"at": when, "deep": [{"at": when}]})  # written again, it keeps its place
     store.delete("job", "c")
     store.delete("job", "never was")
     store.close()
