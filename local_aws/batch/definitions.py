@@ -325,6 +325,7 @@ class Spec:
     scheduling_priority: int
     parameters: dict[str, str]
     propagate_tags: bool
+    definition_tags: dict[str, str]
     described: dict[str, Any] = field(repr=False)  # the members of JobDetail that never change
 
 
@@ -405,5 +406,6 @@ def resolve(definition: dict[str, Any], params: dict[str, Any]) -> Spec:
         scheduling_priority=priority or 0,
         parameters=parameters,
         propagate_tags=propagate,
+        definition_tags=dict(definition["tags"]),
         described=described,
     )

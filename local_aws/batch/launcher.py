@@ -34,6 +34,7 @@ TASKS = "ecs-tasks.amazonaws.com"
 LOG_GROUP = "/aws/batch/job"
 STOP_SECONDS = 30  # between SIGTERM and SIGKILL
 CLOSE_SECONDS = 10
+MAX_TAGS = 50
 # Starting a process keeps a supervisor busy until the process has its own memory, so a second core needs a second one.
 SUPERVISORS = min(4, os.cpu_count() or 1)
 PERMISSION_SECONDS = 1.0  # how long a policy's answer for one definition is remembered
@@ -209,6 +210,8 @@ class Launcher:
             StartError: with ECS's words for a role or a log stream that it can't use.
         """
         container = job.spec.container
+        if job.spec.propagate_tags and len({**job.spec.definition_tags, **job.tags}) > MAX_TAGS:
+            raise StartError(f"The job and its definition have more than {MAX_TAGS} tags together to propagate.")
         execution_role = container.get("executionRoleArn") or self._instance_role(job, account)
         if execution_role is None:
             raise StartError("ECS was unable to assume a role for the container's logs: there is no execution role.")
@@ -300,8 +303,9 @@ class Launcher:
     async def _start_container(
         self, key: str, running: Running, directory: str, environment: dict[str, str], task_id: str
     ) -> None:
-        image = running.job.spec.container["image"]
-        failure = await self._pull(image)
+        spec = running.job.spec
+        docker = shutil.which("docker")
+        failure = await self._pull(docker, spec.container["image"])
         if key not in self.running:
             return
         if running.job.terminated:
@@ -310,24 +314,24 @@ class Launcher:
             self._finished(key, None, START_FAILED, _short(f"CannotPullContainerError: {failure}"))
         else:
             name = f"local-aws-{task_id}"
-            argv = runners.docker_argv(running.job.spec, name, environment)
+            argv = runners.docker_argv(docker, spec, name, environment)
             process = {"PATH": os.environ.get("PATH", os.defpath), "HOME": directory, **environment}
-            running.link.order(("start", key, argv, process, directory, ["docker", "rm", "--force", name]))
+            running.link.order(("start", key, argv, process, directory, [docker, "rm", "--force", name]))
 
-    async def _pull(self, image: str) -> str | None:
+    async def _pull(self, docker: str | None, image: str) -> str | None:
         """Make the image available to Docker; why it can't be, or None."""
         now = time.monotonic()
-        if now - self._docker[0] > DOCKER_SECONDS:
-            answers = shutil.which("docker") is not None and (await _run("docker", "version"))[0] == 0
-            self._docker = (now, answers)
+        if now > self._docker[0]:
+            answers = docker is not None and (await _run(docker, "version"))[0] == 0
+            self._docker = (now + DOCKER_SECONDS, answers)
         if not self._docker[1]:
             return (
                 f"the embedded AWS can't run {image}: no Docker engine answers on this machine, and only the aws-cli, "
                 "python and sagemaker-distribution images run without one."
             )
-        if (await _run("docker", "image", "inspect", image))[0] == 0:
+        if (await _run(docker, "image", "inspect", image))[0] == 0:
             return None
-        code, output = await _run("docker", "pull", "--quiet", image)
+        code, output = await _run(docker, "pull", "--quiet", image)
         return None if code == 0 else output
 
     # --- what the supervisor reports ---

@@ -57,9 +57,9 @@ def _program(name: str) -> str:
     return program
 
 
-def docker_argv(spec: Spec, name: str, environment: dict[str, str]) -> list[str]:
+def docker_argv(docker: str, spec: Spec, name: str, environment: dict[str, str]) -> list[str]:
     """`docker run` for a job; the values of its environment are inherited, not shown on the command line."""
-    argv = ["docker", "run", "--rm", "--name", name, "--network", "host", "--pull", "never"]
+    argv = [docker, "run", "--rm", "--name", name, "--network", "host", "--pull", "never"]
     argv += ["--cpus", str(spec.vcpus), "--memory", f"{spec.memory}m"]
     if spec.container.get("linuxParameters", {}).get("initProcessEnabled"):
         argv.append("--init")

@@ -187,6 +187,7 @@ def spec(
         "jobDefinitionName": "d",
         "parameters": {},
         "propagateTags": False,
+        "tags": {},
         "platformCapabilities": ["EC2"],
         "containerProperties": {
             "image": "python",

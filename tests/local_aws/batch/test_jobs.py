@@ -125,6 +125,14 @@ def test_an_image_that_can_not_be_run(world: World, queue: str) -> None:
     assert "logStreamName" not in job["container"]
 
 
+def test_more_tags_than_can_be_propagated(world: World, queue: str) -> None:
+    definition = world.definition(tags={f"d{index}": "x" for index in range(30)}, propagateTags=True)
+    tags = {f"j{index}": "x" for index in range(30)}
+    job = world.job_is(world.submit(queue, definition, tags=tags))
+    assert (job["status"], "more than 50 tags" in job["container"]["reason"]) == ("FAILED", True)
+    assert world.job_is(world.submit(queue, definition, tags=tags, propagateTags=False))["status"] == "SUCCEEDED"
+
+
 def test_a_command_that_is_not_in_the_image(world: World, queue: str) -> None:
     job = world.run(queue, "no-such-command")
     assert (job["status"], job["container"]["exitCode"]) == ("FAILED", 127)
