@@ -53,27 +53,30 @@ class RolesTake:
     The words are Lambda's and SageMaker's own, as people quote them.
     """
 
-    seconds: float
-    changed: dict[str, float] = field(default_factory=dict)
+    seconds: float  # from the first use of a role that was made or changed: so the clock of the test does not matter
+    unused: set[str] = field(default_factory=set)
+    first_use: dict[str, float] = field(default_factory=dict)
     refused: int = 0
 
     def before(self, call: Call) -> tuple[str, str, int] | None:
         if call.service == "iam" and call.operation in ("CreateRole", "PutRolePolicy", "AttachRolePolicy"):
-            self.changed[call.params["RoleName"]] = time.monotonic()
+            self.unused.add(call.params["RoleName"])
             return None
         words = _ROLE_WORDS.get(call.action)
-        role = call.params.get("Role") or call.params.get("RoleArn") or call.params.get("_role") or ""
-        if call.action == "lambda:CreateEventSourceMapping":
-            young = any(self._young(name) for name in self.changed)
-        else:
-            young = self._young(role.rpartition("/")[2])
-        if words and young:
+        if not words:
+            return None
+        role = call.params.get("Role") or call.params.get("RoleArn") or ""
+        # A mapping names its function only; it is the mapping itself whose first tries come too soon.
+        if self._young(role.rpartition("/")[2] or call.action):
             self.refused += 1
             return (words[0], words[1].format(role=role), 400)
         return None
 
     def _young(self, name: str) -> bool:
-        return time.monotonic() - self.changed.get(name, float("-inf")) < self.seconds
+        if name in self.unused or (":" in name and name not in self.first_use):
+            self.unused.discard(name)
+            self.first_use[name] = time.monotonic()
+        return time.monotonic() - self.first_use.get(name, float("-inf")) < self.seconds
 
 
 _UNASSUMABLE = "The role defined for the function cannot be assumed by Lambda."

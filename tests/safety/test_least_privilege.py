@@ -229,7 +229,7 @@ def next_look_in_time(kit: Deployment) -> None:
     url = queues.queue_url(kit.session, kit.config.callback_queue)
     kit.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(message))
     try:
-        until(lambda: any("not yet" in line for line in log_of(kit, begin)) and "END" in log_of(kit, begin)[-2])
+        until(lambda: any(line.startswith("END") for line in log_of(kit, begin)))
         said = log_of(kit, begin)
     finally:
         kit.client("sqs").purge_queue(QueueUrl=url)
