@@ -174,7 +174,8 @@ def retry_until_assumable(seconds: float = 60):
 
 
 def _not_assumable_yet(error: BaseException) -> bool:
-    if not isinstance(error, ClientError):
+    # A refusal is no matter of time; it names the caller, often an "assumed-role", so its words would look alike.
+    if not isinstance(error, ClientError) or "AccessDenied" in error.response["Error"]["Code"]:
         return False
     message = error.response["Error"]["Message"].lower()
     words = ("assume", "does not exist", "not valid", "does not have permissions")
