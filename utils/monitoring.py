@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import html
+import json
+import re
+import time
+from collections import Counter
+from typing import Any, NamedTuple
 
 import boto3
 import pandas as pd
 
+from utils.config import Config
+from utils.pipeline import FINAL
+from utils.queues import message_counts, queue_url
+
 COLORS = {"copy": "#4c8eda", "aggregate": "#e07b39"}
+JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
+STATUS_COLORS = {
+    "Succeeded": "#bfe3c6",
+    "Executing": "#cfe0f7",
+    "Starting": "#cfe0f7",
+    "Failed": "#f3c0bd",
+    "Stopping": "#f5dfb0",
+    "Stopped": "#f5dfb0",
+}
 
 
 def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
@@ -110,6 +128,47 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
         token = answer["nextForwardToken"]
 
 
+class Watched(NamedTuple):
+    """What `watch` saw.
+
+    Attributes:
+        status: the execution's last status.
+        samples: the callback queue's messages over time; columns seconds, waiting, hidden.
+    """
+
+    status: str
+    samples: pd.DataFrame
+
+
+def watch(
+    session: boto3.Session, config: Config, execution: str, *, every: float = 1, seconds: float = 3600
+) -> Watched:
+    """Show an execution until it has ended: its graph, a progress bar, its jobs by state, the newest lines of a log.
+
+    In JupyterLab the picture changes in place; a notebook is saved with the last one, which is all papermill keeps.
+
+    Args:
+        every: seconds between two looks.
+        seconds: how long to watch at most; the execution goes on after that.
+    """
+    from IPython.display import HTML, display
+
+    sagemaker, sqs_url = session.client("sagemaker"), queue_url(session, config.callback_queue)
+    begun, samples = time.monotonic(), []
+    view = display(HTML("Looking ..."), display_id=True)
+    while True:
+        status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)["PipelineExecutionStatus"]
+        elapsed = time.monotonic() - begun
+        samples.append({"seconds": elapsed, **message_counts(session, sqs_url)})
+        picture = graph(session, execution)
+        if status in FINAL or elapsed > seconds:
+            view.update(picture)
+            return Watched(status, pd.DataFrame(samples))
+        counts, lines = _jobs_now(session, config, execution)
+        view.update(HTML(_live(picture, counts, lines, f"{status}, {elapsed:.0f} s")))
+        time.sleep(every)
+
+
 def explain(session: boto3.Session, execution: str, job_queue: str, log_group: str) -> dict[str, Any]:
     """Why an execution failed, from its status down to the log of the job behind it.
 
@@ -168,9 +227,7 @@ def gantt(table: pd.DataFrame):
     axes.set_xlabel("seconds since the first job was submitted")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left")
-    figure.alt = f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds, waiting and running."
-    plt.close(figure)  # shown once, by the cell that returns it
-    return figure
+    return _picture(figure, f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds, waiting and running.")
 
 
 def delays(summary: dict[str, Any]):
@@ -188,9 +245,139 @@ def delays(summary: dict[str, Any]):
     axes.set_xlabel("scheduled hour of departure")
     axes.set_ylabel("mean arrival delay (min)")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.alt = "Bar chart: the later in the day a flight is scheduled, the later it arrives."
+    return _picture(figure, "Bar chart: the later in the day a flight is scheduled, the later it arrives.")
+
+
+def graph(session: boto3.Session, execution: str):
+    """An execution as a picture: a box a step with its status and seconds, an arrow where one follows another.
+
+    Returns:
+        A matplotlib figure; its `alt` attribute says in words what it shows.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineDefinitionForExecution.html
+    """
+    answer = session.client("sagemaker").describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)
+    waits_for = _edges(json.loads(answer["PipelineDefinition"])["Steps"])
+    return _draw_graph(waits_for, steps(session, execution))
+
+
+def queue_over_time(samples: pd.DataFrame):
+    """The messages in the callback queue while an execution ran, as `watch` saw them.
+
+    Args:
+        samples: columns seconds, waiting, hidden. On AWS, SQS's counts are approximate, and settle within a minute.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 2.2), layout="constrained")
+    for column, color, label in (
+        ("hidden", "#e07b39", "hidden until the next look"),
+        ("waiting", "#4c8eda", "waiting to be looked at"),
+    ):
+        axes.fill_between(samples["seconds"], samples[column], step="post", color=color, alpha=0.55, label=label)
+    axes.set_xlabel("seconds since the watching began")
+    axes.set_ylabel("messages")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    most = int((samples["waiting"] + samples["hidden"]).max())
+    return _picture(figure, f"Line chart: the callback queue holds {most} message{'s' * (most != 1)} at most.")
+
+
+def _picture(figure: Any, alt: str) -> Any:
+    """The figure, with its text, shown once: by the cell that returns it."""
+    import matplotlib.pyplot as plt
+    from IPython.core.pylabtools import print_figure
+
     plt.close(figure)
+    figure.alt = alt
+    figure._repr_mimebundle_ = lambda **_: (
+        {"image/png": print_figure(figure, base64=True), "text/plain": repr(figure)},
+        {"image/png": {"alt": alt}},
+    )
     return figure
+
+
+def _jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[Counter[str], list[str]]:
+    """How many jobs are in which state, and the last lines of the newest job that has a log."""
+    batch, logs = session.client("batch"), session.client("logs")
+    names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
+    listed = batch.get_paginator("list_jobs").paginate(jobQueue=config.job_queue, filters=names)
+    summaries = [summary for page in listed for summary in page["jobSummaryList"]]
+    running = [summary for summary in summaries if summary.get("startedAt")]
+    lines: list[str] = []
+    if running:
+        newest = max(running, key=lambda summary: summary["startedAt"])["jobId"]
+        stream = batch.describe_jobs(jobs=[newest])["jobs"][0].get("container", {}).get("logStreamName")
+        try:
+            lines = [
+                event["message"]
+                for event in logs.get_log_events(
+                    logGroupName=config.job_log_group, logStreamName=stream or "none", limit=3
+                )["events"]
+            ]
+        except logs.exceptions.ResourceNotFoundException:
+            lines = []  # it has not printed anything yet
+    return Counter(summary["status"] for summary in summaries), lines
+
+
+def _live(picture: Any, counts: Counter[str], lines: list[str], heading: str) -> str:
+    """The page that `watch` shows: in the reader's own colours, light or dark."""
+    data, metadata = picture._repr_mimebundle_()
+    total = counts.total()
+    bar = f'<progress value="{counts["SUCCEEDED"] + counts["FAILED"]}" max="{max(total, 1)}"></progress>'
+    states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
+    log = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
+    return (
+        f"<div><b>{html.escape(heading)}</b> {bar} {states}</div>"
+        f'<img style="background: white; max-width: 100%" alt="{html.escape(metadata["image/png"]["alt"])}" '
+        f'src="data:image/png;base64,{data["image/png"].strip()}">'
+        f'<div style="font-family: monospace; opacity: 0.8">{log}</div>'
+    )
+
+
+def _edges(definition: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """For each step of a pipeline definition those it waits for: named in DependsOn, or by using their outputs."""
+    names = {step["Name"] for step in definition}
+    return {
+        step["Name"]: names
+        & {*step.get("DependsOn", []), *re.findall(r'"Get": ?"Steps\.([^.\[]+)', json.dumps(step["Arguments"]))}
+        for step in definition
+    }
+
+
+def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
+    """Steps in columns: each to the right of all it waits for."""
+    import matplotlib.pyplot as plt
+
+    columns: dict[str, int] = {}
+    while len(columns) < len(waits_for):  # a definition has no cycles
+        columns |= {
+            step: 1 + max((columns[before] for before in waits), default=-1)
+            for step, waits in waits_for.items()
+            if step not in columns and waits <= columns.keys()
+        }
+    places: dict[str, tuple[float, float]] = {}
+    for column in range(max(columns.values()) + 1):
+        mine = [step for step in waits_for if columns[step] == column]
+        places |= {step: (column, (len(mine) - 1) / 2 - row) for row, step in enumerate(mine)}
+    rows = 2 * max(y for _, y in places.values()) + 1
+    figure, axes = plt.subplots(figsize=(1.9 * (max(columns.values()) + 1), 0.9 * rows + 0.3), layout="constrained")
+    known = table.set_index("step")
+    for step, (x, y) in places.items():
+        status = known.at[step, "status"] if step in known.index else "Not started"
+        seconds = known.at[step, "seconds"] if step in known.index else None
+        told = status if seconds is None or pd.isna(seconds) else f"{status}, {seconds:.1f} s"
+        box = {"boxstyle": "round,pad=0.5", "facecolor": STATUS_COLORS.get(status, "#ffffff"), "edgecolor": "#5b636d"}
+        axes.text(x, y, f"{step}\n{told}", ha="center", va="center", fontsize=8, color="#1b1f24", bbox=box, zorder=2)
+        for before in waits_for[step]:
+            arrow = {"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 48, "shrinkB": 48}
+            axes.annotate("", xy=(x, y), xytext=places[before], arrowprops=arrow, zorder=1)
+    axes.set_xlim(-0.6, max(columns.values()) + 0.6)
+    axes.set_ylim(-rows / 2, rows / 2)
+    axes.axis("off")
+    words = [f"{step} {known.at[step, 'status'] if step in known.index else 'Not started'}" for step in waits_for]
+    return _picture(figure, "The pipeline as a graph: " + ", ".join(words) + ".")
 
 
 def _seconds(start: Any, end: Any) -> float | None:
