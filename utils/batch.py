@@ -14,6 +14,9 @@ from utils.iam import retry_until_assumable
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 # The image of SageMaker Studio itself: Python, pandas and boto3 are in it, so there is no image to build.
 PYTHON_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
+# Fargate's 20 GiB hold an image twice, packed and unpacked, and this one is large; up to 200 can be asked for.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+PYTHON_IMAGE_GIB = 50
 JOB_CODE = Path(__file__).resolve().parent.parent / "job_code"
 
 # A Spot or host loss is worth another attempt, a failing program is not. The last rule must say so: a job that no rule
@@ -144,7 +147,9 @@ def aggregate_job(config: Config, job_role: str, execution_role: str) -> dict[st
     """Sums up one month. The program travels in the command, so there is no image to build and no code to upload."""
     program = (JOB_CODE / "aggregate.py").read_text()
     command = ["python", "-c", program, "Ref::s3Input", "Ref::s3Output"]
-    return _definition(config, config.aggregate_job_definition, PYTHON_IMAGE, command, job_role, execution_role)
+    definition = _definition(config, config.aggregate_job_definition, PYTHON_IMAGE, command, job_role, execution_role)
+    definition["containerProperties"]["ephemeralStorage"] = {"sizeInGiB": PYTHON_IMAGE_GIB}
+    return definition
 
 
 def _definition(

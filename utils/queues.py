@@ -103,6 +103,39 @@ def message_counts(session: boto3.Session, url: str) -> dict[str, int]:
     return {label: int(answer["Attributes"][name]) for label, name in names.items()}
 
 
+def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dict[str, int]:
+    """Look until a queue is empty, and return the counts; after `seconds` also if it is not."""
+    return Retrying(
+        retry=retry_if_result(lambda counts: any(counts.values())),
+        wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )(lambda: message_counts(session, url))
+
+
+def take(session: boto3.Session, url: str, *, seconds: float = 180) -> str:
+    """Wait for a message, delete it from the queue and return its body.
+
+    Raises:
+        TimeoutError: none came within `seconds`.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+    """
+    sqs = session.client("sqs")
+
+    def give_up(_state: Any) -> None:
+        name = url.rsplit("/", 1)[1]
+        raise TimeoutError(f'No message came to the queue "{name}" within {seconds:.0f} seconds.')
+
+    messages = Retrying(
+        retry=retry_if_result(lambda found: not found),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=min(20, int(seconds))).get("Messages"))
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
+    return messages[0]["Body"]
+
+
 def ensure_mapping(
     session: boto3.Session,
     *,
