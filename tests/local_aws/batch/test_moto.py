@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from .conftest import World, wait
+from .conftest import LOGS, World, checked, wait
 
 TRUST = {
     "Effect": "Allow",
@@ -228,21 +228,31 @@ def outcome(step: Callable[[Side], Any], side: Side) -> dict[str, Any]:
         return {"refused": error.response["Error"]["Code"]}
 
 
+REGION = "eu-central-1"  # where no other test has made anything
+
+
+def make_side(client: Callable[[str], Any]) -> Side:
+    ec2, iam = client("ec2"), client("iam")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
+    roles = [
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        for name in ("moto-service", "moto-execution")
+    ]
+    logs = json.dumps({"Version": "2012-10-17", "Statement": [LOGS]})
+    iam.put_role_policy(RoleName="moto-execution", PolicyName="logs", PolicyDocument=logs)
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    return Side(checked(client("batch")), subnet, group, *roles)
+
+
 @pytest.fixture(scope="module")
 def sides(world: World) -> Iterator[tuple[Side, Side]]:
-    service_role = world.role(service="batch.amazonaws.com")
-    ours = Side(world.batch, world.subnet, world.group, service_role, world.execution_role)
+    url = world.aws.endpoint_url
+    ours = make_side(lambda name: world.aws.session.client(name, region_name=REGION, endpoint_url=url))
     with mock_aws(config={"batch": {"use_docker": False}}):
-        session = boto3.Session("test", "test", region_name="us-east-1")
-        ec2, iam = session.client("ec2"), session.client("iam")
-        document = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
-        theirs = Side(
-            session.client("batch"),
-            ec2.describe_subnets()["Subnets"][0]["SubnetId"],
-            ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
-            iam.create_role(RoleName="service", AssumeRolePolicyDocument=document)["Role"]["Arn"],
-            iam.create_role(RoleName="execution", AssumeRolePolicyDocument=document)["Role"]["Arn"],
-        )
+        session = boto3.Session("test", "test", region_name=REGION)
+        theirs = make_side(session.client)
+        theirs.batch = session.client("batch")  # what moto answers is not checked against the model
         yield ours, theirs
 
 
