@@ -58,6 +58,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
 
     _authorize_on_awss_resources()
     _tell_what_a_handler_raised()
+    _add_managed_policies()
     return app.app
 
 
@@ -112,6 +113,20 @@ def _tell_what_a_handler_raised() -> None:
         return answer
 
     lambda_svc._execute_function_warm = execute
+
+
+def _add_managed_policies() -> None:
+    """AWS's own policies that the article attaches to its one role and MiniStack does not have, in AWS's words.
+
+    https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html
+    """
+    from ministack.services import iam
+
+    for name, policy in json.loads((Path(__file__).parent / "managed_policies.json").read_text()).items():
+        arn = f"arn:aws:iam::aws:policy/{name}"
+        if arn not in iam._aws_managed_policies:
+            document = json.dumps(policy["document"])
+            iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document, "")
 
 
 def _body(body: bytes) -> dict[str, Any]:

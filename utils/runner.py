@@ -301,7 +301,11 @@ def _explain(failure: NotebookFailed, options: argparse.Namespace, outputs: Path
     again = " ".join(
         [
             f"--from {number}",
-            *(f"--{name} {value}" for name in ("target", "prefix", "region") if (value := getattr(options, name))),
+            *(
+                f"--{name.replace('_', '-')} {value}"
+                for name in ("target", "prefix", "region", "role_layout")
+                if (value := getattr(options, name))
+            ),
         ]
     )
     console.print(
