@@ -1,0 +1,119 @@
+"""Any notebook can be run again, and two people with two prefixes share an account without meeting."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from collections.abc import Iterator
+
+import player
+import pytest
+from deployment import Deployment
+from rehearsal import Rehearsal
+
+import local_aws
+from utils import cleanup, pipeline
+from utils.config import Config
+from utils.session import embedded_session
+
+pytestmark = pytest.mark.slow
+
+# What a notebook does again when it is run again, and why that is no change of what is set up.
+AGAIN = {
+    "01_iam": {},
+    "02_batch_setup": {
+        "batch:SubmitJob": 1,  # the job by hand is the lesson
+        "s3:PUT": 2,  # CreateBucket, which answers that it is there, and its tags
+    },
+    "03_lambdas": {"lambda:Invoke": 1},  # a call that shows an error
+    "04_sqs_and_mapping": {"sqs:SendMessage": 1, "sqs:DeleteMessage": 1},  # the message that goes astray
+    "05_pipeline_build": {
+        "sagemaker:UpdatePipeline": 1,  # the SDK's upsert updates without comparing
+        "sagemaker:CreatePipeline": 1,  # ... after it tried to create
+        "sagemaker:AddTags": 1,
+        "sagemaker:StartPipelineExecution": 1,  # running it is the lesson
+    },
+    "06_monitoring": {"s3:PUT": 11, "sagemaker:StartPipelineExecution": 1},  # an input that lacks a month, and its run
+    "07_cleanup": {},
+}
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("twice")
+    yield local_aws.start(port=0, home=home).endpoint_url
+    local_aws.stop(home)
+
+
+def test_a_second_run_of_any_notebook_changes_nothing(endpoint: str) -> None:
+    surplus = {}
+    for notebook in player.NOTEBOOKS:
+        for run in (1, 2):
+            with Rehearsal(endpoint) as stage, player.local(stage.endpoint_url):
+                player.play(notebook, prefix="sagemaker-twice")
+            if run == 1 and not stage.writes:
+                surplus[notebook.stem] = "its first run made nothing: the test would prove nothing"
+        more = collections.Counter(stage.writes) - collections.Counter(AGAIN[notebook.stem])
+        if more:
+            surplus[notebook.stem] = dict(more)
+    assert surplus == {}
+
+
+def test_every_helper_twice_writes_nothing(endpoint: str) -> None:
+    with Rehearsal(endpoint) as stage:
+        kit = Deployment(
+            embedded_session(stage.endpoint_url), Config("local", "sagemaker-again", "us-east-1", "0" * 12)
+        )
+        kit.deploy()
+        first = len(stage.writes)
+        kit.deploy()
+    assert first > 20
+    assert stage.writes[first:] == []
+
+
+def test_two_learners_at_once_do_not_meet(endpoint: str) -> None:
+    """One's prefix begins like the other's; both set up, run twice and clean up, at the same time."""
+    kits = [
+        Deployment(embedded_session(endpoint), Config("local", prefix, "us-east-1", "0" * 12))
+        for prefix in ("sagemaker-class", "sagemaker-class-b")
+    ]
+    problems: list[str] = []
+    together = threading.Barrier(2, timeout=300)
+
+    def learn(kit: Deployment) -> None:
+        try:
+            kit.deploy()
+            for _ in range(2):
+                together.wait()
+                ended = kit.run()
+                if ended["PipelineExecutionStatus"] != "Succeeded":
+                    problems.append(f"{kit.config.prefix}: {ended.get('FailureReason')}")
+        except Exception as error:  # noqa: BLE001, reported below
+            problems.append(f"{kit.config.prefix}: {error!r}")
+            together.abort()
+
+    threads = [threading.Thread(target=learn, args=(kit,)) for kit in kits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    batch = kits[0].client("batch")
+    for kit in kits:
+        summaries = batch.list_jobs(jobQueue=kit.config.job_queue, jobStatus="SUCCEEDED")["jobSummaryList"]
+        assert len(summaries) == 2 * 2 * kit.files
+        mine = {arn.rsplit("/", 1)[1] for arn in _executions(kit)}
+        assert {summary["jobName"].split("-")[0] for summary in summaries} == mine
+    # One cleans up while the other runs.
+    execution = kits[1].start()
+    cleanup.delete_all(kits[0].session, kits[0].config)
+    assert cleanup.leftovers(kits[0].session, kits[0].config) == []
+
+    assert (
+        pipeline.wait_for_execution(kits[1].session, execution, seconds=120)["PipelineExecutionStatus"] == "Succeeded"
+    )
+
+
+def _executions(kit: Deployment) -> list[str]:
+    listed = kit.client("sagemaker").list_pipeline_executions(PipelineName=kit.config.pipeline)
+    return [summary["PipelineExecutionArn"] for summary in listed["PipelineExecutionSummaries"]]
