@@ -66,8 +66,7 @@ def job_detail(job: Job) -> dict[str, Any]:
         "statusReason": job.status_reason,
         "attempts": [_attempt(attempt) for attempt in job.attempts],
         "createdAt": job.created_at,
-        # Required by the API's model even of a job that has not started; what AWS sends then is not documented.
-        "startedAt": job.started_at or 0,
+        "startedAt": job.started_at,
         "stoppedAt": job.stopped_at,
         "dependsOn": job.depends_on,
         **job.spec.described,
@@ -107,9 +106,5 @@ def job_summary(job: Job) -> dict[str, Any]:
 
 
 def event_detail(job: Job) -> dict[str, Any]:
-    """The detail of "Batch Job State Change": JobDetail as it is known, with the job's ARN among its tags."""
-    detail = job_detail(job)
-    if not job.started_at:
-        del detail["startedAt"]
-    detail["tags"] = {"resourceArn": job.arn, **job.tags}
-    return detail
+    """The detail of "Batch Job State Change": JobDetail, with the job's ARN among its tags."""
+    return {**job_detail(job), "tags": {"resourceArn": job.arn, **job.tags}}

@@ -29,6 +29,8 @@ def checked(client: Any) -> Any:
         if http_response.status_code >= 300 or model.output_shape is None:
             return
         members = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+        if model.name == "DescribeJobs":  # required by the model, but a job that has not started has none on AWS
+            members = {"jobs": [{"startedAt": 0, **job} for job in members["jobs"]]}
         report = ParamValidator().validate(members, model.output_shape)
         assert not report.has_errors(), f"{model.name}: {report.generate_report()}"
         assert not list(unknown(json.loads(http_response.content), model.output_shape, model.name))
