@@ -206,7 +206,7 @@ class BatchService:
             "jobStateTimeLimitActions": params.get("jobStateTimeLimitActions", []),
         }
         if params.get("schedulingPolicyArn"):
-            detail["schedulingPolicyArn"] = self._policy(params["schedulingPolicyArn"]).arn
+            detail["schedulingPolicyArn"] = self._policy(request, params["schedulingPolicyArn"]).arn
         queue = self.queues[arn] = JobQueue(arn, detail)
         self.records.put("queue", arn, detail)
         self.clock.call_later(CREATE_SECONDS, self._settle_queue, queue)
@@ -257,7 +257,7 @@ class BatchService:
                 raise client_error(
                     "A fair-share scheduling policy can be replaced but neither removed nor added once a queue exists."
                 )
-            changes["schedulingPolicyArn"] = self._policy(params["schedulingPolicyArn"]).arn
+            changes["schedulingPolicyArn"] = self._policy(request, params["schedulingPolicyArn"]).arn
         queue.detail |= {**changes, "status": "UPDATING", "statusReason": ""}
         self.records.put("queue", arn, queue.detail)
         self.scheduler.rearm(queue)
@@ -364,7 +364,7 @@ class BatchService:
     def update_scheduling_policy(self, request: Request) -> dict[str, Any]:
         params = request.params
         request.authorize("batch:UpdateSchedulingPolicy", params["arn"])
-        policy = self._policy(params["arn"])
+        policy = self._policy(request, params["arn"])
         if "quotaSharePolicy" in params:
             raise not_covered("quota shares (quotaSharePolicy)")
         if "fairsharePolicy" in params:
@@ -378,7 +378,8 @@ class BatchService:
         arns = request.params["arns"]
         _check_count(arns, MAX_DESCRIBED, "scheduling policies")
         request.authorize("batch:DescribeSchedulingPolicies", *arns)
-        return {"schedulingPolicies": [self.policies[arn].detail for arn in arns if arn in self.policies]}
+        own = (arn for arn in arns if arn.startswith(_prefix(request) + ":"))
+        return {"schedulingPolicies": [self.policies[arn].detail for arn in own if arn in self.policies]}
 
     def list_scheduling_policies(self, request: Request) -> dict[str, Any]:
         request.authorize("batch:ListSchedulingPolicies")
@@ -390,15 +391,15 @@ class BatchService:
     def delete_scheduling_policy(self, request: Request) -> dict[str, Any]:
         arn = request.params["arn"]
         request.authorize("batch:DeleteSchedulingPolicy", arn)
-        self._policy(arn)
+        self._policy(request, arn)
         if any(queue.policy_arn == arn for queue in self.queues.values()):
             raise client_error(f"Cannot delete, {arn} is used by a job queue.")
         del self.policies[arn]
         self.records.delete("policy", arn)
         return {}
 
-    def _policy(self, arn: str) -> SchedulingPolicy:
-        if arn not in self.policies:
+    def _policy(self, request: Request, arn: str) -> SchedulingPolicy:
+        if arn not in self.policies or not arn.startswith(_prefix(request) + ":"):
             raise client_error(f"{arn} does not exist")
         return self.policies[arn]
 
@@ -520,7 +521,7 @@ class BatchService:
         if size is not None and not 2 <= size <= 10_000:
             raise client_error("arrayProperties.size must be between 2 and 10,000.")
         depends_on = params.get("dependsOn", [])
-        self._check_dependencies(depends_on, size)
+        self._check_dependencies(_prefix(request) + ":", depends_on, size)
         job = self.engine.submit(
             params["jobName"], queue, spec, size=size, share=params.get("shareIdentifier"),
             tags=dict(params.get("tags", {})), depends_on=depends_on, job_id=job_id,
@@ -555,7 +556,7 @@ class BatchService:
         if len(active | {share}) > resources.MAX_SHARES:
             raise client_error(f"{queue.arn} has {resources.MAX_SHARES} active share identifiers already.")
 
-    def _check_dependencies(self, depends_on: list[dict[str, str]], size: int | None) -> None:
+    def _check_dependencies(self, prefix: str, depends_on: list[dict[str, str]], size: int | None) -> None:
         """https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html"""
         if len(depends_on) > MAX_DEPENDENCIES:
             raise client_error(f"A job can depend on at most {MAX_DEPENDENCIES} jobs.")
@@ -569,7 +570,7 @@ class BatchService:
                 continue
             if not job_id:
                 raise client_error("A dependency needs a jobId.")
-            other = self.engine.find(job_id)
+            other = None if job_id.startswith("arn:") else self._visible(prefix, job_id)
             if other is None:
                 raise client_error(f"The job {job_id} that this job depends on does not exist.")
             if kind == "N_TO_N" and other.size != size:
@@ -678,7 +679,7 @@ class BatchService:
         arn = request.params["resourceArn"]
         request.authorize("batch:TagResource", arn)
         check_tags(request.params["tags"])
-        tags, save = self._tags(arn)
+        tags, save = self._tags(request, arn)
         check_tags({**tags, **request.params["tags"]})
         tags |= request.params["tags"]
         save()
@@ -687,7 +688,7 @@ class BatchService:
     def untag_resource(self, request: Request) -> dict[str, Any]:
         arn = request.params["resourceArn"]
         request.authorize("batch:UntagResource", arn, context={"aws:TagKeys": request.params["tagKeys"]})
-        tags, save = self._tags(arn)
+        tags, save = self._tags(request, arn)
         for key in request.params["tagKeys"]:
             tags.pop(key, None)
         save()
@@ -695,10 +696,12 @@ class BatchService:
 
     def list_tags_for_resource(self, request: Request) -> dict[str, Any]:
         request.authorize("batch:ListTagsForResource", request.params["resourceArn"])
-        return {"tags": self._tags(request.params["resourceArn"])[0]}
+        return {"tags": self._tags(request, request.params["resourceArn"])[0]}
 
-    def _tags(self, arn: str) -> tuple[dict[str, str], Callable[[], None]]:
+    def _tags(self, request: Request, arn: str) -> tuple[dict[str, str], Callable[[], None]]:
         """A resource's tags, to be changed in place, and what keeps the change."""
+        if not arn.startswith(_prefix(request) + ":"):
+            raise client_error(f"{arn} is not a resource of Batch in this account and Region.")
         for kind, found in (("environment", self.environments), ("queue", self.queues), ("policy", self.policies)):
             if arn in found:
                 detail = found[arn].detail
@@ -790,7 +793,7 @@ class BatchService:
 
     def _reclaim(self, body: dict[str, Any]) -> dict[str, Any]:
         """POST /_local_aws/batch/spot-reclaim {"jobId": …}: take the Spot capacity of a job away while it runs."""
-        job = self.engine.find(body["jobId"])
+        job = self.engine.find(str(body["jobId"]))
         if job is None:
             raise ValueError(f"There is no job {body['jobId']}.")
         jobs = list(job.known_children()) if isinstance(job, Array) else [job]
@@ -838,8 +841,12 @@ def _prefix(request: Request) -> str:
 
 
 def _arn(request: Request, kind: str, name: str) -> str:
-    """The ARN of a resource given by name or ARN."""
-    return name if name.startswith("arn:") else f"{_prefix(request)}:{kind}/{name}"
+    """The ARN of a resource of the caller's account and Region, given by name or ARN."""
+    if not name.startswith("arn:"):
+        return f"{_prefix(request)}:{kind}/{name}"
+    if not name.startswith(f"{_prefix(request)}:{kind}/"):
+        raise client_error(f"{name} is not the ARN of a {kind} in this account and Region.")
+    return name
 
 
 def _runnable_since(job: Job) -> int:

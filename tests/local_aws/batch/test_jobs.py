@@ -286,7 +286,7 @@ def test_events(world: World, queue: str) -> None:
     assert last["detail"]["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 2
 
 
-def post(aws: Any, path: str, body: dict) -> tuple[int, dict]:
+def post(aws: Any, path: str, body: Any) -> tuple[int, dict]:
     data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{aws.endpoint_url}/_local_aws/{path}", data, headers)
     try:
@@ -356,7 +356,8 @@ def test_fargate_spot_stops_a_task_with_a_signal(world: World, aws: Any) -> None
 
 
 def test_what_can_not_be_reclaimed(world: World, aws: Any, queue: str) -> None:
-    assert post(aws, "batch/spot-reclaim", {"jobId": "nobody"})[0] == 400
+    for wrong in ({"jobId": "nobody"}, {"jobId": 5}, {"jobId": ["x"]}, {}, []):
+        assert post(aws, "batch/spot-reclaim", wrong)[0] == 400
     job_id = world.submit(queue, world.definition("sleep", "60"))
     world.job_is(job_id, "RUNNING")
     status, answer = post(aws, "batch/spot-reclaim", {"jobId": job_id})

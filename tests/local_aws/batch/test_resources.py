@@ -655,6 +655,19 @@ def test_accounts_regions_and_what_is_not_covered(world: World, queue: str) -> N
     assert elsewhere.describe_job_queues()["jobQueues"] == []
     job = world.run(queue)
     assert elsewhere.describe_jobs(jobs=[job["jobId"]])["jobs"] == []
+    prefix, queue_arn = "in this account and Region", f"{PREFIX}:job-queue/{queue}"
+    environment = world.batch.describe_compute_environments()["computeEnvironments"][0]["computeEnvironmentArn"]
+    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
+    assert prefix in refusal(elsewhere.get_job_queue_snapshot, jobQueue=queue_arn)["Message"]
+    assert prefix in refusal(elsewhere.delete_compute_environment, computeEnvironment=environment)["Message"]
+    assert prefix in refusal(elsewhere.list_tags_for_resource, resourceArn=queue_arn)["Message"]
+    assert (
+        prefix
+        in refusal(elsewhere.submit_job, jobName="j", jobQueue="q", jobDefinition=job["jobDefinition"])["Message"]
+    )
+    assert prefix in refusal(elsewhere.describe_job_definitions, jobDefinitions=[job["jobDefinition"]])["Message"]
+    assert "does not exist" in refusal(elsewhere.delete_scheduling_policy, arn=policy)["Message"]
+    elsewhere.terminate_job(jobId=job["jobId"], reason="from elsewhere")
     client = world.aws.client("batch", retries={"total_max_attempts": 1})
     error = refusal(client.list_consumable_resources)
     assert "does not cover batch:ListConsumableResources" in error["Message"]
