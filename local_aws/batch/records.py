@@ -70,11 +70,12 @@ class Records:
             service.definitions[arn] = definition
             family = arn.rpartition(":")[0]
             service.revisions[family] = max(service.revisions.get(family, 0), definition["revision"])
-        self._restore_jobs(service)
+        self.restore_jobs(service)
         for queue in list(service.queues.values()):
             service._remove_queue(queue)
 
-    def _restore_jobs(self, service: Any) -> None:
+    def restore_jobs(self, service: Any) -> None:
+        """Bring back the jobs into service.engine, and let them go on."""
         engine = service.engine
         records = self.store.all("batch/job")
         for record in records.values():

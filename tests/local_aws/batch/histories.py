@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from local_aws.batch.definitions import resolve
 from local_aws.batch.jobs import ACTIVE, CONTAINER_EXITED, STATUSES, TERMINAL, Array, Engine, Job
+from local_aws.batch.records import Records
 from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
 from local_aws.batch.scheduler import Scheduler
 
@@ -83,6 +85,23 @@ class HandLauncher:
         self.engine.attempt_ended(job, job.current.number, exit_code, reason, why)
 
 
+class Memory:
+    """A store that forgets nothing and keeps JSON only, as the server's does."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[str, str]] = {}
+
+    def put(self, kind: str, key: str, record: dict[str, Any]) -> None:
+        self.records.setdefault(kind, {})[key] = json.dumps(record)
+
+    def put_many(self, kind: str, records: list[tuple[str, dict[str, Any]]]) -> None:
+        for key, record in records:
+            self.put(kind, key, record)
+
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {key: json.loads(record) for key, record in self.records.get(kind, {}).items()}
+
+
 @dataclass
 class History:
     """An engine with one queue, and everything that happened to its jobs."""
@@ -97,14 +116,35 @@ class History:
         self.environment = environment("ce", self.max_vcpus)
         self.environments = {"q": [self.environment]}
         self.queue = queue("q")
+        self.queues = {self.queue.arn: self.queue}
+        self.store = Memory()
+        self._make()
+
+    def _make(self) -> None:
+        self._unfinished: dict[str, int] = {}
+        self.records = Records(self.store, self.clock)
         self.scheduler = Scheduler(
             self.clock, lambda _: self.policy, lambda queue: self.environments[queue.name], max_processes=10_000
         )
-        self.engine = Engine(self.clock, self.launcher, self.scheduler, self._saw)
+        keep = self.records.put_job
+        self.engine = Engine(self.clock, self.launcher, self.scheduler, self._saw, keep, keep)
         self.scheduler.engine = self.launcher.engine = self.engine
 
     def _saw(self, job: Job) -> None:
+        self.records.put_job(job)
         self.seen.setdefault(job.id, ["SUBMITTED" if job.parent is None else "PENDING"]).append(job.status)
+
+    def restart(self) -> None:
+        """The server ends, with its processes and its timers; another takes up what was recorded."""
+        self.records.flush()
+        self.clock.due.clear()
+        self.launcher.jobs.clear()
+        self.launcher.stopping.clear()
+        for environments in self.environments.values():
+            for one in environments:
+                one.used_vcpus, one.used_memory, one.running = 0, 0, 0
+        self._make()
+        self.records.restore_jobs(self)
 
     def submit(self, name: str = "job", queue: JobQueue | None = None, **arguments: Any) -> Job:
         spec_arguments = {
@@ -112,7 +152,10 @@ class History:
             for name in ("vcpus", "memory", "retry", "timeout", "priority")
             if name in arguments
         }
-        return self.engine.submit(name, queue or self.queue, spec(**spec_arguments), **arguments)
+        job_id = f"job-{self.engine.sequence:04}"  # the same again when a history is told again
+        job = self.engine.submit(name, queue or self.queue, spec(**spec_arguments), job_id=job_id, **arguments)
+        self.records.put_job(job)
+        return job
 
     def turn(self, seconds: float = 0) -> None:
         self.clock.advance(seconds)

@@ -510,6 +510,16 @@ class AnyHistory(RuleBasedStateMachine):
             self.history.engine.attempt_running(job, len(job.attempts))
         assert job.status == before
 
+    @rule()
+    def restart(self) -> None:
+        ended = {job.id: (job.status, job.status_reason) for job in self.history.engine.jobs.values() if job.ended}
+        known = set(self.history.engine.jobs)
+        self.history.restart()
+        assert set(self.history.engine.jobs) == known
+        for job_id, outcome in ended.items():
+            job = self.history.engine.jobs[job_id]
+            assert (job.status, job.status_reason) == outcome
+
     @invariant()
     def holds(self) -> None:
         if hasattr(self, "history"):
