@@ -101,7 +101,7 @@ def test_another_port_than_the_running_ones_is_one_clear_sentence(home: Path) ->
 def test_a_server_that_cannot_come_up_says_why(home: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("")
-    with pytest.raises(local_aws.LocalAwsError, match="did not start on port .*; its log ends: .*a-file"):
+    with pytest.raises(local_aws.LocalAwsError, match=r"did not start on port .*; its log ends: .*a-file"):
         local_aws.start(port=0, home=home, state_dir=blocked / "state")
 
 
