@@ -57,7 +57,9 @@ lab: .venv/.installed
 book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
 	@rm -rf build/book/source build/book/html && mkdir -p build/book/source/docs
 	@cp -R notebooks lambda_code job_code utils README.md CONTRIBUTING.md CHANGELOG.md LICENSE build/book/source/
-	@cp docs/*.md build/book/source/docs/ && mv build/book/source/docs/index.md build/book/source/
+	@rm -rf build/book/source/notebooks/.ipynb_checkpoints build/book/source/notebooks/*/.ipynb_checkpoints
+	@cp docs/*.md build/book/source/docs/ && rm build/book/source/docs/index.md
+	@cat README.md docs/index.md >build/book/source/index.md  # the first page is the README, and the contents
 	@build/book/env/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html \
 		--doctree-dir build/book/doctrees build/book/source build/book/html
 	@cp build/book/mermaid-$(MERMAID).min.js build/book/html/_static/mermaid.min.js

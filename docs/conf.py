@@ -42,12 +42,12 @@ def links_of_the_site(app, document, source):
     here = Path(app.srcdir, document).parent
 
     def rewrite(link: re.Match) -> str:
-        text, target = link.groups()
+        text, target, anchor = link.groups(default="")
         if (here / target).resolve() == Path(app.srcdir, "README.md"):
-            return f"[{text}]({target.replace('README.md', 'index.md')})"
+            return f"[{text}]({target.replace('README.md', 'index.md')}{anchor})"
         return text if (here / target).is_dir() else link[0]
 
-    source[0] = re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^():#\s]+)\)", rewrite, source[0])
+    source[0] = re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^():#\s]+)(#[\w-]*)?\)", rewrite, source[0])
 
 
 def setup(app):

@@ -362,16 +362,16 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
         mine = [step for step in waits_for if columns[step] == column]
         places |= {step: (column, (len(mine) - 1) / 2 - row) for row, step in enumerate(mine)}
     rows = 2 * max(y for _, y in places.values()) + 1
-    figure, axes = plt.subplots(figsize=(1.9 * (max(columns.values()) + 1), 0.9 * rows + 0.3), layout="constrained")
+    figure, axes = plt.subplots(figsize=(1.5 * (max(columns.values()) + 1), 0.9 * rows + 0.1), layout="constrained")
     known = table.set_index("step")
     for step, (x, y) in places.items():
         status = known.at[step, "status"] if step in known.index else "Not started"
         seconds = known.at[step, "seconds"] if step in known.index else None
-        told = status if seconds is None or pd.isna(seconds) else f"{status}, {seconds:.1f} s"
+        told = status if seconds is None or pd.isna(seconds) else f"{status}\n{seconds:.1f} s"
         box = {"boxstyle": "round,pad=0.5", "facecolor": STATUS_COLORS.get(status, "#ffffff"), "edgecolor": "#5b636d"}
         axes.text(x, y, f"{step}\n{told}", ha="center", va="center", fontsize=8, color="#1b1f24", bbox=box, zorder=2)
         for before in waits_for[step]:
-            arrow = {"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 48, "shrinkB": 48}
+            arrow = {"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 43, "shrinkB": 43}
             axes.annotate("", xy=(x, y), xytext=places[before], arrowprops=arrow, zorder=1)
     axes.set_xlim(-0.6, max(columns.values()) + 0.6)
     axes.set_ylim(-rows / 2, rows / 2)

@@ -99,7 +99,11 @@ def start_lab(tmp_path_factory: pytest.TempPathFactory):
 
     def start(folder: Path) -> Lab:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
-        options = [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
+        options = [
+            f"--ServerApp.root_dir={folder}",
+            f"--FileCheckpoints.checkpoint_dir={home / 'checkpoints'}",  # not into the repository
+            "--LabApp.expose_app_in_browser=True",
+        ]
         log = (home / f"jupyterlab-{len(started)}.log").open("w")
         process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=subprocess.STDOUT)
         started.append(process)

@@ -9,6 +9,9 @@ from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENS = ROOT / "outputs" / "screens"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted(
+    (ROOT / "notebooks" / "going_further").glob("*.ipynb")
+)
 
 # Runs in the page: how far the open notebook is. Its prompts are read from the page; its errors from JupyterLab's model
 # of the notebook, since the page shows them like any text on stderr.

@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from person import ROOT, SCREENS, open_notebook, run_all, screenshots
+from person import NOTEBOOKS, ROOT, SCREENS, open_notebook, run_all, screenshots
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted(
-    (ROOT / "notebooks" / "going_further").glob("*.ipynb")
-)
 SECONDS = 300  # for one notebook; they take tens
 
 

@@ -58,7 +58,7 @@ def test_the_graph_says_each_steps_status_in_words_and_boxes(session, calls):
     figure = monitoring.graph(session, ARN)
     assert figure.alt.endswith("Count Succeeded, Submit Executing, Wait Not started, Beside Not started.")
     boxes = {text.get_text(): text for text in figure.axes[0].texts if text.get_text()}
-    assert set(boxes) == {"Count\nSucceeded, 2.0 s", "Submit\nExecuting", "Wait\nNot started", "Beside\nNot started"}
+    assert set(boxes) == {"Count\nSucceeded\n2.0 s", "Submit\nExecuting", "Wait\nNot started", "Beside\nNot started"}
     places = {text.split("\n")[0]: box.get_position() for text, box in boxes.items()}
     assert places["Count"][0] < places["Submit"][0] < places["Wait"][0]
     assert places["Beside"][0] == places["Count"][0] and places["Beside"][1] != places["Count"][1]

@@ -1,0 +1,72 @@
+"""The book, opened as files: everything on it is its own, diagrams are drawn, the search finds."""
+
+import pytest
+from person import NOTEBOOKS, ROOT, SCREENS
+
+BOOK = ROOT / "build" / "book" / "html"
+PAGES = ["index", "docs/glossary", "docs/architecture"] + [
+    str(path.relative_to(ROOT).with_suffix("")) for path in NOTEBOOKS
+]
+
+
+@pytest.fixture(scope="module")
+def visit(browser):
+    """Opens a page of the book, and says what it asked the internet for."""
+    assert BOOK.exists(), "There is no book: `make book` builds it."
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    asked, failed = [], []
+    page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+
+    def go(name):
+        asked.clear(), failed.clear()
+        page.goto((BOOK / f"{name}.html").as_uri())
+        return page, asked, failed
+
+    yield go
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_without_the_internet(name, visit):
+    page, asked, failed = visit(name)
+    diagrams = page.locator("pre.mermaid")
+    for number in range(diagrams.count()):
+        diagrams.nth(number).locator("svg").wait_for(timeout=15_000)
+    pictures = page.locator("main img")
+    assert all(pictures.nth(n).evaluate("each => each.naturalWidth > 0") for n in range(pictures.count()))
+    assert page.locator("article h1").count() == 1
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / f"book-{name.replace('/', '-')}.png", full_page=True)
+    assert asked == []
+    assert failed == []
+
+
+@pytest.mark.slow
+def test_the_contents_lead_to_every_page(visit):
+    page, _, _ = visit("index")
+    links = page.locator(".bd-sidebar-primary nav a").evaluate_all("all => all.map(each => each.href)")
+    for name in PAGES[1:]:
+        assert (BOOK / f"{name}.html").as_uri() in links
+
+
+@pytest.mark.slow
+def test_the_search_finds(visit):
+    page, _, _ = visit("search")
+    page.goto(page.url + "?q=visibility+timeout")
+    page.locator("#search-results li").first.wait_for(timeout=15_000)
+    found = page.locator("#search-results li > a").evaluate_all("all => all.map(each => each.href)")
+    assert any("04_sqs_and_mapping.html" in link for link in found)
+
+
+@pytest.mark.slow
+def test_diagrams_follow_the_theme(visit):
+    page, _, _ = visit("notebooks/01_iam")
+    page.locator("pre.mermaid svg").first.wait_for(timeout=15_000)
+    light = page.locator("pre.mermaid svg").first.inner_html()
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function("light => document.querySelector('pre.mermaid svg')?.innerHTML !== light", arg=light)
+    page.locator("pre.mermaid svg").first.wait_for(timeout=15_000)
+    page.screenshot(path=SCREENS / "book-dark.png")
