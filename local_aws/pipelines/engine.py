@@ -132,9 +132,11 @@ class Engine:
             if run.status == "Starting":
                 self._run(execution, run, self._step(execution, run))  # it had done nothing yet
             elif run.type == "Callback":
-                if not run.sent:
+                # MiniStack saves its queues every two seconds: a killed server may have lost the message. SQS may deliver
+                # any message twice, so a second one is nothing that the queue's reader must not expect.
+                if run.status != "Stopping":
                     self._work(execution, run, self._callback(execution, run))
-                elif run.status == "Stopping":
+                else:
                     self._work(execution, run, self._send_stopping(execution, run))
             elif run.type == "Processing" and not execution.stop_requested:
                 step = self._step(execution, run)
