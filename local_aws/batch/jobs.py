@@ -408,6 +408,7 @@ class Engine:
                 self._runnable(job)
             return
         job.released = True
+        self.on_note(job)
         if job.stop_reason is not None:
             self._end_waiting_children(job, job.stop_reason)
         elif job.sequential or job.pairs_with:

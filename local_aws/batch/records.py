@@ -85,6 +85,8 @@ class Records:
                 engine.sequence = max(engine.sequence, job.sequence)
                 if not job.ended:
                     service._unfinished[queue.arn] = service._unfinished.get(queue.arn, 0) + 1
+                    if job.tags:
+                        service._job_tags[job.arn] = job.tags
         for record in records.values():
             if record["parent"] is not None:
                 parent = engine.jobs[record["parent"]]

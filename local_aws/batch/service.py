@@ -67,6 +67,7 @@ class BatchService:
         self.scheduler.engine = self.launcher.engine = self.engine
         self.records = Records(context.store, self.clock)
         self._hearing: dict[tuple[str, str, str], bool] = {}
+        self._job_tags: dict[str, dict[str, str]] = {}  # of tagged jobs that have not ended, by their ARNs
         self._unfinished: dict[str, int] = {}  # jobs of a queue that have not ended, by its ARN
 
     async def start(self) -> None:
@@ -527,6 +528,8 @@ class BatchService:
             tags=dict(params.get("tags", {})), depends_on=depends_on, job_id=job_id,
         )  # fmt: skip
         self._unfinished[queue_arn] = self._unfinished.get(queue_arn, 0) + 1
+        if job.tags:
+            self._job_tags[job.arn] = job.tags
         self.records.put_job(job)
         self.records.flush()
         return {"jobArn": job.arn, "jobName": job.name, "jobId": job.id}
@@ -714,6 +717,8 @@ class BatchService:
         job = self.engine.jobs.get(job_id)
         if job is None or job.arn != arn:
             raise client_error(f"{arn} does not exist")
+        if not job.ended:
+            self._job_tags[arn] = job.tags
         return job.tags, lambda: self.records.put_job(job)
 
     def _tagged(self, account: str, region: str) -> Iterable[tuple[str, dict[str, str]]]:
@@ -724,15 +729,14 @@ class BatchService:
         for arn, definition in self.definitions.items():
             if infix in arn and definition["tags"] and definition["status"] == "ACTIVE":
                 yield arn, definition["tags"]
-        for job in self.engine.jobs.values():
-            if job.tags and not job.ended and infix in job.queue.arn:
-                yield job.arn, job.tags
+        yield from ((arn, tags) for arn, tags in self._job_tags.items() if infix in arn)
 
     # --- what the engine tells ---
 
     def _on_change(self, job: Job) -> None:
         if job.ended and job.parent is None:
             arn = job.queue.arn
+            self._job_tags.pop(job.arn, None)
             self._unfinished[arn] -= 1
             if not self._unfinished[arn] and job.queue.detail["status"] == "DELETING":
                 self.clock.call_soon(self._remove_queue, job.queue)

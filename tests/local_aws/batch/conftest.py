@@ -212,6 +212,19 @@ def queue(world: World) -> str:
     return world.queue(world.environment())
 
 
+@pytest.fixture(scope="session")
+def timed_job(world: World, queue: str) -> str:
+    """A job that runs into its timeout, submitted as early as possible, since that takes 60 seconds."""
+    timeout = {"attemptDurationSeconds": 60}
+    return world.submit(queue, world.definition("sleep", "300"), timeout=timeout, retryStrategy={"attempts": 3})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def long_waits_begin_early(request: pytest.FixtureRequest) -> None:
+    if any("timed_job" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("timed_job")
+
+
 def refusal(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
     """The error a call is answered with."""
     with pytest.raises(ClientError) as caught:

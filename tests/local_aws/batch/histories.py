@@ -122,6 +122,7 @@ class History:
 
     def _make(self) -> None:
         self._unfinished: dict[str, int] = {}
+        self._job_tags: dict[str, dict[str, str]] = {}
         self.records = Records(self.store, self.clock)
         self.scheduler = Scheduler(
             self.clock, lambda _: self.policy, lambda queue: self.environments[queue.name], max_processes=10_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -407,19 +406,3 @@ def test_deleting_a_queue_ends_its_jobs(world: World) -> None:
     world.batch.delete_job_queue(jobQueue=queue)
     world.queue_is(queue, None)
     assert world.job(job_id)["status"] == "FAILED"
-
-
-@pytest.mark.slow
-def test_a_timeout_ends_an_attempt_for_good(world: World, queue: str) -> None:
-    began = time.time()
-    job = world.job_is(
-        world.submit(
-            queue,
-            world.definition("sleep", "300"),
-            timeout={"attemptDurationSeconds": 60},
-            retryStrategy={"attempts": 3},
-        )
-    )
-    assert 60 <= time.time() - began < 90
-    assert (job["status"], job["statusReason"]) == ("FAILED", "Job attempt duration exceeded timeout")
-    assert len(job["attempts"]) == 1

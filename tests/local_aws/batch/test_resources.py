@@ -536,6 +536,10 @@ def test_tagged_resources_are_found_by_their_tag(world: World) -> None:
         return {entry["ResourceARN"] for entry in answer["ResourceTagMappingList"]}
 
     assert found() == {f"{PREFIX}:job-queue/{queue}", definition}
+    job_id = world.submit(queue, world.definition("sleep", "60"), tags={"mark": mark})
+    assert found() == {f"{PREFIX}:job-queue/{queue}", definition, f"{PREFIX}:job/{job_id}"}
+    world.batch.terminate_job(jobId=job_id, reason="found")
+    world.job_is(job_id)
     world.batch.deregister_job_definition(jobDefinition=definition)
     assert found() == {f"{PREFIX}:job-queue/{queue}"}
 
