@@ -1,0 +1,257 @@
+"""Many pipelines at once: 50 executions of 40 jobs each, then the same with the server killed in the middle.
+
+    python benchmarks/load.py [--pipelines 50] [--jobs 40] [--kill-only | --no-kill]
+
+Each pipeline submits its jobs, waits for them by a callback, and ends. Everything must succeed. The second time the
+server is killed (kill -9) when all of them wait and a third of the jobs have ended, and started again on its state
+directory: no execution, job or answer may be lost, and none may be there twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+from botocore.exceptions import BotoCoreError, ClientError
+
+import local_aws
+from utils import kit as kits
+from utils import pipeline
+from utils.config import Config
+from utils.session import embedded_session
+
+VCPUS = 8  # 32 jobs at once
+OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
+
+
+class Watch(threading.Thread):
+    """The most memory and files the server's processes have held, looked at twice a second."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.over = pid, threading.Event()
+        self.server_mib = self.all_mib = self.files = self.processes = 0
+
+    def run(self) -> None:
+        while not self.over.wait(0.5):
+            try:
+                server = psutil.Process(self.pid)
+                self.server_mib = max(self.server_mib, server.memory_info().rss >> 20)
+                self.files = max(self.files, server.num_fds())
+                family = [server, *server.children(recursive=True)]
+                self.processes = max(self.processes, len(family))
+                self.all_mib = max(self.all_mib, sum(_resident(process) for process in family) >> 20)
+            except psutil.NoSuchProcess:
+                return
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
+class Load:
+    def __init__(self, home: Path, pipelines: int, jobs: int) -> None:
+        self.home, self.pipelines, self.jobs = home, pipelines, jobs
+        self.config = Config("local", "sagemaker-load", "us-east-1", "000000000000")
+        self.start_server(port=0)
+        self.kit = kits.deploy(self.session, self.config, program="print('done')", max_vcpus=VCPUS)
+
+    def start_server(self, port: int) -> None:
+        self.server = local_aws.start(port=port, home=self.home, state_dir=self.home / "state")
+        self.session = embedded_session(self.server.endpoint_url)
+        self.sagemaker, self.batch = self.session.client("sagemaker"), self.session.client("batch")
+
+    def definition(self) -> str:
+        submit = {
+            "input_uri": self.config.s3_uri("in"), "output_uri": self.config.s3_uri("out"), "max_jobs": self.jobs,
+            "job_queue": self.kit.job_queue, "job_definition": self.kit.job_definition, "step_name": "Submit",
+            "execution_id": {"Get": "Execution.PipelineExecutionArn"},
+        }  # fmt: skip
+        steps = [
+            {"Name": "Submit", "Type": "Lambda", "FunctionArn": self.kit.submit_function, "Arguments": submit,
+             "OutputParameters": [{"OutputName": "jobIds", "OutputType": "String"}]},
+            {"Name": "Wait", "Type": "Callback", "SqsQueueUrl": self.kit.callback_queue,
+             "Arguments": {"job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"}},
+             "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in OUTPUTS]},
+        ]  # fmt: skip
+        return json.dumps({"Version": "2020-12-01", "Steps": steps})
+
+    def begin(self) -> list[str]:
+        """Create the pipelines and start each once; the executions' ARNs."""
+        names = [f"{self.config.prefix}-{number:03d}" for number in range(self.pipelines)]
+        for name in names:
+            self.sagemaker.create_pipeline(
+                PipelineName=name, RoleArn=self.kit.pipeline_role, PipelineDefinition=self.definition()
+            )
+        with ThreadPoolExecutor(8) as pool:
+            starts = pool.map(lambda name: self.sagemaker.start_pipeline_execution(PipelineName=name), names)
+            return [start["PipelineExecutionArn"] for start in starts]
+
+    def listen(self) -> None:
+        """Let a queue hear of each waiting step that succeeds, by the event SageMaker sends of it."""
+        events, sqs, name = self.session.client("events"), self.session.client("sqs"), f"{self.config.prefix}-heard"
+        self.ears = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self.config.arn("sqs", name)
+        pattern = {
+            "source": ["aws.sagemaker"],
+            "detail-type": ["SageMaker Model Building Pipeline Execution Step Status Change"],
+            "detail": {"stepName": ["Wait"], "currentStepStatus": ["Succeeded"]},
+        }
+        statement = {
+            "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
+            "Principal": {"Service": "events.amazonaws.com"},
+        }  # fmt: skip
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=self.ears, Attributes={"Policy": policy})
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def heard(self) -> list[str]:
+        """The executions whose waiting step succeeded, as often as it did. What a kill left unsaved is not heard of."""
+        sqs, found = self.session.client("sqs"), []
+        while messages := sqs.receive_message(
+            QueueUrl=self.ears, MaxNumberOfMessages=10, WaitTimeSeconds=2, VisibilityTimeout=600
+        ).get("Messages"):
+            found += [json.loads(message["Body"])["detail"]["pipelineExecutionArn"] for message in messages]
+        return found
+
+    def finish(self, executions: list[str], seconds: float) -> collections.Counter[str]:
+        """How the executions end; those that have not after `seconds` count as what they are then."""
+        deadline = time.monotonic() + seconds
+        statuses: collections.Counter[str] = collections.Counter()
+        for arn in executions:
+            try:
+                left = max(0.1, deadline - time.monotonic())
+                ended = pipeline.wait_for_execution(self.session, arn, seconds=left)
+                statuses[ended["PipelineExecutionStatus"]] += 1
+            except TimeoutError:
+                statuses["not ended"] += 1
+        return statuses
+
+    def names(self, status: str) -> list[str]:
+        pages = self.batch.get_paginator("list_jobs").paginate(jobQueue=self.kit.job_queue, jobStatus=status)
+        return [job["jobName"] for page in pages for job in page["jobSummaryList"]]
+
+    def stop(self) -> None:
+        local_aws.stop(self.home)
+
+
+def in_one_go(pipelines: int, jobs: int, patience: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        load = Load(Path(folder), pipelines, jobs)
+        try:
+            watch = Watch(load.server.pid)
+            watch.start()
+            begin = time.monotonic()
+            statuses = load.finish(load.begin(), patience)
+            seconds = time.monotonic() - begin
+            watch.over.set()
+            succeeded = len(load.names("SUCCEEDED"))
+        finally:
+            load.stop()
+    return {
+        "executions": dict(statuses),
+        "jobs_succeeded": succeeded,
+        "seconds": round(seconds, 1),
+        "jobs_per_second": round(succeeded / seconds, 1),
+        "server_peak_mib": watch.server_mib,
+        "all_processes_peak_mib": watch.all_mib,
+        "server_peak_open_files": watch.files,
+        "peak_processes": watch.processes,
+        "ok": statuses == {"Succeeded": pipelines} and succeeded == pipelines * jobs,
+    }
+
+
+def killed_in_the_middle(pipelines: int, jobs: int, patience: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        load = Load(Path(folder), pipelines, jobs)
+        try:
+            load.listen()
+            executions = load.begin()
+            # A function that runs when its server dies is gone with it, on AWS too; what waits must not be.
+            while sum(step_status(load, arn, "Wait") == "Executing" for arn in executions) < pipelines:
+                time.sleep(0.2)
+            while len(load.names("SUCCEEDED")) < pipelines * jobs / 3:
+                time.sleep(0.2)
+            os.kill(load.server.pid, signal.SIGKILL)
+            os.waitpid(load.server.pid, 0)
+            begin = time.monotonic()
+            load.start_server(port=load.server.port)
+            back = time.monotonic() - begin
+            before = len(load.names("SUCCEEDED"))
+            statuses = load.finish(executions, patience)
+            seconds = time.monotonic() - begin
+            names = collections.Counter(load.names("SUCCEEDED") + load.names("FAILED"))
+            answers = collections.Counter(load.heard())
+            steps = sum(
+                step_status(load, arn, name) == "Succeeded" for arn in executions for name in ("Submit", "Wait")
+            )
+        finally:
+            load.stop()
+    result = {
+        "executions": dict(statuses),
+        "jobs_succeeded_before_the_kill": before,
+        "jobs": len(names),
+        "jobs_submitted_twice": sum(count - 1 for count in names.values()),
+        "steps_succeeded": steps,
+        "answers_heard_of": len(answers),
+        "steps_answered_twice": sum(count - 1 for count in answers.values()),
+        "seconds_until_it_answers_again": round(back, 1),
+        "seconds_until_all_ended": round(seconds, 1),
+    }
+    result["ok"] = (
+        statuses == {"Succeeded": pipelines}
+        and len(names) == pipelines * jobs
+        and not result["jobs_submitted_twice"]
+        and not result["steps_answered_twice"]
+        and steps == 2 * pipelines
+    )
+    return result
+
+
+def step_status(load: Load, execution: str, name: str) -> str:
+    listed = load.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    return next((step["StepStatus"] for step in listed if step["StepName"] == name), "not started")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pipelines", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--patience", type=float, default=900, help="seconds after which what runs counts as lost")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--kill-only", action="store_true")
+    which.add_argument("--no-kill", action="store_true")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {}
+    if not arguments.kill_only:
+        results["in one go"] = in_one_go(arguments.pipelines, arguments.jobs, arguments.patience)
+    if not arguments.no_kill:
+        results["killed in the middle"] = killed_in_the_middle(arguments.pipelines, arguments.jobs, arguments.patience)
+    for title, result in results.items():
+        print(f"{arguments.pipelines} pipelines of {arguments.jobs} jobs, {title}")
+        for name, value in result.items():
+            print(f"  {name.replace('_', ' '):32} {value}")
+    print(json.dumps(results))
+    return 0 if all(result["ok"] for result in results.values()) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ClientError, BotoCoreError, TimeoutError) as error:
+        sys.exit(f"The load is too much: {error}")
