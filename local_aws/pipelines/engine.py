@@ -132,7 +132,7 @@ class Engine:
             if run.status == "Starting":
                 self._run(execution, run, self._step(execution, run))  # it had done nothing yet
             elif run.type == "Callback":
-                # MiniStack saves its queues every two seconds, so a killed server may have lost the message. SQS itself may
+                # MiniStack saves its queues every two seconds: a killed server may have lost the message. SQS may
                 # deliver any message twice: a second one is nothing new to who reads the queue.
                 if run.status != "Stopping":
                     self._work(execution, run, self._callback(execution, run))
