@@ -20,6 +20,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_js_files = ["diagrams.js"]
+html_css_files = ["book.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False

@@ -1,5 +1,7 @@
 """The book, opened as files: everything on it is its own, diagrams are drawn, the search finds."""
 
+import re
+
 import pytest
 from person import NOTEBOOKS, ROOT, SCREENS
 
@@ -64,9 +66,19 @@ def test_the_search_finds(visit):
 @pytest.mark.slow
 def test_diagrams_follow_the_theme(visit):
     page, _, _ = visit("notebooks/01_iam")
+    text = """() => { const node = document.querySelector('pre.mermaid svg .nodeLabel');
+                     return node && getComputedStyle(node).color; }"""
     page.locator("pre.mermaid svg").first.wait_for(timeout=15_000)
-    light = page.locator("pre.mermaid svg").first.inner_html()
+    assert brightness(page.evaluate(text)) < 100
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.wait_for_function("light => document.querySelector('pre.mermaid svg')?.innerHTML !== light", arg=light)
-    page.locator("pre.mermaid svg").first.wait_for(timeout=15_000)
+    page.wait_for_function(
+        f"() => {{ const now = ({text})(); return now && now !== 'rgb(51, 51, 51)'; }}", timeout=15_000
+    )
+    assert brightness(page.evaluate(text)) > 150
+    assert page.locator("pre.mermaid svg").first.evaluate("each => getComputedStyle(each).filter") == "none"
     page.screenshot(path=SCREENS / "book-dark.png")
+
+
+def brightness(color):
+    """The mean of "rgb(r, g, b)"."""
+    return sum(map(int, re.findall(r"\d+", color)[:3])) / 3
