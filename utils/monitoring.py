@@ -54,13 +54,24 @@ def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
 
 
 def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str, str]:
-    """What a Lambda or Callback step gave to the steps after it."""
+    """What a Lambda or Callback step gave to the steps after it.
+
+    Raises:
+        LookupError: the step failed, or was not reached because another did, whose reason is told; or there is none.
+    """
     pages = session.client("sagemaker").get_paginator("list_pipeline_execution_steps")
-    for page in pages.paginate(PipelineExecutionArn=execution):
-        for found in page["PipelineExecutionSteps"]:
-            if found["StepName"] == step:
-                metadata = next(iter(found.get("Metadata", {}).values()), {})
-                return {output["Name"]: output["Value"] for output in metadata.get("OutputParameters", [])}
+    steps_begun = [
+        found for page in pages.paginate(PipelineExecutionArn=execution) for found in page["PipelineExecutionSteps"]
+    ]
+    failed = next((found for found in steps_begun if found["StepStatus"] == "Failed"), None)
+    mine = next((found for found in steps_begun if found["StepName"] == step), None)
+    if mine and mine["StepStatus"] != "Failed":
+        metadata = next(iter(mine.get("Metadata", {}).values()), {})
+        return {output["Name"]: output["Value"] for output in metadata.get("OutputParameters", [])}
+    if failed:
+        cause = mine or failed
+        reason = cause.get("FailureReason", "AWS gives no reason")
+        raise LookupError(f'"{step}" has no outputs, for "{cause["StepName"]}" failed: {reason}')
     raise LookupError(f'The execution {execution} has no step "{step}".')
 
 

@@ -67,6 +67,15 @@ def test_a_steps_outputs_are_read_by_name(session, calls):
         monitoring.step_outputs(session, ARN, "Three")
 
 
+def test_outputs_that_a_failure_prevented_are_missed_with_that_failures_reason(session, calls):
+    failed = step("One", status="Failed") | {"FailureReason": "not authorized to invoke"}
+    found = {"PipelineExecutionSteps": [failed]}
+    calls.answer("ListPipelineExecutionSteps", found, found)
+    for name in ("One", "Two"):  # the step that failed, and one that was never reached
+        with pytest.raises(LookupError, match=f'"{name}" has no outputs.*"One" failed: not authorized to invoke'):
+            monitoring.step_outputs(session, ARN, name)
+
+
 def test_jobs_are_a_table_in_the_order_of_their_steps_and_numbers(session, calls):
     batch_has(
         calls,
