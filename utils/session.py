@@ -10,6 +10,7 @@ import botocore.session
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from utils import studio
 from utils.config import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
 
 
@@ -38,7 +39,9 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         session = embedded_session(server.endpoint_url, region or LOCAL_REGION)
     elif target == "aws":
         session = aws_session(region)
-        print(f"AWS: ready, {session.region_name}")
+        app = studio.here()
+        role = f", as {app.role.rsplit('/', 1)[1]}" if app and app.role else ""
+        print(f"AWS: ready, {session.region_name}" + (f", from SageMaker Studio{role}" if app else ""))
     else:
         raise ConfigError(f'target is "{target}"; it must be "local" or "aws".')
     boto3.DEFAULT_SESSION = session
@@ -93,6 +96,8 @@ def aws_session(region: str | None = None) -> boto3.Session:
         )
     try:
         session = boto3.Session(region_name=region)
+        if not session.region_name and (app := studio.here()):
+            session = boto3.Session(region_name=app.region)
         profile = session._session.get_scoped_config()  # boto3 has no public way to a profile's other settings
     except BotoCoreError as error:
         raise ConfigError(f"target is \"aws\", but this machine's AWS settings can't be read: {error}") from error

@@ -1,0 +1,56 @@
+import json
+
+import boto3
+import pytest
+
+from utils import session, studio
+
+LAB = {
+    "AppType": "JupyterLab",
+    "DomainId": "d-abcdefghijkl",
+    "SpaceName": "flights",
+    "ExecutionRoleArn": "arn:aws:iam::123456789012:role/studio",
+    "ResourceArn": "arn:aws:sagemaker:eu-central-1:123456789012:app/d-abcdefghijkl/flights/JupyterLab/default",
+    "ResourceName": "default",
+}
+
+
+@pytest.fixture
+def metadata(tmp_path, monkeypatch):
+    """Writes Studio's file, or whatever else is there."""
+    path = tmp_path / "resource-metadata.json"
+    monkeypatch.setattr(studio, "METADATA", path)
+    return lambda content: path.write_text(content if isinstance(content, str) else json.dumps(content)) and path
+
+
+def test_studio_is_recognized(metadata):
+    found = studio.here(metadata(LAB))
+    assert found == studio.Studio("JupyterLab", "eu-central-1", "arn:aws:iam::123456789012:role/studio")
+
+
+def test_an_older_studio_does_not_name_its_role(metadata):
+    assert studio.here(metadata({"ResourceArn": LAB["ResourceArn"]})) == studio.Studio("", "eu-central-1", None)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"ResourceArn": "x"}', '{"ResourceArn": null}', "\x00"])
+def test_anything_else_is_not_studio(metadata, content):
+    path = metadata(content or " ")
+    assert studio.here(path) is None
+
+
+def test_elsewhere_there_is_no_such_file(tmp_path):
+    assert studio.here(tmp_path / "missing.json") is None
+
+
+def test_a_session_on_aws_takes_studios_region_when_no_other_is_set(metadata, monkeypatch):
+    metadata(LAB)
+    asked = []
+
+    class Sts:
+        def get_caller_identity(self):
+            return {"Account": "123456789012", "Arn": "arn:aws:sts::123456789012:assumed-role/studio/SageMaker"}
+
+    monkeypatch.setattr(boto3.Session, "client", lambda self, name: asked.append((name, self.region_name)) or Sts())
+    assert session.aws_session().region_name == "eu-central-1"
+    assert session.aws_session("us-west-2").region_name == "us-west-2"
+    assert asked == [("sts", "eu-central-1"), ("sts", "us-west-2")]
