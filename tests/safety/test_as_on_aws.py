@@ -45,6 +45,7 @@ def test_a_bad_day(endpoint: str) -> None:
         assert (config.account, config.region) == (player.ACCOUNT, "eu-central-1")
         kit = Deployment(connect(target="aws", region=config.region), config).deploy()
         assert kit.run()["PipelineExecutionStatus"] == "Succeeded"
+        assert len(cleanup.tagged(kit.session, config)) > 5
         assert len(cleanup.delete_all(kit.session, config)) > 20
         assert cleanup.leftovers(kit.session, config) == []
     assert acts[0].refused, "no role was too young"
