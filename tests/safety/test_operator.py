@@ -31,11 +31,28 @@ pytestmark = pytest.mark.slow
 
 PREFIX, REGION = "sagemaker-operator", "eu-central-1"
 # Action: why AWS needs it although nothing here asks for it, and where AWS says so.
+LAMBDA = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html"
 NOT_SEEN_HERE = {
     "iam:CreateServiceLinkedRole": (
         "Batch's own role is made with an account's first compute environment; MiniStack has no such roles",
         "https://docs.aws.amazon.com/batch/latest/userguide/using-service-linked-roles.html",
     ),
+    "logs:TagResource": (
+        "a log group that is created with tags",
+        "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html",
+    ),
+    "sqs:TagQueue": (
+        "a queue that is created with tags",
+        "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html",
+    ),
+    "lambda:TagResource": (
+        "a function or a mapping that is created with tags",
+        "https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html",
+    ),
+    # MiniStack lets whoever has a key do these.
+    "lambda:DeleteEventSourceMapping": ("notebook 07", LAMBDA),
+    "lambda:GetEventSourceMapping": ("notebook 04, until the mapping is enabled", LAMBDA),
+    "lambda:UpdateEventSourceMapping": ("notebook 04, after a change", LAMBDA),
 }
 
 
@@ -138,12 +155,14 @@ def drifted(operator: Operator) -> None:
 
 
 def running(operator: Operator) -> None:
-    """An execution and a job of nobody's are under way when the cleanup begins."""
-    overrides = {"command": ["python", "-c", "import time; time.sleep(300)"]}
-    operator.root.client("batch").submit_job(
-        jobName="left", jobQueue=operator.config.job_queue, containerOverrides=overrides,
-        jobDefinition=operator.config.aggregate_job_definition,
-    )  # fmt: skip
+    """An execution that won't end by itself, and a job of nobody's, are under way when the cleanup begins."""
+    batch, name = operator.root.client("batch"), operator.config.aggregate_job_definition
+    newest = max(batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"], key=lambda r: r["revision"])
+    kept = ("jobDefinitionName", "type", "platformCapabilities", "containerProperties", "tags")
+    endless = {key: newest[key] for key in kept}
+    endless["containerProperties"]["command"] = ["python", "-c", "import time; time.sleep(3000)"]
+    batch.register_job_definition(**endless)
+    batch.submit_job(jobName="left", jobQueue=operator.config.job_queue, jobDefinition=name)
     operator.root.client("sagemaker").start_pipeline_execution(PipelineName=operator.config.pipeline)
 
 
