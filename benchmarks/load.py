@@ -26,8 +26,8 @@ import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 
 import local_aws
+from utils import batch, pipeline
 from utils import kit as kits
-from utils import pipeline
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -100,6 +100,12 @@ class Load:
         with ThreadPoolExecutor(8) as pool:
             starts = pool.map(lambda name: self.sagemaker.start_pipeline_execution(PipelineName=name), names)
             return [start["PipelineExecutionArn"] for start in starts]
+
+    def compute(self, state: str) -> None:
+        name = self.config.compute_environment
+        batch.settled(self.session, "compute environment", name)
+        self.batch.update_compute_environment(computeEnvironment=name, state=state)
+        batch.settled(self.session, "compute environment", name)
 
     def listen(self) -> None:
         """Let a queue hear of each waiting step that succeeds, by the event SageMaker sends of it."""
@@ -181,12 +187,15 @@ def killed_in_the_middle(pipelines: int, jobs: int, patience: float) -> dict[str
         load = Load(Path(folder), pipelines, jobs)
         try:
             load.listen()
+            load.compute("DISABLED")
             executions = load.begin()
-            # A function that runs when its server dies is gone with it, on AWS too; what waits must not be.
+            # A function that runs when its server dies is gone with it; what waits must not be. So no job begins before
+            # all pipelines wait.
             while sum(step_status(load, arn, "Wait") == "Executing" for arn in executions) < pipelines:
                 time.sleep(0.2)
+            load.compute("ENABLED")
             while len(load.names("SUCCEEDED")) < pipelines * jobs / 3:
-                time.sleep(0.2)
+                time.sleep(0.1)
             os.kill(load.server.pid, signal.SIGKILL)
             os.waitpid(load.server.pid, 0)
             begin = time.monotonic()
