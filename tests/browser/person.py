@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,11 +72,16 @@ def open_notebook(page: Page, address: str) -> None:
     expect(page.locator("#jp-main-statusbar").get_by_text("Idle")).to_be_visible(timeout=60_000)
 
 
-def run_all(page: Page, seconds: int) -> Seen:
-    """Clear all outputs, run all cells, wait for the last or for an error; then look."""
+def run_all(page: Page, seconds: int, meanwhile: Callable[[Page], None] | None = None) -> Seen:
+    """Clear all outputs, run all cells, wait for the last or for an error; then look.
+
+    `meanwhile` is done as soon as they run.
+    """
     menu(page, "Edit", "Clear Outputs of All Cells")
     page.wait_for_function(f"() => ({STATE})().prompts.every(each => !/\\d/.test(each))")
     menu(page, "Run", "Run All Cells")
+    if meanwhile:
+        meanwhile(page)
     page.wait_for_function(ENDED, timeout=seconds * 1000, polling=250)
     if not page.evaluate(STATE)["errors"]:
         page.wait_for_function(f"() => ({SEEN})().broken.length === 0", timeout=10_000)
