@@ -162,20 +162,22 @@ def watch(
         every: seconds between two looks.
         seconds: how long to watch at most; the execution goes on after that.
     """
+    import matplotlib.pyplot  # noqa: F401  now, since it takes seconds, and the first picture would be as old
     from IPython.display import HTML, display
 
     sagemaker, sqs_url = session.client("sagemaker"), queue_url(session, config.callback_queue)
+    waits_for = _waits_for(session, execution)
     begun, samples = time.monotonic(), []
     view = display(HTML("Looking ..."), display_id=True)
     while True:
         status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)["PipelineExecutionStatus"]
         elapsed = time.monotonic() - begun
         samples.append({"seconds": elapsed, **message_counts(session, sqs_url)})
-        picture = graph(session, execution)
         if status in FINAL or elapsed > seconds:
-            view.update(picture)
+            view.update(_draw_graph(waits_for, steps(session, execution)))
             return Watched(status, pd.DataFrame(samples))
         counts, lines = _jobs_now(session, config, execution)
+        picture = _draw_graph(waits_for, steps(session, execution))
         view.update(HTML(_live(picture, counts, lines, f"{status}, {elapsed:.0f} s")))
         time.sleep(every)
 
@@ -267,9 +269,7 @@ def graph(session: boto3.Session, execution: str):
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineDefinitionForExecution.html
     """
-    answer = session.client("sagemaker").describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)
-    waits_for = _edges(json.loads(answer["PipelineDefinition"])["Steps"])
-    return _draw_graph(waits_for, steps(session, execution))
+    return _draw_graph(_waits_for(session, execution), steps(session, execution))
 
 
 def queue_over_time(samples: pd.DataFrame):
@@ -345,6 +345,11 @@ def _live(picture: Any, counts: Counter[str], lines: list[str], heading: str) ->
         f'src="data:image/png;base64,{data["image/png"].strip()}">'
         f'<div style="font-family: monospace; opacity: 0.8">{log}</div>'
     )
+
+
+def _waits_for(session: boto3.Session, execution: str) -> dict[str, set[str]]:
+    answer = session.client("sagemaker").describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)
+    return _edges(json.loads(answer["PipelineDefinition"])["Steps"])
 
 
 def _edges(definition: list[dict[str, Any]]) -> dict[str, set[str]]:
