@@ -28,6 +28,7 @@ from pathlib import Path
 __all__ = ["LocalAwsError", "ServerInfo", "default_home", "find", "start", "stop"]
 
 DEFAULT_PORT = 4566
+BACKLOG = 2048
 START_SECONDS = 60
 STOP_SECONDS = 15
 
@@ -88,7 +89,9 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
                     "`python -m local_aws stop`."
                 )
             return running
-        return _spawn(_choose(port), home, state_dir)
+        if port:
+            _listen(port).close()  # a taken port is told at once
+        return _spawn(port, home, state_dir)
 
 
 def stop(home: Path | None = None) -> bool:
@@ -114,9 +117,11 @@ def stop(home: Path | None = None) -> bool:
     return True
 
 
-def _spawn(port: int, home: Path, state_dir: Path | None) -> ServerInfo:
+def _spawn(port: int | None, home: Path, state_dir: Path | None) -> ServerInfo:
     log = home / "server.log"
-    command = [sys.executable, "-m", "local_aws", "serve", "--port", str(port), "--home", str(home)]
+    command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home)]
+    if port is not None:
+        command += ["--port", str(port)]
     if state_dir:
         command += ["--state-dir", str(Path(state_dir).resolve())]
     with log.open("wb") as output:
@@ -133,7 +138,7 @@ def _spawn(port: int, home: Path, state_dir: Path | None) -> ServerInfo:
     if server.poll() is None:
         server.kill()
     tail = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
-    raise LocalAwsError(f"The embedded AWS did not start on port {port}; its log ends: {tail or '(empty)'}")
+    raise LocalAwsError(f"The embedded AWS did not start; its log ends: {tail or '(empty)'}")
 
 
 def _clean_environment(home: Path) -> dict[str, str]:
@@ -154,29 +159,21 @@ def _clean_environment(home: Path) -> dict[str, str]:
     }
 
 
-def _choose(port: int | None) -> int:
-    if port and not _free(port):
-        raise LocalAwsError(
-            f"Port {port} on 127.0.0.1 is taken by another program; start the embedded AWS on another with "
-            "`python -m local_aws start --port N`, or leave --port out to take a free one."
-        )
-    if port:
-        return port
-    if port is None and _free(DEFAULT_PORT):
-        return DEFAULT_PORT
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listen(port: int | None) -> socket.socket:
+    """A socket that listens already when its port is told to anyone: nobody can take the port in between."""
+    for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last server's connections may linger
         try:
-            probe.bind(("127.0.0.1", port))
+            listening.bind(("127.0.0.1", candidate))
+            listening.listen(BACKLOG)
+            return listening
         except OSError:
-            return False
-    return True
+            listening.close()
+    raise LocalAwsError(
+        f"Port {port} on 127.0.0.1 is taken by another program; start the embedded AWS on another with "
+        "`python -m local_aws start --port N`, or leave --port out to take a free one."
+    )
 
 
 def _answers(info: ServerInfo) -> bool:

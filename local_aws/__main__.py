@@ -65,14 +65,14 @@ def _serve(options: argparse.Namespace, home: Path) -> int:
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
     os.environ.update(local_aws._clean_environment(home))
-    port = local_aws._choose(options.port)
+    listening = local_aws._listen(options.port)
     instance = secrets.token_hex(8)
     record = home / "server.json"
     partial = record.with_suffix(".tmp")
-    partial.write_text(json.dumps({"port": port, "pid": os.getpid(), "instance": instance}))
-    partial.replace(record)  # written before the port opens: find() asks the server itself whether it is up
+    partial.write_text(json.dumps({"port": listening.getsockname()[1], "pid": os.getpid(), "instance": instance}))
+    partial.replace(record)  # written before the server answers: find() asks the server itself whether it is up
     try:
-        server.run(port, home, options.state_dir, instance)
+        server.run(listening, home, options.state_dir, instance)
     finally:
         record.unlink(missing_ok=True)
     return 0

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from urllib.parse import parse_qs, quote
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
+import local_aws
 from local_aws import guards, ministack
 from local_aws.protocol import Api, ApiError, Response
 from local_aws.store import Store
@@ -234,8 +236,9 @@ async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) 
     await send({"type": "http.response.body", "body": response.body})
 
 
-def run(port: int, home: Path, state_dir: Path | None, instance: str) -> None:
-    """Serve until SIGTERM or SIGINT. The caller has made `home` and keeps its lock."""
+def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: str) -> None:
+    """Serve on this socket until SIGTERM or SIGINT. The caller has made `home` and keeps its lock."""
+    port = listening.getsockname()[1]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     work_dir = home / "work"
     shutil.rmtree(work_dir, ignore_errors=True)  # of a server that was killed
@@ -254,25 +257,25 @@ def run(port: int, home: Path, state_dir: Path | None, instance: str) -> None:
     health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
     app = App(ministack_app, context, [BatchService(context), PipelinesService(context)], health)
     _raise_file_limit()
-    asyncio.run(_until_signalled(app, port))
+    asyncio.run(_until_signalled(app, listening))
     if store:
         store.close()
     shutil.rmtree(work_dir, ignore_errors=True)
 
 
-async def _until_signalled(app: App, port: int) -> None:
+async def _until_signalled(app: App, listening: socket.socket) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    await serve(app, port, stop)
+    await serve(app, listening, stop)
 
 
-async def serve(app: App, port: int, stop: asyncio.Event) -> None:
-    """Answer on 127.0.0.1 until `stop` is set."""
+async def serve(app: App, listening: socket.socket, stop: asyncio.Event) -> None:
+    """Answer on this socket until `stop` is set."""
     config = Config()
-    config.bind = [f"127.0.0.1:{port}"]
-    config.backlog = 2048
+    config.bind = [f"fd://{listening.detach()}"]  # hypercorn's from now on
+    config.backlog = local_aws.BACKLOG
     config.keep_alive_timeout = 75
     config.keep_alive_max_requests = 1_000_000  # a client's pooled connection is its own to close
     config.graceful_timeout = 1

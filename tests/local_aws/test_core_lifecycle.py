@@ -92,6 +92,22 @@ def test_a_taken_port_is_one_clear_sentence(home: Path) -> None:
             local_aws.start(port=port, home=home)
 
 
+def test_servers_that_start_at_once_have_ports_of_their_own(tmp_path: Path) -> None:
+    """A port is taken before it is told: nobody gets it in between."""
+    homes = [tmp_path / str(number) for number in range(3)]
+    starting = [
+        subprocess.Popen([sys.executable, "-m", "local_aws", "start", "--home", home], stdout=subprocess.DEVNULL)
+        for home in homes
+    ]
+    try:
+        assert [process.wait(90) for process in starting] == [0, 0, 0]
+        servers = [local_aws.find(home) for home in homes]
+        assert len({server.port for server in servers if server}) == 3
+    finally:
+        for home in homes:
+            local_aws.stop(home)
+
+
 def test_another_port_than_the_running_ones_is_one_clear_sentence(home: Path) -> None:
     server = local_aws.start(port=0, home=home)
     with pytest.raises(local_aws.LocalAwsError, match=f"already runs on port {server.port}"):
@@ -101,7 +117,7 @@ def test_another_port_than_the_running_ones_is_one_clear_sentence(home: Path) ->
 def test_a_server_that_cannot_come_up_says_why(home: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("")
-    with pytest.raises(local_aws.LocalAwsError, match=r"did not start on port .*; its log ends: .*a-file"):
+    with pytest.raises(local_aws.LocalAwsError, match=r"did not start; its log ends: .*a-file"):
         local_aws.start(port=0, home=home, state_dir=blocked / "state")
 
 

@@ -117,14 +117,15 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    port = local_aws._choose(0)
+    listening = local_aws._listen(0)
+    port = listening.getsockname()[1]
     work = tmp_path_factory.mktemp("work")
     context = Context(f"http://127.0.0.1:{port}", work)
     context.local_routes["echo"] = lambda body: {"echo": body["word"]}
     batch, sagemaker = Batch(), SageMaker()
     app = App(ministack.load(port, None), context, [batch, sagemaker], {"instance": "test"})
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(app, port, stop),), daemon=True)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(app, listening, stop),), daemon=True)
     thread.start()
     server = Running(port, batch, sagemaker)
     deadline = time.monotonic() + 20
