@@ -304,10 +304,10 @@ class _Checker:
         # The SDK writes it by default; DescribePipelineExecution shows it, and there are no experiments here.
         if config is not None and not isinstance(config, dict):
             raise DefinitionError("PipelineExperimentConfig must be an object.")
-        for path in self._paths("PipelineExperimentConfig", config):
+        for where, path in self._paths("PipelineExperimentConfig", config):
             if path.root == "Steps":
-                raise DefinitionError(f"PipelineExperimentConfig can't refer to {path.text}.")
-            self._reference("PipelineExperimentConfig", path, {}, None)
+                raise DefinitionError(f"{where} can't refer to {path.text}.")
+            self._reference(where, path, {}, None)
 
     def steps(self) -> dict[str, Step]:
         """Every step with its `needs` filled in."""
@@ -328,10 +328,11 @@ class _Checker:
     def _step(self, step: Step, siblings: dict[str, Step], loop: Step | None = None) -> Step:
         """One step; for a step of a ForEach body, `siblings` are the steps of that body and `loop` the ForEach step."""
         needs = {}
-        for path in self._paths(f"Step {step.name}", step.inputs):
-            upstream = self._reference(f"Step {step.name}", path, siblings, loop if loop else step)
-            if upstream:
-                needs[upstream] = "Completed"
+        for member, value in step.inputs.items():
+            for where, path in self._paths(f"Step {step.name}: {member}", value):
+                upstream = self._reference(where, path, siblings, loop if loop else step)
+                if upstream:
+                    needs[upstream] = "Completed"
         needs |= self._depends_on(step, siblings)
         if step.branch:
             needs.setdefault(step.branch[0], "Completed")
@@ -380,11 +381,19 @@ class _Checker:
             needs[upstream.name] = trigger
         return needs
 
-    def _paths(self, where: str, value: Any) -> Iterator[Path]:
-        try:
-            yield from paths(value)
-        except ExpressionError as error:
-            raise DefinitionError(f"{where}: {error}.") from None
+    def _paths(self, where: str, value: Any) -> Iterator[tuple[str, Path]]:
+        """Every path a value refers to, each with the place of its expression: `Step A: Arguments.x`."""
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from self._paths(f"{where}[{index}]", item)
+        elif isinstance(value, dict) and not is_expression(value):
+            for name, item in value.items():
+                yield from self._paths(f"{where}.{name}", item)
+        else:
+            try:
+                yield from ((where, path) for path in paths(value))
+            except ExpressionError as error:
+                raise DefinitionError(f"{where}: {error}.") from None
 
     def _reference(self, where: str, path: Path, siblings: dict[str, Step], step: Step | None) -> str | None:
         """Check one reference; the name of the step it needs, if any."""
@@ -577,13 +586,12 @@ class _Checker:
             raise DefinitionError(f"Step {step.name}: Selector needs Pick and Field.")
         if selector["Pick"] not in ("MaxBy", "MinBy"):
             raise DefinitionError(f"Step {step.name}: Selector.Pick must be MaxBy or MinBy, not {selector['Pick']!r}.")
-        found = list(self._paths(f"Step {step.name}", selector["Field"]))
+        where = f"Step {step.name}: Arguments.Selector.Field"
+        found = [path for _, path in self._paths(where, selector["Field"])]
         body = {child.name: child for child in step.body}
         if len(found) != 1 or found[0].root != "IterationOutput" or found[0].name not in body or not found[0].keys:
-            raise DefinitionError(
-                f"Step {step.name}: Selector.Field must be IterationOutput.<step of the body>.<property>."
-            )
-        self._property(f"Step {step.name}", found[0], body[found[0].name], found[0].keys)
+            raise DefinitionError(f"{where} must be IterationOutput.<step of the body>.<property>.")
+        self._property(where, found[0], body[found[0].name], found[0].keys)
 
     def _members(self, step: Step, required: set[str], allowed: set[str]) -> None:
         if missing := sorted(required - set(step.arguments)):

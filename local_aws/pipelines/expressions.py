@@ -124,7 +124,7 @@ def _join_paths(argument: Any) -> Iterator[Path]:
     ):
         raise ExpressionError("Std:Join needs a list Values and may have a string On")
     for item in argument["Values"]:
-        if isinstance(item, list) or (isinstance(item, dict) and not is_expression(item)):
+        if not (is_expression(item) or isinstance(item, str | int | float)):
             raise ExpressionError("Std:Join can join strings, numbers, booleans and expressions only")
         yield from paths(item)
 

@@ -160,15 +160,15 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("trigger", pipeline(lambda_step("A"), lambda_step("B", {"Step": "A", "Trigger": "Never"})), "trigger 'Never'"),
     ("cycle", pipeline(lambda_step("A", "B"), lambda_step("B", "A")), "in a circle"),
     ("itself", pipeline(lambda_step("A", "A")), "Step A depends on itself"),
-    ("parameter", pipeline(lambda_step("A", x=get("Parameters.P"))), "Step A: Parameters.P is not a parameter"),
-    ("variable", pipeline(lambda_step("A", x=get("Execution.Nope"))), "Step A: Execution.Nope"),
+    ("parameter", pipeline(lambda_step("A", x=get("Parameters.P"))), "Step A: Arguments.x: Parameters.P is not"),
+    ("variable", pipeline(lambda_step("A", x=get("Execution.Nope"))), "Step A: Arguments.x: Execution.Nope"),
     ("root", pipeline(lambda_step("A", x=get("Stars.A.x"))), "must begin with Parameters"),
     ("path", pipeline(lambda_step("A", x=get("Steps..x"))), "'Steps..x' is not a path"),
     ("no step", pipeline(lambda_step("A", x=get("Steps.B.OutputParameters['o']"))), "refers to B"),
     (
         "no output",
         pipeline(lambda_step("B", outputs=("q",)), lambda_step("A", x=get("Steps.B.OutputParameters['o']"))),
-        "Step A: Steps.B.OutputParameters['o'] is not an output of step B (it has: q)",
+        "Step A: Arguments.x: Steps.B.OutputParameters['o'] is not an output of step B (it has: q)",
     ),
     (
         "into an output",
@@ -202,7 +202,13 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         pipeline(condition_step("C", [EQUALS]), lambda_step("A", x=get("Steps.C.Result"))),
         "has the property Outcome only",
     ),
-    ("join", pipeline(lambda_step("A", x={"Std:Join": {"On": 1, "Values": []}})), "Std:Join needs"),
+    (
+        "condition's reference",
+        pipeline(condition_step("C", [EQUALS, EQUALS | {"LeftValue": get("Parameters.P")}])),
+        "Step C: Arguments.Conditions[1].LeftValue: Parameters.P is not a parameter",
+    ),
+    ("join", pipeline(lambda_step("A", x={"Std:Join": {"On": 1, "Values": []}})), "Arguments.x: Std:Join needs"),
+    ("join of null", pipeline(lambda_step("A", x={"Std:Join": {"Values": [None]}})), "can join strings, numbers,"),
     ("json get", pipeline(lambda_step("A", x={"Std:JsonGet": {"Path": "x"}})), "Std:JsonGet needs"),
     (
         "property file",
