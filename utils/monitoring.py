@@ -176,9 +176,10 @@ def watch(
         if status in FINAL or elapsed > seconds:
             view.update(_draw_graph(waits_for, steps(session, execution)))
             return Watched(status, pd.DataFrame(samples))
+        table = steps(session, execution)
         counts, lines = _jobs_now(session, config, execution)
-        picture = _draw_graph(waits_for, steps(session, execution))
-        view.update(HTML(_live(picture, counts, lines, f"{status}, {elapsed:.0f} s")))
+        done = _done(table, counts) / len(waits_for)
+        view.update(HTML(_live(_draw_graph(waits_for, table), done, counts, lines, f"{status}, {elapsed:.0f} s")))
         time.sleep(every)
 
 
@@ -223,7 +224,7 @@ def gantt(table: pd.DataFrame):
     created, started, stopped = (
         (run[column] - zero).dt.total_seconds() for column in ("created", "started", "stopped")
     )
-    figure, axes = plt.subplots(figsize=(9, 0.24 * len(run) + 1.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 0.17 * len(run) + 1), layout="constrained")  # a screen for 24 jobs
     axes.barh(run.index, started - created, left=created, color="#b8bec6", height=0.35, label="waiting")
     for kind, color in COLORS.items():
         mine = run["definition"].str.endswith(kind)
@@ -235,11 +236,12 @@ def gantt(table: pd.DataFrame):
             height=0.75,
             label=f"{kind} runs",
         )
-    axes.set_yticks(run.index, run["job"], fontsize=7)
+    axes.set_yticks(run.index, run["job"], fontsize=8)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.set_xlabel("seconds since the first job was submitted")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return _picture(figure, f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds, waiting and running.")
 
 
@@ -255,10 +257,13 @@ def delays(summary: dict[str, Any]):
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
     axes.bar(hours["hour"], hours["mean_arr_delay"], color="#4c8eda")
     axes.axhline(0, color="#7a828c", linewidth=0.8)
+    axes.set_xticks(hours["hour"])
     axes.set_xlabel("scheduled hour of departure")
     axes.set_ylabel("mean arrival delay (min)")
     axes.spines[["top", "right"]].set_visible(False)
-    return _picture(figure, "Bar chart: the later in the day a flight is scheduled, the later it arrives.")
+    best, worst = (hours.loc[hours["mean_arr_delay"].agg(which)] for which in ("idxmin", "idxmax"))
+    told = [f"{each['mean_arr_delay']:.0f} minutes at {each['hour']:.0f} o'clock" for each in (best, worst)]
+    return _picture(figure, f"Bar chart: the mean arrival delay by scheduled hour, from {told[0]} to {told[1]}.")
 
 
 def graph(session: boto3.Session, execution: str):
@@ -310,33 +315,40 @@ def _picture(figure: Any, alt: str) -> Any:
 
 
 def _jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[Counter[str], list[str]]:
-    """How many jobs are in which state, and the last lines of the newest job that has a log."""
+    """How many jobs are in which state, and the last lines of the job that began last of those that printed any."""
     batch, logs = session.client("batch"), session.client("logs")
     names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
     listed = batch.get_paginator("list_jobs").paginate(jobQueue=config.job_queue, filters=names)
     summaries = [summary for page in listed for summary in page["jobSummaryList"]]
-    running = [summary for summary in summaries if summary.get("startedAt")]
+    begun = sorted((each for each in summaries if each.get("startedAt")), key=lambda each: each["startedAt"])
+    newest = [each["jobId"] for each in reversed(begun[-12:])]  # a look must stay short
+    described = {job["jobId"]: job for job in batch.describe_jobs(jobs=newest)["jobs"]} if newest else {}
     lines: list[str] = []
-    if running:
-        newest = max(running, key=lambda summary: summary["startedAt"])["jobId"]
-        stream = batch.describe_jobs(jobs=[newest])["jobs"][0].get("container", {}).get("logStreamName")
-        try:
-            lines = [
-                event["message"]
-                for event in logs.get_log_events(
-                    logGroupName=config.job_log_group, logStreamName=stream or "none", limit=3
-                )["events"]
-            ]
-        except logs.exceptions.ResourceNotFoundException:
-            lines = []  # it has not printed anything yet
+    for job_id in newest:
+        stream = described.get(job_id, {}).get("container", {}).get("logStreamName")
+        if stream and (lines := _last_lines(logs, config.job_log_group, stream)):
+            break
     return Counter(summary["status"] for summary in summaries), lines
 
 
-def _live(picture: Any, counts: Counter[str], lines: list[str], heading: str) -> str:
+def _last_lines(logs: Any, log_group: str, log_stream: str) -> list[str]:
+    try:
+        found = logs.get_log_events(logGroupName=log_group, logStreamName=log_stream, limit=3)
+    except logs.exceptions.ResourceNotFoundException:
+        return []  # it has not printed anything yet
+    return [event["message"] for event in found["events"]]
+
+
+def _done(table: pd.DataFrame, counts: Counter[str]) -> float:
+    """How many steps are done; of a step that waits for jobs, the share of all jobs so far."""
+    ended, jobs_ended = table["status"].isin(FINAL).sum(), counts["SUCCEEDED"] + counts["FAILED"]
+    return ended + (jobs_ended / counts.total() if jobs_ended < counts.total() else 0)
+
+
+def _live(picture: Any, done: float, counts: Counter[str], lines: list[str], heading: str) -> str:
     """The page that `watch` shows: in the reader's own colours, light or dark."""
     data, metadata = picture._repr_mimebundle_()
-    total = counts.total()
-    bar = f'<progress value="{counts["SUCCEEDED"] + counts["FAILED"]}" max="{max(total, 1)}"></progress>'
+    bar = f'<progress value="{done:.2f}"></progress>'
     states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
     log = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
     return (
@@ -365,6 +377,7 @@ def _edges(definition: list[dict[str, Any]]) -> dict[str, set[str]]:
 def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
     """Steps in columns: each to the right of all it waits for."""
     import matplotlib.pyplot as plt
+    from matplotlib.patches import FancyBboxPatch
 
     columns: dict[str, int] = {}
     while len(columns) < len(waits_for):  # a definition has no cycles
@@ -378,17 +391,29 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
         mine = [step for step in waits_for if columns[step] == column]
         places |= {step: (column, (len(mine) - 1) / 2 - row) for row, step in enumerate(mine)}
     rows = 2 * max(y for _, y in places.values()) + 1
-    figure, axes = plt.subplots(figsize=(1.5 * (max(columns.values()) + 1), 0.9 * rows + 0.1), layout="constrained")
+    figure, axes = plt.subplots(figsize=(1.5 * (max(columns.values()) + 1), 0.8 * rows + 0.1), layout="constrained")
     known = table.set_index("step")
+    wide, high = 0.84, 0.72  # of a box, where columns and rows are 1 apart
+    fontsize = min(8.5, 135 / max(map(len, waits_for)))  # the longest name fits
     for step, (x, y) in places.items():
         status = known.at[step, "status"] if step in known.index else "Not started"
         seconds = known.at[step, "seconds"] if step in known.index else None
         told = status if seconds is None or pd.isna(seconds) else f"{status}\n{seconds:.1f} s"
-        box = {"boxstyle": "round,pad=0.5", "facecolor": STATUS_COLORS.get(status, "#ffffff"), "edgecolor": "#5b636d"}
-        axes.text(x, y, f"{step}\n{told}", ha="center", va="center", fontsize=8, color="#1b1f24", bbox=box, zorder=2)
+        axes.add_patch(
+            FancyBboxPatch(
+                (x - wide / 2, y - high / 2),
+                wide,
+                high,
+                boxstyle="round,pad=0,rounding_size=0.06",
+                facecolor=STATUS_COLORS.get(status, "#ffffff"),
+                edgecolor="#5b636d",
+            )
+        )
+        axes.text(x, y, f"{step}\n{told}", ha="center", va="center", fontsize=fontsize, color="#1b1f24")
         for before in waits_for[step]:
-            arrow = {"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 43, "shrinkB": 43}
-            axes.annotate("", xy=(x, y), xytext=places[before], arrowprops=arrow, zorder=1)
+            from_x, from_y = places[before]
+            ends = {"xytext": (from_x + wide / 2, from_y), "xy": (x - wide / 2, y)}
+            axes.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 1, "shrinkB": 1})
     axes.set_xlim(-0.6, max(columns.values()) + 0.6)
     axes.set_ylim(-rows / 2, rows / 2)
     axes.axis("off")

@@ -175,4 +175,4 @@ def test_the_answer_is_a_picture_of_the_hours_that_have_one():
     ]
     figure = monitoring.delays({"by_hour": hours})
     assert sorted(bar.get_height() for bar in figure.axes[0].patches) == [-4.8, 18]
-    assert figure.alt
+    assert "from -5 minutes at 5 o'clock to 18 minutes at 21 o'clock" in figure.alt

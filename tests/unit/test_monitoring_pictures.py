@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -91,7 +92,13 @@ def test_watching_shows_the_jobs_and_a_log_and_ends_with_the_graph(session, call
     assert watched.status == "Succeeded"
     assert watched.samples[["waiting", "hidden"]].to_numpy().tolist() == [[0, 0], [0, 0]]
     live, last = shown
-    for part in ("1 RUNNABLE, 1 RUNNING", "copy &lt;this&gt;", 'alt="The pipeline as a graph', "Executing"):
+    for part in (
+        '<progress value="0.25">',
+        "1 RUNNABLE, 1 RUNNING",
+        "copy &lt;this&gt;",
+        'alt="The pipeline as a graph',
+        "Executing",
+    ):
         assert part in live.data
     assert last.alt.startswith("The pipeline as a graph")
 
@@ -103,6 +110,29 @@ def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):
     calls.refuse("GetLogEvents", "ResourceNotFoundException")
     counts, lines = monitoring._jobs_now(session, config, ARN)
     assert (counts, lines) == ({"RUNNING": 1}, [])
+
+
+def test_the_lines_are_the_newest_jobs_that_has_any(session, calls, config):
+    begun = [{"jobId": str(n), "jobName": str(n), "status": "RUNNING", "startedAt": n} for n in (1, 2, 3)]
+    calls.answer("ListJobs", {"jobSummaryList": [*begun, {"jobId": "4", "jobName": "4", "status": "RUNNABLE"}]})
+    streams = [{"jobId": str(n), "container": {"logStreamName": f"s{n}"}} for n in (1, 2, 3)]
+    calls.answer("DescribeJobs", {"jobs": streams})
+    calls.refuse("GetLogEvents", "ResourceNotFoundException")  # the newest has not printed yet
+    calls.answer("GetLogEvents", {"events": [{"message": "the second's"}], "nextForwardToken": "f"})
+    assert monitoring._jobs_now(session, config, ARN)[1] == ["the second's"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "jobs", "done"),
+    [
+        ([], {}, 0),
+        (["Succeeded", "Succeeded", "Executing"], {"RUNNING": 2, "SUCCEEDED": 1, "FAILED": 1}, 2.5),
+        (["Succeeded", "Succeeded", "Succeeded", "Executing"], {"SUCCEEDED": 4}, 3),
+        (["Succeeded", "Failed"], {}, 2),
+    ],
+)
+def test_the_bar_counts_steps_and_the_share_of_the_jobs_of_a_waiting_one(statuses, jobs, done):
+    assert monitoring._done(pd.DataFrame({"status": statuses}), Counter(jobs)) == done
 
 
 def test_watching_ends_with_its_time_and_the_execution_goes_on(session, calls, config, monkeypatch):
