@@ -37,7 +37,7 @@ test-studio: .venv/.installed build/studio/env/.installed
 	$(BIN)/python -m pytest tests/studio $(ARGS)
 
 # Studio's image has Python 3.12: the first of these that is one.
-STUDIO_PYTHON ?= $(firstword $(shell command -v python3.12) $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python))
+STUDIO_PYTHON ?= $(firstword $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null) $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python))
 build/studio/env/.installed: tests/studio/requirements.lock
 	@[ -n "$(STUDIO_PYTHON)" ] || { echo "make test-studio needs Python 3.12; set STUDIO_PYTHON to it." >&2; exit 1; }
 	@mkdir -p build/studio && $(STUDIO_PYTHON) -m venv --clear build/studio/env
