@@ -58,6 +58,7 @@ THREADS = 512
 # AWS does is not documented.
 SERVICE_RETRIES = 5
 SERVICE_RETRY_SECONDS = 0.5
+STOPPED = "stopped"  # the record that a clean stop leaves
 HOST_GONE = "InternalServerError: The host on which the step was running was terminated."
 
 # The token's alphabet is the API's: [a-zA-Z0-9]+.
@@ -104,6 +105,8 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.jobs.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.store:
+            self.store.put("pipeline-engine", STOPPED, {})
 
     def load(self) -> None:
         """Bring executions back from the store, and go on with those that had not ended."""
@@ -123,30 +126,29 @@ class Engine:
         for token, record in self.store.all("pipeline-token").items():
             self.tokens[token] = (record["arn"], record["step"])
         self.jobs.load()
+        killed = STOPPED not in self.store.all("pipeline-engine")
+        self.store.delete("pipeline-engine", STOPPED)
         for execution in [e for e in self.executions.values() if e.status not in ENDED_EXECUTION]:
-            self._resume(execution)
+            self._resume(execution, killed)
 
-    def _resume(self, execution: Execution) -> None:
+    def _resume(self, execution: Execution, killed: bool) -> None:
         """Go on after a restart. What ran on this host is gone; what waits for others still waits."""
         for run in [run for run in execution.runs.values() if run.running]:
+            if execution.ending and run.status != "Stopping":  # the server ended before the step was told
+                self._set(execution, run, "Stopping")
+            step = self._step(execution, run)
             if run.status == "Starting":
-                self._run(execution, run, self._step(execution, run))  # it had done nothing yet
-            elif run.type == "Callback":
-                # MiniStack saves its queues every two seconds: a killed server may have lost the message. SQS may
-                # deliver any message twice: a second one is nothing new to who reads the queue.
-                if run.status != "Stopping":
-                    self._work(execution, run, self._callback(execution, run))
-                else:
-                    self._work(execution, run, self._send_stopping(execution, run))
-            elif run.type == "Processing" and not execution.stop_requested:
-                step = self._step(execution, run)
-                policy = self._retry_policy(step, run, "SageMaker.JOB_INTERNAL_ERROR")
-                if policy:
-                    self._work(execution, run, self._again(execution, run, step, policy))
-                else:
-                    self._end(execution, run, "Failed", HOST_GONE)
+                self._run(execution, run, step)  # it had done nothing yet
+            elif run.type == "Callback" and run.metadata:
+                # MiniStack saves its queues every two seconds and at a clean stop: a killed server may have lost the
+                # message. SQS may deliver any message twice: a second one is nothing new to who reads the queue.
+                if killed or run.sent != run.status:
+                    send = self._send_stopping if run.status == "Stopping" else self._callback
+                    self._work(execution, run, send(execution, run))
+            elif run.status != "Stopping" and (policy := self._retry_policy(step, run, "SageMaker.JOB_INTERNAL_ERROR")):
+                self._work(execution, run, self._again(execution, run, step, policy))
             elif run.type != "ForEach":
-                self._end(execution, run, "Stopped" if run.type == "Processing" else "Failed", HOST_GONE)
+                self._end(execution, run, "Failed", HOST_GONE)
         self.advance(execution)
 
     # --- state -----------------------------------------------------------------------------------------------------
@@ -226,6 +228,9 @@ class Engine:
             status = "Failed" if timed_out else "Stopped"
         run.reason = reason[:MAX_REASON] if reason and status == "Failed" else None
         self._set(execution, run, status)
+        if run.type == "Fail":
+            # "FailStep is a terminal step": what still runs is stopped as StopPipelineExecution stops it.
+            self._stop_steps(execution)
 
     def _end_loop(self, execution: Execution, step: Step) -> None:
         run = execution.runs[step.name]
@@ -405,12 +410,10 @@ class Engine:
         self._end(execution, run, "Succeeded")
 
     def _fail(self, execution: Execution, run: StepRun, message: Any) -> None:
-        """ "FailStep is a terminal step": what still runs is stopped as StopPipelineExecution stops it."""
         text = expressions.to_text(message)[:3072]
         run.metadata["Fail"] = {"ErrorMessage": text}
         self._executing(execution, run)
         self._end(execution, run, "Failed", text)
-        self._stop_steps(execution)
 
     def _for_each(self, execution: Execution, run: StepRun, items: Any) -> None:
         if isinstance(items, str):
@@ -517,9 +520,7 @@ class Engine:
         """Send the step's message and leave the step waiting. The token is recorded first: an answer may be quicker."""
         self._executing(execution, run)
         await self._send(execution, run, run.properties["Arguments"])
-        run.sent = True
-        if run.running:
-            self._save_run(execution, run)
+        self._sent(execution, run, "Executing")
         if run.status == "Stopping":
             await self._send_stopping(execution, run)
 
@@ -529,6 +530,12 @@ class Engine:
         except StepFailed as failure:
             # Nobody hears of the stop, so nobody will answer: the step can't be stopped.
             raise StepFailed(str(failure), timed_out=True) from None
+        self._sent(execution, run, "Stopping")
+
+    def _sent(self, execution: Execution, run: StepRun, status: str) -> None:
+        run.sent = status
+        if run.running:
+            self._save_run(execution, run)
 
     async def _send(self, execution: Execution, run: StepRun, arguments: dict[str, Any], **more: str) -> None:
         callback = run.metadata["Callback"]
@@ -668,13 +675,10 @@ class Engine:
                 self.jobs.terminate(run.metadata.get("ProcessingJob", {}).get("Arn"))
 
     def retry(self, execution: Execution) -> None:
-        """Run again what did not succeed, and what depends on it."""
+        """Run again what did not succeed, then what could not run; what succeeded is kept."""
         runs = dict(execution.runs)
         for name in reset_for_retry(execution):
             self._forget_run(execution, runs[name])
-        for run in execution.runs.values():
-            if run.type == "ForEach":
-                self._save_run(execution, run)
         previous, execution.status = execution.status, "Executing"
         execution.stop_requested, execution.reason, execution.ended = False, None, None
         self._execution_changed(execution, previous)

@@ -40,7 +40,7 @@ class StepRun:
         properties: what `Steps.<name>.…` of the definition refers to.
         parent, index, item: of a child of a ForEach step.
         attempts: how often the step was tried under its retry policy.
-        sent: whether the message of a Callback step left; after a restart it is sent again if that is not known.
+        sent: the status whose message of a Callback step has left: Executing, or Stopping.
         answer: the verdict a Callback step was given and its ClientRequestToken.
         unstoppable: asked to stop, it reached its limit instead, or nobody could be told; the execution is then Failed.
     """
@@ -57,7 +57,7 @@ class StepRun:
     parent: str | None = None
     index: int = 0
     item: Any = None
-    sent: bool = False
+    sent: str | None = None
     answer: list[str | None] | None = None
     unstoppable: bool = False
     cache_key: str | None = None

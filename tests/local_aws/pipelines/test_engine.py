@@ -351,6 +351,27 @@ def test_a_fail_step_stops_what_still_waits() -> None:
     assert execution.runs["W"].status == "Stopped"
 
 
+def test_a_fail_step_whose_message_has_no_value_stops_what_still_waits_too() -> None:
+    said = {"ErrorMessage": get("Steps.Asked.OutputParameters['why']")}
+    fail = {"Name": "F", "Type": "Fail", "Arguments": said}
+    bench = Bench(pipeline(callback_step("W"), callback_step("Asked", outputs=("why",)), fail))
+
+    async def main() -> Execution:
+        execution = await bench.run()
+        tokens = {execution.runs[name].metadata["Callback"]["CallbackToken"]: name for name in ("W", "Asked")}
+        asked = next(token for token, name in tokens.items() if name == "Asked")
+        bench.engine.answer(asked, None, "Succeeded", [], None)  # without the output that the message refers to
+        await bench.settled()
+        told = [tokens[message["token"]] for message in bench.aws.messages if message.get("status") == "Stopping"]
+        assert told == ["W"]
+        return execution
+
+    execution = asyncio.run(main())
+    bench.close()
+    assert execution.runs["F"].reason.startswith("ClientError: \"Steps.Asked.OutputParameters['why']\" has no value")
+    assert execution.runs["W"].status == "Stopping"
+
+
 def test_nothing_starts_beside_a_fail_step() -> None:
     fail = {"Name": "F", "Type": "Fail", "DependsOn": ["A"]}
     execution = run(pipeline(lambda_step("A"), fail, lambda_step("B", "A"), callback_step("C") | {"DependsOn": ["A"]}))
@@ -579,6 +600,33 @@ def test_a_retry_runs_what_did_not_succeed_and_keeps_the_rest() -> None:
     bench.close()
 
 
+def test_a_retry_of_a_loop_runs_only_the_children_that_did_not_succeed() -> None:
+    bench, calls, broken = Bench(loop_document()), [], True
+
+    def function(event: dict) -> dict:
+        calls.append(event.get("item"))
+        if event.get("item") == "b" and broken:
+            raise ZeroDivisionError("b")
+        return {"score": 1}
+
+    bench.aws.functions[FUNCTION] = function
+
+    async def main() -> None:
+        nonlocal broken
+        execution = await bench.run()
+        assert execution.status == "Failed"
+        broken = False
+        calls.clear()
+        bench.engine.retry(execution)
+        await bench.settled()
+        assert execution.status == "Succeeded"
+        assert execution.runs["Loop"].properties["SucceededStepCount"] == 6
+
+    asyncio.run(main())
+    bench.close()
+    assert calls == ["b", None, None], "Do of b, Then of b, After"
+
+
 def restart(store: Store, document: dict[str, Any], aws: FakeAws) -> Bench:
     return Bench(document, store, aws)
 
@@ -605,6 +653,53 @@ def test_a_waiting_execution_is_completed_after_a_restart(tmp_path) -> None:
 
     assert asyncio.run(main()).status == "Succeeded"
     assert events == [{"x": "v"}]
+    second.close()
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_message_is_sent_again_after_a_kill_only(tmp_path, stopping: bool) -> None:
+    """A worker that starts a job for each message must not start a second one whenever the server is restarted."""
+    document, aws = pipeline(callback_step("W")), FakeAws()
+    first = Bench(document, Store(tmp_path / "s"), aws)
+
+    async def stopped() -> None:
+        execution = await first.run()
+        if stopping:
+            first.engine.request_stop(execution)
+            await first.settled()
+        await first.engine.stop()
+
+    async def killed(bench: Bench) -> None:
+        bench.engine.load()
+        await bench.settled()
+
+    asyncio.run(stopped())
+    sent = [message.get("status") for message in aws.messages]
+    assert sent == ([None, "Stopping"] if stopping else [None])
+    for expected in (sent, [*sent, sent[-1]]):
+        again = restart(Store(tmp_path / "s"), document, aws)
+        asyncio.run(killed(again))
+        assert [message.get("status") for message in aws.messages] == expected
+        again.close()
+    first.close()
+
+
+def test_a_server_killed_between_the_stop_and_its_steps_stops_them_after_the_restart(tmp_path) -> None:
+    document, aws = pipeline(callback_step("W")), FakeAws()
+    first = Bench(document, Store(tmp_path / "s"), aws)
+    execution = asyncio.run(first.run())
+    execution.stop_requested, execution.status = True, "Stopping"
+    first.engine.save(execution)
+    first.close()
+    second = restart(Store(tmp_path / "s"), document, aws)
+
+    async def main() -> Execution:
+        second.engine.load()
+        await second.settled()
+        assert aws.messages[-1]["status"] == "Stopping"
+        return second.engine.answer(aws.messages[-1]["token"], None, "Failed", [], "told")
+
+    assert asyncio.run(main()).status == "Stopped"
     second.close()
 
 
