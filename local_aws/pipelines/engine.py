@@ -644,9 +644,8 @@ class Engine:
     async def _cleanup(self, execution: Execution, run: StepRun, sources: list[dict[str, Any]]) -> None:
         self._executing(execution, run)
         for source in sources:
-            upstream = execution.runs.get(source["StepName"])
-            outputs = (upstream.properties if upstream else {}).get("ProcessingOutputConfig", {}).get("Outputs", [])
-            places = [output["S3Output"]["S3Uri"].rstrip("/") + "/" for output in outputs]
+            upstream = execution.runs[source["StepName"]]
+            places = self.jobs.output_places(upstream.metadata.get("ProcessingJob", {}).get("Arn"))
             for uri in source["S3Uris"]:
                 if not isinstance(uri, str) or not any(uri.startswith(place) for place in places):
                     raise StepFailed(

@@ -1,7 +1,8 @@
 """Processing jobs as local processes of this Python: inputs from S3, the script, outputs to S3, as the job's role.
 
 A container has its files in /opt/ml; here every job has a directory of its own that stands for it. So that scripts find
-their files, that path is replaced in the command, in the environment and in the scripts the job downloads.
+their files, that path is replaced in the command, in the environment and in the scripts the job downloads, those in a
+packed source directory too.
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -18,7 +20,9 @@ import shutil
 import signal
 import string
 import sys
+import tarfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +37,8 @@ from local_aws.protocol import ApiError
 SERVICE = "sagemaker.amazonaws.com"
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 ROOT = "/opt/ml"
+SCRIPTS = (".py", ".sh")
+SOURCE_ARCHIVE = "sourcedir.tar.gz"  # what the SDK's FrameworkProcessor makes of a source_dir
 DEFAULT_SECONDS = 86_400  # StoppingCondition's default: one day, API_ProcessingStoppingCondition
 KILL_AFTER_SECONDS = 30
 GUARD = Path(__file__).with_name("guard.py")
@@ -40,7 +46,7 @@ MAX_FAILURE = 1024
 _ROOT_IN_TEXT = re.compile(r"/opt/ml(?![\w.\-])")
 _ROOT_IN_BYTES = re.compile(_ROOT_IN_TEXT.pattern.encode())
 # The variables a script may see of this machine's; everything else is the job's own.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
+_INHERITED = ("LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
 
 class JobFailed(Exception):
@@ -189,6 +195,11 @@ class ProcessingJobs:
         if self.store:
             self.store.put("processing-job", record["ProcessingJobArn"], record)
 
+    def output_places(self, arn: str | None) -> list[str]:
+        """The S3 locations a job writes to, however it ended."""
+        outputs = self.records.get(arn or "", {}).get("ProcessingOutputConfig", {}).get("Outputs") or []
+        return [output["S3Output"]["S3Uri"].rstrip("/") + "/" for output in outputs]
+
     # --- files -----------------------------------------------------------------------------------------------------
 
     def _client(self, record: dict[str, Any], credentials: Any) -> Any:
@@ -228,9 +239,10 @@ class ProcessingJobs:
             raise JobFailed(f"ClientError: The key {key!r} leads out of the job's directory.")
         path.parent.mkdir(parents=True, exist_ok=True)
         client.download_file(bucket, key, str(path))
-        if path.suffix in (".py", ".sh"):
-            # As bytes: a script need not be UTF-8.
-            path.write_bytes(_ROOT_IN_BYTES.sub(lambda _: os.fsencode(place), path.read_bytes()))
+        if path.name.endswith(SCRIPTS):
+            path.write_bytes(_relocate_script(path.read_bytes(), place))
+        elif path.name == SOURCE_ARCHIVE:
+            _relocate_archive(path, place)
 
     def _upload(self, record: dict[str, Any], credentials: Any, place: Path) -> None:
         client = self._client(record, credentials)
@@ -297,6 +309,11 @@ class ProcessingJobs:
         given = {key: _relocate(str(value), place) for key, value in (record.get("Environment") or {}).items()}
         return {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+            # This environment's python3 first: an entrypoint may be a shell script that calls it.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            # What a job installs is its own, and gone with it.
+            "PIP_TARGET": str(place / ".packages"),
+            "PYTHONPATH": str(place / ".packages"),
             **given,
             "HOME": str(place),
             "PYTHONUNBUFFERED": "1",
@@ -338,6 +355,27 @@ def _inside(place: Path, local_path: str) -> Path:
 
 def _relocate(text: str, place: Path) -> str:
     return _ROOT_IN_TEXT.sub(lambda _: str(place), text)
+
+
+def _relocate_script(script: bytes, place: Path) -> bytes:
+    """As `_relocate`; a script need not be UTF-8."""
+    return _ROOT_IN_BYTES.sub(lambda _: os.fsencode(place), script)
+
+
+def _relocate_archive(path: Path, place: Path) -> None:
+    """Relocate the scripts in an archive, which the job's own entrypoint unpacks."""
+    renewed = path.with_name(".renewed")
+    try:
+        with tarfile.open(path) as old, tarfile.open(renewed, "w:gz") as new:
+            for member in old:
+                body = old.extractfile(member) if member.isfile() else None
+                if body and member.name.endswith(SCRIPTS):
+                    script = _relocate_script(body.read(), place)
+                    member.size, body = len(script), io.BytesIO(script)
+                new.addfile(member, body)
+        renewed.replace(path)
+    except (tarfile.TarError, EOFError, zlib.error):
+        renewed.unlink()  # no archive: whoever unpacks it will say so
 
 
 def _signal(process: asyncio.subprocess.Process, signum: signal.Signals) -> None:

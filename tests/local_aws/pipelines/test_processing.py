@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
+import tarfile
+import zipfile
 from typing import Any
 
 import pytest
@@ -132,6 +136,41 @@ def test_a_script_need_not_be_utf8(world: World, bucket: str, job_role: str) -> 
     assert world.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() == "\xe9"
 
 
+def test_a_source_directory_as_the_sdk_packs_it(world: World, bucket: str, job_role: str) -> None:
+    """FrameworkProcessor: `runproc.sh` unpacks sourcedir.tar.gz, installs, and runs `python3 script.py`."""
+    write = "open('/opt/ml/processing/output/report/x', 'w').write(helper.WORD + tiny.WORD)"
+    sources = {"prepare.py": f"import boto3, helper, tiny\n{write}\n", "helper.py": "WORD = 'packed'\n"}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, text in sources.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    world.s3.put_object(Bucket=bucket, Key="packed/sourcedir.tar.gz", Body=packed.getvalue())
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "WORD = ' and installed'\n")
+        archive.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        archive.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("tiny-1.dist-info/RECORD", "")
+    world.s3.put_object(Bucket=bucket, Key="packed/tiny-1-py3-none-any.whl", Body=wheel.getvalue())
+    run = """set -e
+        cd /opt/ml/processing/input/data/
+        tar -xzf sourcedir.tar.gz
+        python3 -m pip install -q --no-index --disable-pip-version-check tiny-1-py3-none-any.whl
+        python3 prepare.py
+    """
+    world.s3.put_object(Bucket=bucket, Key="code/runproc.sh", Body=run)
+    step = processing_step("P", bucket, job_role, code="code/runproc.sh")
+    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"][0] = "/bin/bash"
+    step["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] = f"s3://{bucket}/packed"
+    execution, steps = world.run(step)
+    assert execution["PipelineExecutionStatus"] == "Succeeded", steps
+    key = execution["PipelineExecutionArn"].rpartition("/")[2] + "/x"
+    assert world.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"packed and installed"
+    assert not importlib.util.find_spec("tiny"), "a job's packages are not this environment's"
+
+
 def test_a_failing_script_says_where_its_log_is(world: World, bucket: str, job_role: str) -> None:
     world.s3.put_object(Bucket=bucket, Key="code/bad.py", Body="raise SystemExit(3)")
     world.s3.put_object(
@@ -249,6 +288,20 @@ def test_cleanup_deletes_what_it_names_under_the_steps_outputs(world: World, buc
     _, steps = world.run(processing_step("P", bucket, job_role), cleanup(f"s3://{bucket}/data/numbers.json"))
     assert "is not under an output location of step P" in steps["Tidy"]["FailureReason"]
     assert world.s3.head_object(Bucket=bucket, Key="data/numbers.json")
+
+
+def test_cleanup_after_a_job_that_failed(world: World, bucket: str, job_role: str) -> None:
+    """S3CleanupSource of the SDK: "to clean up on another outcome, for example TriggerCondition.ANY"."""
+    world.s3.put_object(Bucket=bucket, Key="code/fails.py", Body="raise SystemExit(1)")
+    world.s3.put_object(Bucket=bucket, Key="left/part.json", Body="{}")
+    step = processing_step("P", bucket, job_role, code="code/fails.py")
+    step["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"] = f"s3://{bucket}/left"
+    source = {"StepName": "P", "S3Uris": [f"s3://{bucket}/left/part.json"]}
+    tidy = {"Name": "Tidy", "Type": "Cleanup", "Arguments": {"Resources": {"S3": [source]}}}
+    execution, steps = world.run(step, tidy | {"DependsOn": [{"Step": "P", "Trigger": "Any"}]})
+    assert {name: found["StepStatus"] for name, found in steps.items()} == {"P": "Failed", "Tidy": "Succeeded"}
+    assert execution["PipelineExecutionStatus"] == "CompletedWithFailures"
+    assert world.s3.list_objects_v2(Bucket=bucket, Prefix="left/")["KeyCount"] == 0
 
 
 def test_an_unknown_job(world: World) -> None:
