@@ -95,6 +95,7 @@ class Execution:
     selective: dict[str, Any] | None = None
     stop_requested: bool = False
     start_token: str | None = None
+    stop_token: str | None = None
     retry_token: str | None = None
     runs: dict[str, StepRun] = field(default_factory=dict)
 

@@ -92,7 +92,7 @@ class PipelinesService:
         self.engine.load()
         for execution in self.engine.executions.values():
             if execution.start_token:
-                self._started[execution.pipeline_arn, execution.start_token.split(" ")[0]] = execution.arn
+                self._started[execution.pipeline_arn, execution.start_token.rpartition(" ")[0]] = execution.arn
 
     async def stop(self) -> None:
         """Stop working; waiting executions go on after a restart with the same store."""
@@ -343,10 +343,12 @@ class PipelinesService:
             ApiError: ResourceNotFound; ConflictException when it has ended.
         """
         execution = self._execution(request, "sagemaker:StopPipelineExecution")
+        if execution.stop_token == request.params["ClientRequestToken"]:
+            return {"PipelineExecutionArn": execution.arn}
         if execution.status in ENDED_EXECUTION:
             raise ApiError("ConflictException", f"{execution.arn} has ended ({execution.status}); it can't be stopped.")
         if not execution.stop_requested:
-            execution.modified_by = _who(request)
+            execution.stop_token, execution.modified_by = request.params["ClientRequestToken"], _who(request)
             self.engine.request_stop(execution)
         return {"PipelineExecutionArn": execution.arn}
 

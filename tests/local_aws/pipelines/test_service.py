@@ -385,8 +385,9 @@ def test_stopping_waits_for_the_callback(world: World) -> None:
     error = refusal(world.sagemaker.delete_pipeline, PipelineName=name)
     assert error["Code"] == "ConflictException"
     assert arn in error["Message"]
-    for _ in range(2):  # a second stop changes nothing
-        assert world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionArn"] == arn
+    stop = {"PipelineExecutionArn": arn, "ClientRequestToken": uuid.uuid4().hex}
+    for call in (stop, {"PipelineExecutionArn": arn}):  # a second stop changes nothing
+        assert world.sagemaker.stop_pipeline_execution(**call)["PipelineExecutionArn"] == arn
     assert world.message(queue) == {**first, "status": "Stopping"}
     assert world.describe(arn)["PipelineExecutionStatus"] == "Stopping"
     assert world.steps(arn)["Wait"]["StepStatus"] == "Stopping"
@@ -396,6 +397,7 @@ def test_stopping_waits_for_the_callback(world: World) -> None:
     assert list(steps) == ["Wait"]
     assert steps["Wait"]["StepStatus"] == "Stopped"
     assert refusal(world.sagemaker.stop_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
+    assert world.sagemaker.stop_pipeline_execution(**stop)["PipelineExecutionArn"] == arn, "the same call once more"
     assert "Messages" not in world.sqs.receive_message(QueueUrl=queue)
 
 
