@@ -58,7 +58,8 @@ book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
 	@rm -rf build/book/source build/book/html && mkdir -p build/book/source/docs
 	@cp -R notebooks lambda_code job_code utils README.md CONTRIBUTING.md CHANGELOG.md LICENSE build/book/source/
 	@rm -rf build/book/source/notebooks/.ipynb_checkpoints build/book/source/notebooks/*/.ipynb_checkpoints
-	@cp docs/*.md build/book/source/docs/ && rm build/book/source/docs/index.md
+	@cp docs/*.md docs/*.svg docs/*.py build/book/source/docs/ && rm build/book/source/docs/index.md
+	@mkdir build/book/source/local_aws && cp local_aws/README.md build/book/source/local_aws/
 	@cat README.md docs/index.md >build/book/source/index.md  # the first page is the README, and the contents
 	@build/book/env/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html \
 		--doctree-dir build/book/doctrees build/book/source build/book/html

@@ -1,0 +1,97 @@
+"""What README, CONTRIBUTING, docs/ and the notebooks tell a reader to open or to run is there, and works."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils import runner
+from utils.config import load_config
+from utils.session import connect
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "local_aws/README.md")]
+TEXTS += sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
+TEXTS = [path for path in TEXTS if ".ipynb_checkpoints" not in path.parts and path != ROOT / "docs" / "index.md"]
+
+
+def prose(path: Path) -> str:
+    """A document's Markdown, without its blocks of code."""
+    text = path.read_text()
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(text, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """What can follow # in a link to this document, as GitHub makes it from the headings."""
+    headings = re.findall(r"^#+ +(.+?) *$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(path: Path, text: str) -> list[str]:
+    """The links of a text, which stands at this path, that lead nowhere inside the repository."""
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_inside_the_repository_lead_somewhere(path):
+    assert dead_links(path, prose(path)) == []
+
+
+def test_a_dead_link_is_seen():
+    text = "[a](docs/gone.md) [b](#no-such-part) [c](README.md#two-commands) [d](https://example.org/gone)"
+    assert dead_links(ROOT / "README.md", text) == ["docs/gone.md", "#no-such-part"]
+
+
+def commands(*names: str) -> str:
+    return "\n".join((ROOT / name).read_text() for name in names).replace("\\\n", " ")
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:`|^)make ([a-z][a-z -]*)", commands("README.md", "CONTRIBUTING.md"), re.MULTILINE)
+    assert named
+    assert {target for each in named for target in each.split()} <= targets
+
+
+def test_every_set_of_options_for_make_tutorial_is_understood():
+    notebooks = sorted((ROOT / "notebooks").glob("0*.ipynb"))
+    told = re.findall(r'make tutorial ARGS="(-[^"]+)"', commands("README.md", "CONTRIBUTING.md"))
+    assert len(told) >= 3
+    for arguments in told:
+        assert runner._options(shlex.split(arguments), notebooks).notebooks
+
+
+@pytest.mark.slow
+def test_the_scheduled_papermill_command_runs_a_notebook_with_its_parameters(own_aws, tmp_path):
+    """README's own line, but for the target and with the first notebook, which takes the same parameters."""
+    (line,) = re.findall(r"^\.venv/bin/papermill (.+)$", commands("README.md"), re.MULTILINE)
+    notebook, executed, *parameters = shlex.split(line)
+    assert (ROOT / notebook).exists() and executed.startswith("outputs/")
+    assert parameters[:3] == ["-p", "target", "aws"]
+    told = dict(zip(parameters[1::3], parameters[2::3], strict=True)) | {"target": "local"}
+    subprocess.run(
+        [sys.executable, "-m", "papermill", ROOT / "notebooks" / "01_iam.ipynb", tmp_path / "executed.ipynb"]
+        + [part for name, value in told.items() for part in ("-p", name, value)],
+        check=True,
+        cwd=tmp_path,  # a crontab's line begins anywhere
+        capture_output=True,
+        timeout=120,
+    )
+    config = load_config(**told)
+    roles = connect(region=config.region).client("iam").list_roles()["Roles"]
+    assert config.pipeline_role in [role["RoleName"] for role in roles]
