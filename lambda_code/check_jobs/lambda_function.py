@@ -10,7 +10,8 @@ A message's body, as SageMaker sends it:
 `status` is there only when the execution is being stopped; `arguments` are the CallbackStep's inputs:
 
     job_ids            what submit_jobs returned: ids joined by spaces, or the s3:// URI of a list of them
-    deadline_seconds   optional; how long the step may wait before its jobs are terminated (default DEADLINE_SECONDS)
+    deadline_seconds   optional; how long the step may wait before its jobs are terminated (default DEADLINE_SECONDS),
+                       at most 13 days and less than the queue's retention period
     tolerated_failure_percentage
                        optional, 0 to 100; with it the step waits until every job has ended, and succeeds if no more
                        than this share has failed. Without it, the first failed job fails the step.
@@ -49,8 +50,9 @@ Settings, as environment variables:
     POLL_MIN_SECONDS, POLL_MAX_SECONDS  bounds of the time between two looks (10, 300). A look comes after a quarter
                                         of the time the step has waited, so the answer is at most a quarter late.
     DEADLINE_SECONDS                    how long a step may wait (86400). Keep it under the queue's retention period.
-    MAX_LOOKS                           how often one message may be looked at (900). Keep it 100 under maxReceiveCount
-                                        of the queue's redrive policy, which counts every look.
+    MAX_LOOKS                           how often one message may be looked at (900); the second half of the looks is
+                                        spread over the time to the deadline. Keep it 100 under maxReceiveCount of the
+                                        queue's redrive policy, which counts every look.
     PROBLEM_LOOKS                       how many looks an unknown job or a refused call is given before it counts (5)
     DEAD_LETTER_QUEUE_URL               where unreadable messages go; without it the redrive policy moves them in time
     PUSH_EVENTS                         "true" when EventBridge calls this function for ended jobs
@@ -96,9 +98,15 @@ LIST_JOBS_RESULTS = 1_000
 LIST_JOBS_FILTERED_RESULTS = 100
 FAILURE_REASON_CHARACTERS = 256
 SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a message waits for the next invocation
+LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at most, and then nobody answers
+LONGEST_HIDING_SECONDS = 43_000  # a message may be hidden for 12 hours from its delivery
 FAILED_JOBS_TO_LOG = 20
 SECONDS_UNTIL_COUNTED = 300  # Batch doesn't say how far an array's statusSummary may be behind: a generous guess
 TERMINAL = ("SUCCEEDED", "FAILED")
+# Tags of the first job: submit_jobs has written its step, the first look what on_job_event must know of the Wait.
+STEP_TAG = "sagemaker-batch:step"
+TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
+TOLERATED_TAG, REPORT_TAG = "sagemaker-batch:tolerated-failure-percentage", "sagemaker-batch:report-uri"
 THROTTLING = {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
 
 
@@ -111,6 +119,14 @@ def client(service):
     return boto3.client(service, config=Config(retries={"mode": "standard", "total_max_attempts": 3}))
 
 
+ABOUT = {}  # what the log's lines are about at the moment: execution, step, job_ids
+
+
+def about(**fields):
+    ABOUT.clear()
+    ABOUT.update(fields)
+
+
 def log(message, metrics=None, **fields):
     """One line of JSON. CloudWatch makes its metrics {name: value} into metrics of this function."""
     if metrics:
@@ -119,7 +135,7 @@ def log(message, metrics=None, **fields):
         directive = {"Namespace": namespace, "Dimensions": [["FunctionName"]], "Metrics": names}
         fields["_aws"] = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}
         fields = {**fields, **metrics, "FunctionName": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "check_jobs")}
-    print(json.dumps({"message": message, **fields}, default=str))
+    print(json.dumps({"message": message, **ABOUT, **fields}, default=str))
 
 
 class Unreadable(ValueError):
@@ -202,8 +218,10 @@ def on_messages(records, context):
 def handle(record):
     """Look at one message; True when it is done with and SQS may delete it. Never raises: the others matter too."""
     wait = None
+    about(message_id=record["messageId"])
     try:
         wait = read(record)
+        about(execution=wait.execution_arn, job_ids=wait.job_ids)
         answer(wait, decide(wait))
         return True
     except Unreadable as error:
@@ -243,7 +261,8 @@ def read(record):
         execution_arn=body["pipelineExecutionArn"],
         job_ids=arguments["job_ids"],
         stopping=body.get("status") == "Stopping",
-        deadline_seconds=number_of(arguments, "deadline_seconds", 1, 1e9) or setting("DEADLINE_SECONDS", 86_400),
+        deadline_seconds=number_of(arguments, "deadline_seconds", 1, LONGEST_DEADLINE_SECONDS)
+        or setting("DEADLINE_SECONDS", 86_400),
         tolerated_failure_percentage=number_of(arguments, "tolerated_failure_percentage", 0, 100),
         report_uri=report_uri,
         looks=int(attributes.get("ApproximateReceiveCount", 1)),
@@ -282,15 +301,8 @@ def number_of(arguments, name, low, high):
 
 def look_again(record, wait, reason):
     """Hide the message until its next look; it is reported as failed, so SQS keeps it."""
-    delay = next_look_seconds(wait.age_seconds if wait else 0.0, getattr(reason, "pushed", False))
-    log(
-        "not yet",
-        execution=wait.execution_arn if wait else None,
-        job_ids=wait.job_ids if wait else None,
-        reason=str(reason),
-        looks=wait.looks if wait else None,
-        next_look_seconds=delay,
-    )
+    delay = next_look_seconds(wait, getattr(reason, "pushed", False))
+    log("not yet", reason=str(reason), next_look_seconds=delay)
     try:
         # AWS doesn't say whether the mapping leaves this visibility alone. If it did not, the queue's own
         # visibility timeout would hold: a later look, never a wrong one.
@@ -303,13 +315,17 @@ def look_again(record, wait, reason):
         log("the next look waits for the queue's own visibility timeout", level="WARNING", error=str(error))
 
 
-def next_look_seconds(age_seconds, pushed=False):
+def next_look_seconds(wait=None, pushed=False):
     """A quarter of the time waited so far, give or take a fifth, so that many steps don't look all at once."""
     low, high = setting("POLL_MIN_SECONDS", 10), setting("POLL_MAX_SECONDS", 300)
     if pushed:
         low = setting("PUSH_POLL_SECONDS", 300)
-    wanted = max(age_seconds / 4 * random.uniform(0.8, 1.2), low)
-    return round(min(wanted, max(low, high) * random.uniform(0.8, 1.0)))
+    age = wait.age_seconds if wait else 0.0
+    if wait and wait.looks > setting("MAX_LOOKS", 900) / 2:
+        looks_left = max(1, setting("MAX_LOOKS", 900) - wait.looks)
+        high = max(high, 2 * (wait.deadline_seconds - age) / looks_left)  # so the deadline comes before the last look
+    wanted = max(age / 4 * random.uniform(0.8, 1.2), low)
+    return round(min(wanted, max(low, high) * random.uniform(0.8, 1.0), LONGEST_HIDING_SECONDS))
 
 
 @functools.cache
@@ -320,17 +336,18 @@ def queue_url(queue_arn):
 
 def fail_unreadable(record, why):
     """Fail the step of an unreadable message, if its token can be read; False when that must be tried again."""
-    log("unreadable message", level="ERROR", message_id=record["messageId"], reason=why)
+    log("unreadable message", level="ERROR", reason=why)
     try:
         body = parse_json(record["body"])
     except Unreadable:
         return True
     if token_of(body):
         arn = str(body.get("pipelineExecutionArn"))
+        about(message_id=record["messageId"], execution=arn)
         try:
             answer(Wait(body["token"], arn, job_ids=""), Verdict(failure=why))
         except Problem as problem:
-            log("could not fail the step", level="ERROR", execution=arn, error=str(problem))
+            log("could not fail the step", level="ERROR", error=str(problem))
         except NotYet as reason:
             look_again(record, None, reason)
             return False
@@ -342,7 +359,7 @@ def bury(record, why):
     dead_letter_queue = os.environ.get("DEAD_LETTER_QUEUE_URL")
     if not dead_letter_queue:
         # The queue's redrive policy, if it has one, moves the message after maxReceiveCount deliveries.
-        log("no DEAD_LETTER_QUEUE_URL is set", level="ERROR", message_id=record["messageId"], reason=why)
+        log("no DEAD_LETTER_QUEUE_URL is set", level="ERROR", reason=why)
         return False
     attributes = {"Reason": why, "SourceQueueArn": record["eventSourceARN"]}
     try:
@@ -357,13 +374,7 @@ def bury(record, why):
         log("could not move the message to the dead-letter queue", level="ERROR", error=str(error))
         look_again(record, None, error)
         return False
-    log(
-        "message moved to the dead-letter queue",
-        metrics={"DeadLetters": 1},
-        level="ERROR",
-        message_id=record["messageId"],
-        reason=why,
-    )
+    log("message moved to the dead-letter queue", metrics={"DeadLetters": 1}, level="ERROR", reason=why)
     return True
 
 
@@ -372,21 +383,23 @@ def bury(record, why):
 
 def on_job_event(job):
     """A job has ended: answer its step if that was what it waited for. Whatever goes wrong here, polling makes good."""
+    about(job_id=job["jobId"], job_name=job["jobName"], status=job["status"])
     name = re.fullmatch(r"(.+)-(\d+)", job["jobName"])
     if job["status"] not in TERMINAL or ":" in job["jobId"] or not name:
-        return log("event ignored", job_id=job["jobId"], job_name=job["jobName"], status=job["status"])
+        return log("event ignored")
     try:
         siblings = list_siblings(job["jobQueue"], name[1])
         siblings.setdefault(job["jobName"], {"jobId": job["jobId"]})["status"] = job["status"]
         unfinished = sum(sibling["status"] not in TERMINAL for sibling in siblings.values())
         if unfinished and job["status"] == "SUCCEEDED":
-            return log("job ended, others go on", job_id=job["jobId"], job_name=job["jobName"], unfinished=unfinished)
+            return log("job ended, others go on", unfinished=unfinished)
         wait = wait_of(siblings)
         if wait is None:
-            return log("job ended, nobody to tell yet", job_id=job["jobId"], job_name=job["jobName"])
+            return log("job ended, nobody to tell yet")
+        about(execution=wait.execution_arn, job_ids=wait.job_ids)
         return answer(wait, decide(wait, ended={job["jobId"]: job}), path="push")
     except NotYet as reason:
-        return log("job ended, left to polling", job_id=job["jobId"], job_name=job["jobName"], reason=str(reason))
+        return log("job ended, left to polling", reason=str(reason))
     except Exception as error:  # noqa: BLE001 - raising would only make Lambda repeat what polling does better
         return log_unexpected(error)
 
@@ -413,10 +426,6 @@ def list_jobs(**request):
 
 def job_number(job):
     return int(job["jobName"].rsplit("-", 1)[1])
-
-
-TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
-TOLERATED_TAG, REPORT_TAG = "sagemaker-batch:tolerated-failure-percentage", "sagemaker-batch:report-uri"
 
 
 def wait_of(siblings):
@@ -465,12 +474,13 @@ def on_pipeline_event(detail):
     """
     if detail.get("currentPipelineExecutionStatus") != "Stopped":
         return
+    about(execution=detail["pipelineExecutionArn"])
     execution = detail["pipelineExecutionArn"].rsplit("/", 1)[-1]
     for job_queue in os.environ.get("JOB_QUEUES", "").split():
         filters = [{"name": "JOB_NAME", "values": [f"{execution}-*"]}]
         left = [job["jobId"] for job in list_jobs(jobQueue=job_queue, filters=filters) if job["status"] not in TERMINAL]
         terminate(left, "The pipeline execution was stopped.")
-        log("jobs of a stopped execution terminated", execution=detail["pipelineExecutionArn"], job_ids=" ".join(left))
+        log("jobs of a stopped execution terminated", job_ids=" ".join(left))
 
 
 # Deciding
@@ -489,7 +499,17 @@ def decide(wait, ended=None):
 def look(wait, ended, announced=False):
     ids = list_job_ids(wait.job_ids)
     tally = count(ids, describe(ids, ended))
-    log_look(wait, tally)
+    ABOUT["step"] = next((job.get("tags", {}).get(STEP_TAG) for job in tally.jobs.values()), None)
+    log(
+        "looked",
+        metrics={"Looks": 1},
+        looks=wait.looks,
+        total=tally.total,
+        succeeded=tally.succeeded,
+        failed=tally.failed,
+        unknown=len(tally.unknown),
+        stopping=wait.stopping,
+    )
 
     if wait.stopping:
         terminate(tally.unfinished, "The pipeline execution was stopped.")
@@ -629,12 +649,12 @@ def verdict_on_failures(wait, tally):
     tolerated = wait.tolerated_failure_percentage
     first = first_failed(tally)
     if tolerated is None:
-        log_failed(wait, [first])
+        log_failed([first])
         return Verdict(failure=failure_reason(first, tally), jobs_ended=last_end(tally))
     if any(job["status"] == "FAILED" and is_behind(job) for job in tally.jobs.values()):
         raise NotYet("an array has ended, but not all of its children are counted yet")
     failed = [ending for job in tally.jobs.values() if job["status"] == "FAILED" for ending in failed_endings(job)]
-    log_failed(wait, [first, *(job for job in failed if job["jobId"] != first["jobId"])])
+    log_failed([first, *(job for job in failed if job["jobId"] != first["jobId"])])
     if wait.report_uri:
         write_report(wait.report_uri, tally, failed)
     if 100 * tally.failed <= tolerated * tally.total:
@@ -747,42 +767,14 @@ def last_end(tally):
     return max((job.get("stoppedAt") or 0 for job in tally.jobs.values()), default=0) / 1000 or None
 
 
-def log_look(wait, tally):
-    first = next(iter(tally.jobs.values()), {})
-    log(
-        "looked",
-        metrics={"Looks": 1},
-        execution=wait.execution_arn,
-        step=first.get("tags", {}).get("sagemaker-batch:step"),
-        job_ids=wait.job_ids,
-        total=tally.total,
-        succeeded=tally.succeeded,
-        failed=tally.failed,
-        unknown=len(tally.unknown),
-        stopping=wait.stopping,
-    )
-
-
-def log_failed(wait, failed):
+def log_failed(failed):
     for job in failed[:FAILED_JOBS_TO_LOG]:
-        log(
-            "job failed",
-            level="WARNING",
-            execution=wait.execution_arn,
-            job_id=job["jobId"],
-            job_name=job["jobName"],
-            **last_attempt(job),
-        )
+        log("job failed", level="WARNING", job_id=job["jobId"], job_name=job["jobName"], **last_attempt(job))
 
 
 def log_unexpected(error):
-    log(
-        "unexpected error",
-        metrics={"UnexpectedErrors": 1},
-        level="ERROR",
-        error=repr(error),
-        traceback=traceback.format_exc(),
-    )
+    what = {"error": repr(error), "traceback": traceback.format_exc()}
+    log("unexpected error", metrics={"UnexpectedErrors": 1}, level="ERROR", **what)
 
 
 # Answering
@@ -805,19 +797,16 @@ def answer(wait, verdict, path="poll"):
     except Problem as problem:
         if not is_already_answered(problem.__cause__):
             raise
-        log("step already answered", execution=wait.execution_arn, answer=kind, path=path, refusal=str(problem))
+        log("step already answered", answer=kind, path=path, refusal=str(problem))
         return
     lag = {} if verdict.jobs_ended is None else {"AnswerLag": round(max(0.0, time.time() - verdict.jobs_ended), 3)}
     log(
         "step answered",
         metrics={f"Steps{'Failed' if verdict.failure else 'Succeeded'}": 1, **lag},
-        execution=wait.execution_arn,
         answer=kind,
         path=path,
         reason=verdict.failure,
         outputs=verdict.outputs,
-        job_ids=wait.job_ids,
-        looks=wait.looks,
         age_seconds=round(wait.age_seconds, 1),
     )
 

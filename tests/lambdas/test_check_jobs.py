@@ -139,7 +139,14 @@ def test_looks_grow_apart_within_the_bounds(fake, check, monkeypatch):
 
 
 def test_jitter_spreads_steps_that_began_together(fake, check):
-    assert len({check.next_look_seconds(600) for _ in range(50)}) > 10
+    wait = check.Wait("Token00001", EXECUTION, "job", deadline_seconds=3600, age_seconds=600)
+    assert len({check.next_look_seconds(wait) for _ in range(50)}) > 10
+
+
+def test_no_look_is_further_away_than_a_message_can_be_hidden(check, monkeypatch):
+    monkeypatch.setenv("MAX_LOOKS", "10")
+    wait = check.Wait("Token00001", EXECUTION, "job", deadline_seconds=1e6, age_seconds=5e5, looks=9)
+    assert check.next_look_seconds(wait) <= 12 * 3600
 
 
 def test_if_the_visibility_cannot_be_changed_the_message_still_comes_back(fake, check):
@@ -218,6 +225,29 @@ def test_the_step_can_set_its_own_deadline(fake, check):
     assert (kind, answered - start < 800) == ("Failure", True)
     assert "1 of 2 jobs were unfinished after the deadline of 600 s and terminated" in text
     assert not fake.batch.unfinished()
+
+
+@pytest.mark.parametrize("push", ["true", "false"])
+def test_the_looks_last_until_the_longest_deadline(fake, check, monkeypatch, push):
+    """900 looks with 300 seconds between them would be over after three days."""
+    monkeypatch.setenv("PUSH_EVENTS", push)
+    days = 13
+    fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), deadline_seconds=days * 86_400)
+    start = fake.clock.now
+    results = run(fake, check, seconds=86_400 * 20)
+    [(answered, _, kind, text)] = fake.sagemaker.answers
+    assert kind == "Failure"
+    assert "after the deadline of 1123200 s" in text
+    assert days * 86_400 < answered - start < (days + 0.1) * 86_400
+    assert len(results) < 900
+
+
+def test_a_deadline_that_the_message_does_not_live_to_see_is_refused(fake, check):
+    fake.sagemaker.start_callback("job", deadline_seconds=14 * 86_400)
+    fake.sqs.invoke(check.lambda_handler)
+    assert answers(fake) == [
+        ("Failure", "deadline_seconds must be a number from 1 to 1,123,200, but it is 1209600."),
+    ]
 
 
 def test_finished_jobs_count_even_when_the_deadline_has_passed(fake, check):
@@ -354,10 +384,15 @@ def test_a_bug_in_one_look_does_not_touch_the_others(fake, check, capsys):
     assert any("ZeroDivisionError" in entry.get("traceback", "") for entry in logs(capsys))
 
 
-def test_logs_are_json_and_name_the_execution(fake, check, capsys):
-    token = fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan(exit_code=1)))
+def test_logs_are_json_and_name_execution_step_and_jobs(fake, check, capsys):
+    ids = submit_jobs(fake, Plan(), Plan(exit_code=1))
+    for job in fake.batch.jobs.values():
+        job.tags["sagemaker-batch:step"] = "SubmitCopies"  # as submit_jobs does
+    token = fake.sagemaker.start_callback(ids)
     run(fake, check)
     entries = logs(capsys)
-    assert {entry["execution"] for entry in entries} == {EXECUTION}
+    assert {entry["message"] for entry in entries} == {"looked", "not yet", "job failed", "step answered"}
+    for entry in entries:
+        assert (entry["execution"], entry["step"], entry["job_ids"]) == (EXECUTION, "SubmitCopies", ids)
     assert any(entry["message"] == "job failed" and entry["log_stream"] for entry in entries)
     assert token not in json.dumps(entries)
