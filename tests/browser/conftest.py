@@ -97,7 +97,9 @@ def start_lab(tmp_path_factory: pytest.TempPathFactory):
     }
     started: list[subprocess.Popen] = []
 
-    def start(folder: Path) -> Lab:
+    def start(folder: Path, theme: str = "JupyterLab Light") -> Lab:
+        themes = home / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+        themes.write_text(json.dumps({"theme": theme}))
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
         options = [
             f"--ServerApp.root_dir={folder}",

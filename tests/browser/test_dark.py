@@ -1,0 +1,49 @@
+"""A notebook as it is saved, in JupyterLab's dark theme: diagrams are light on dark, pictures keep their white."""
+
+import json
+
+import pytest
+from person import ROOT, SCREENS, open_notebook, screenshots
+from playwright.sync_api import expect
+
+# Runs in the page: how bright things are, 0 to 255: the prose, a diagram's text, each picture's upper left corner.
+BRIGHTNESS = """async () => {
+    const open = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
+    const mean = rgb => (rgb[0] + rgb[1] + rgb[2]) / 3;
+    const of = color => mean(color.match(/[\\d.]+/g).map(Number));
+    const corner = image => {
+        const canvas = document.createElement('canvas');
+        canvas.width = canvas.height = 1;
+        canvas.getContext('2d').drawImage(image, 0, 0);
+        const [r, g, b, opaque] = canvas.getContext('2d').getImageData(0, 0, 1, 1).data;
+        return opaque === 255 ? mean([r, g, b]) : null;
+    };
+    const fence = open.querySelector('.jp-RenderedMermaid img');
+    // Its first fill is its text's.
+    const written = decodeURIComponent(fence.src).match(/[^-]fill:#([0-9a-f]{3})[^0-9a-f]/)[1];
+    return {
+        prose: of(getComputedStyle(open.querySelector('.jp-MarkdownOutput')).color),
+        diagram: mean([...written].map(digit => 17 * parseInt(digit, 16))),
+        pictures: [...open.querySelectorAll('.jp-OutputArea-output img')].map(corner),
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(start_lab):
+    return start_lab(ROOT / "notebooks", theme="JupyterLab Dark")
+
+
+@pytest.mark.slow
+def test_it_can_be_read_in_the_dark(lab, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    open_notebook(page, lab.page_of("06_monitoring.ipynb"))
+    expect(page.locator(".jp-RenderedMermaid img").first).to_be_visible(timeout=30_000)
+    seen = page.evaluate(BRIGHTNESS)
+    screenshots(page, SCREENS, "dark-06_monitoring")
+    page.close()
+    saved = json.loads((ROOT / "notebooks" / "06_monitoring.ipynb").read_text())["cells"]
+    pictures = [o for cell in saved for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert seen["prose"] > 150
+    assert seen["diagram"] > 150
+    assert seen["pictures"] == [255] * len(pictures)
