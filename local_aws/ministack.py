@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from local_aws.protocol import ApiError, Request
 
@@ -59,6 +61,8 @@ def load(port: int, state_dir: Path | None) -> Callable:
     _authorize_on_awss_resources()
     _tell_what_a_handler_raised()
     _add_managed_policies()
+    _fill_in_the_callers_name()
+    _simulate_with_the_calls_context()
     return app.app
 
 
@@ -67,6 +71,8 @@ def _authorize_on_awss_resources() -> None:
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
     """
     from ministack.core import iam_actions
 
@@ -80,14 +86,35 @@ def _authorize_on_awss_resources() -> None:
         if service == "lambda" and arn == "*" and method == "POST" and path.rstrip("/").endswith("/functions"):
             name = str(_body(body).get("FunctionName", ""))  # CreateFunction
             return name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
+        if service == "iam" and arn == "*":  # SimulatePrincipalPolicy
+            return str((query.get("PolicySourceArn") or ["*"])[0])
         if service == "events":
             tagged = str(_body(body).get("ResourceARN") or _body(body).get("Rule") or "")
             if arn == "*" and tagged:  # tags of a rule; its targets
                 return tagged if tagged.startswith("arn:") else f"arn:aws:events:{region}:{account}:rule/{tagged}"
             return arn.replace(":rule/default/", ":rule/")  # the default bus is not named
+        if service == "monitoring":
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            return _cloudwatch_arn(operation, _body(body), region, account) or arn
         return arn
 
     iam_actions.extract_resource_arn = extract
+
+
+def _cloudwatch_arn(operation: str, params: dict[str, Any], region: str, account: str) -> str:
+    """The alarm or the dashboard that a call to CloudWatch is about; "" where it is neither."""
+    alarms, dashboards = f"arn:aws:cloudwatch:{region}:{account}:alarm:", f"arn:aws:cloudwatch::{account}:dashboard/"
+    if operation == "DescribeAlarms":
+        return f"{alarms}*"  # whichever are asked for
+    for prefix, names in (
+        ("", [params.get("ResourceARN")]),
+        (alarms, params.get("AlarmNames")),
+        (dashboards, [params.get("DashboardName")]),
+        (dashboards, params.get("DashboardNames")),
+    ):
+        if names and names[0]:
+            return f"{prefix}{names[0]}"
+    return ""
 
 
 def _tell_what_a_handler_raised() -> None:
@@ -127,6 +154,73 @@ def _add_managed_policies() -> None:
         if arn not in iam._aws_managed_policies:
             document = json.dumps(policy["document"])
             iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document, "")
+
+
+def _fill_in_the_callers_name() -> None:
+    """`${aws:username}` in a policy's resources is the name of the user who calls; MiniStack takes it as it stands.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+    """
+    from ministack.core import iam_evaluator
+
+    known, variable = iam_evaluator.evaluate, "${aws:username}"
+
+    @functools.wraps(known)
+    def evaluate(context: Any, *policies: list[list[Any]]) -> Any:
+        name = context.principal_keys.get("aws:username")
+
+        def filled_in(statement: Any) -> Any:
+            resources = [each.replace(variable, name) for each in statement.resources]
+            return dataclasses.replace(statement, resources=resources)
+
+        if name:
+            policies = tuple([[filled_in(one) for one in policy] for policy in limit] for limit in policies)
+        return known(context, *policies)
+
+    iam_evaluator.evaluate = evaluate
+
+
+def _simulate_with_the_calls_context() -> None:
+    """IAM's simulator is told of the call in ContextEntries, which MiniStack leaves out.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+    """
+    from ministack.core.iam_evaluator import EvalContext, evaluate
+    from ministack.services import iam
+
+    known = iam._extract_simulate_params
+    decisions = {"Allow": "allowed", "Deny": "explicitDeny", "ImplicitDeny": "implicitDeny"}
+
+    def members(params: dict, name: str) -> list[str]:
+        return list(itertools.takewhile(bool, (iam._p(params, f"{name}.member.{n}") for n in itertools.count(1))))
+
+    def extract(params: dict) -> tuple[list[str], tuple[str, dict[str, Any]]]:
+        actions, resource = known(params)
+        entries = range(1, 1 + len({name.split(".")[2] for name in params if name.startswith("ContextEntries.")}))
+        context = {
+            iam._p(params, f"ContextEntries.member.{n}.ContextKeyName").lower(): members(
+                params, f"ContextEntries.member.{n}.ContextKeyValues"
+            )
+            for n in entries
+        }
+        return actions, (resource, {key: values[0] if len(values) == 1 else values for key, values in context.items()})
+
+    def build(actions: list, about: tuple[str, dict], principal: str, account: str, policies: list) -> str:
+        resource, context = about
+        answer = ""
+        for action in actions:
+            asked = EvalContext(
+                principal_arn=principal, principal_type="User", principal_account=account, action=action,
+                resource_arn=resource, region=iam.get_region(), secure_transport=False, service_context=context,
+            )  # fmt: skip
+            decision = decisions[evaluate(asked, policies).decision if policies else "ImplicitDeny"]
+            answer += (
+                f"<member><EvalActionName>{escape(action)}</EvalActionName><EvalResourceName>{escape(resource)}"
+                f"</EvalResourceName><EvalDecision>{decision}</EvalDecision></member>"
+            )
+        return answer
+
+    iam._extract_simulate_params, iam._build_simulate_results_real = extract, build
 
 
 def _body(body: bytes) -> dict[str, Any]:

@@ -159,6 +159,17 @@ def permissions(policy: dict[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
+def may(session: boto3.Session, role_arn: str, action: str, resource: str) -> bool:
+    """Whether a role's policies allow an action on a resource, by IAM's own simulator.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html
+    """
+    answer = session.client("iam").simulate_principal_policy(
+        PolicySourceArn=role_arn, ActionNames=[action], ResourceArns=[resource]
+    )
+    return answer["EvaluationResults"][0]["EvalDecision"] == "allowed"
+
+
 def retry_until_assumable(seconds: float = 60):
     """A decorator: call again while a service can't assume a role, or finds it without its permissions.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from typing import Any
 
 import boto3
@@ -14,19 +16,25 @@ from utils.config import Config
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 MOST_QUEUES = MOST_ENVIRONMENTS = 50
 
+# A job is submitted to a queue, by a definition; and all of Batch's resources are tagged.
+ON_EACH_KIND = ("batch:SubmitJob", "batch:TagResource")
+
+# The statement of operator.json that not everybody needs.
+FIRST_TIME = "LetBatchMakeItsServiceLinkedRole"
+
 
 class NotReady(RuntimeError):
     """Something is missing; the message lists all of it."""
 
 
 def check(session: boto3.Session, config: Config) -> pd.DataFrame:
-    """Look, and change nothing: permissions, network, room for one more queue, the bucket's name.
+    """Look, and change nothing: permissions, network, room for what is new, the bucket's name.
 
     Returns:
         Columns need, ok (True, False, or None where it can't be told) and then, what to do or know about it.
     """
-    rows = [*_permissions(session, config), _network(session), _room(session, config), _bucket(session, config)]
-    return pd.DataFrame(rows, columns=["need", "ok", "then"])
+    found = [*_permissions(session, config), _network(session), _room(session, config), _roles(session, config)]
+    return pd.DataFrame([*found, _bucket(session, config)], columns=["need", "ok", "then"])
 
 
 def require(found: pd.DataFrame) -> None:
@@ -46,42 +54,69 @@ def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html
     """
     caller = session.client("sts").get_caller_identity()["Arn"]
+    needs = {_need(statement): statement for statement in iam.render("operator.json", config)["Statement"]}
     if caller.endswith(":root"):
-        return [("permissions", True, "you are the account's root user; for more than trying out use another")]
+        who = ("a user or role that may no more than this", None, "you are the account's root user, who may do all")
+        return [*((need, True, "") for need in needs), who]
     rows: list[tuple[str, bool | None, str]] = []
-    for statement in iam.render("operator.json", config)["Statement"]:
-        need = f"permission to {_words(statement['Sid'])}"
-        if "Condition" in statement:
-            rows.append((need, None, "the simulator can't tell: it depends on the call"))
-            continue
-        try:
-            denied = _denied(session, _principal(session, caller), statement)
-        except ClientError as error:
-            if "AccessDenied" not in error.response["Error"]["Code"]:
-                raise
-            why = "not looked at: you lack iam:GetRole or iam:SimulatePrincipalPolicy for yourself"
-            return [("permissions", None, f"{why}; utils/policies/operator.json is what you need")]
-        rows.append((need, not denied, f"ask for {', '.join(denied)}" if denied else ""))
+    try:
+        principal = _principal(session, caller)
+        for need, statement in needs.items():
+            asking = "${aws:username}" in statement["Resource"]  # about yourself, which is being done
+            denied = [] if asking else _denied(session, principal, statement)
+            then = f"ask for {', '.join(denied)}" if denied else ""
+            if denied and statement["Sid"] == FIRST_TIME:
+                rows.append((need, None, f"{then}, unless the account has had a compute environment before"))
+            else:
+                rows.append((need, not denied, then))
+    except ClientError as error:
+        if "AccessDenied" not in error.response["Error"]["Code"]:
+            raise
+        why = "not looked at: you lack iam:GetRole or iam:SimulatePrincipalPolicy for yourself"
+        return [(need, None, why) for need in needs]
     return rows
 
 
 def _denied(session: boto3.Session, principal: str, statement: dict[str, Any]) -> list[str]:
     """The statement's actions that the principal may not do on one or more of its resources."""
-    actions, resources = (
-        [value] if isinstance(value, str) else value for value in (statement["Action"], statement["Resource"])
-    )
-    client, denied = session.client("iam"), set()
-    # A statement lists actions of several kinds of resources, each of which makes sense with one of them only: what is
-    # allowed on any is not missing.
-    allowed: set[str] = set()
-    for resource in resources:
+    actions, resources = _listed(statement["Action"]), _listed(statement["Resource"])
+    # AWS asks for most actions on a log group with ":*" at the end of its name, for those on its tags without.
+    resources = {*resources, *(f"{one}:*" for one in resources if ":log-group:" in one and not one.endswith(":*"))}
+    decisions: dict[str, dict[str, bool]] = {action: dict.fromkeys(resources, True) for action in actions}
+    pages = session.client("iam").get_paginator("simulate_principal_policy")
+    for resource, context in itertools.product(resources, _contexts(statement)):
+        # A pattern stands for any name; this is one.
         name = resource if resource == "*" else resource.replace("*", "preflight")
-        pages = client.get_paginator("simulate_principal_policy").paginate(
-            PolicySourceArn=principal, ActionNames=actions, ResourceArns=[name]
-        )
-        for result in (result for page in pages for result in page["EvaluationResults"]):
-            (allowed if result["EvalDecision"] == "allowed" else denied).add(result["EvalActionName"])
-    return sorted(denied - allowed)
+        for page in pages.paginate(
+            PolicySourceArn=principal, ActionNames=actions, ResourceArns=[name], ContextEntries=context
+        ):
+            for result in page["EvaluationResults"]:
+                decisions[result["EvalActionName"]][resource] &= result["EvalDecision"] == "allowed"
+    return sorted(action for action, allowed in decisions.items() if not _enough(action, allowed))
+
+
+def _contexts(statement: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """What the simulator must be told of the call, once for each value that the statement's condition allows."""
+    conditions = statement.get("Condition", {}).get("StringEquals", {})
+    entries = [
+        [{"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]} for value in _listed(values)]
+        for key, values in conditions.items()
+    ]
+    return [list(entry) for entry in itertools.product(*entries)]
+
+
+def _enough(action: str, allowed: dict[str, bool]) -> bool:
+    """Whether an action that is allowed on these resources and not on those will do.
+
+    A statement lists resources of several kinds, and most actions make sense with one kind only; some are needed on
+    each. Of a log group's two names (see `_denied`) one will do.
+    """
+    kinds: dict[str, dict[str, bool]] = defaultdict(dict)
+    for resource, yes in allowed.items():
+        end, name = resource.split(":", 5)[-1].replace("/", ":"), resource.removesuffix(":*")
+        kind = end.partition(":")[0] if ":" in end else ""  # a queue's ARN ends with its name alone
+        kinds[kind][name] = kinds[kind].get(name, False) or yes
+    return (all if action in ON_EACH_KIND else any)(all(names.values()) for names in kinds.values())
 
 
 def _principal(session: boto3.Session, caller: str) -> str:
@@ -119,6 +154,29 @@ def _room(session: boto3.Session, config: Config) -> tuple[str, bool | None, str
     return (need, ok, "" if ok else f"{others} queues and {other} environments of {MOST_QUEUES} are taken: delete one")
 
 
+def _roles(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:
+    names = set(iam.role_names(config).values())
+    need = f"room for {len(names)} more role{'s' if len(names) > 1 else ''}"
+    client = session.client("iam")
+    try:
+        summary = client.get_account_summary()["SummaryMap"]
+        room = summary["RolesQuota"] - summary["Roles"]
+        if room < len(names):  # unless they are there already
+            room += sum(_exists(client, name) for name in names)
+    except ClientError as error:
+        return (need, _unless_denied(error), "not looked at: you lack iam:GetAccountSummary")
+    ok = room >= len(names)
+    return (need, ok, "" if ok else f"{summary['Roles']} of {summary['RolesQuota']} roles are taken: delete some")
+
+
+def _exists(client: Any, role: str) -> bool:
+    try:
+        client.get_role(RoleName=role)
+    except client.exceptions.NoSuchEntityException:
+        return False
+    return True
+
+
 def _bucket(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:
     need = f"the bucket's name, {config.bucket}"
     try:
@@ -140,6 +198,10 @@ def _unless_denied(error: ClientError) -> None:
         raise error
 
 
-def _words(sid: str) -> str:
-    """`ManageTheRoles` as "manage the roles"."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in sid).strip()
+def _need(statement: dict[str, Any]) -> str:
+    """A statement's name in words: `ManageTheRoles` as "permission to manage the roles"."""
+    return "permission to" + "".join(f" {c.lower()}" if c.isupper() else c for c in statement["Sid"])
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

@@ -10,12 +10,17 @@ SCOPED = {
     "Statement": [
         {
             "Effect": "Allow",
+            "Action": "iam:SimulatePrincipalPolicy",
+            "Resource": "arn:aws:iam::000000000000:user/${aws:username}",
+        },
+        {
+            "Effect": "Allow",
             "Action": ["lambda:CreateFunction", "events:*"],
             "Resource": [
                 "arn:aws:lambda:us-east-1:000000000000:function:scopes-*",
                 "arn:aws:events:us-east-1:000000000000:rule/scopes-*",
             ],
-        }
+        },
     ],
 }
 
@@ -63,3 +68,42 @@ def test_rules_of_the_default_bus_are_named_without_it(user):
     ):
         with pytest.raises(ClientError, match="AccessDenied"):
             call()
+
+
+def test_a_user_may_ask_the_simulator_about_itself_and_nobody_else(user):
+    def ask(name):
+        arn = f"arn:aws:iam::000000000000:user/{name}"
+        return user("iam").simulate_principal_policy(PolicySourceArn=arn, ActionNames=["events:PutRule"])
+
+    assert ask("scopes")["EvaluationResults"][0]["EvalDecision"] == "implicitDeny"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask("other")
+
+
+def test_the_simulator_is_told_of_the_call(aws):
+    """ContextEntries are what conditions are judged by; a key with several values is one of them."""
+    iam = aws.client("iam")
+    iam.create_user(UserName="simulated")
+    statements = [
+        {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::000000000000:role/a-*",
+         "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "sagemaker.amazonaws.com"]}}},
+        {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
+    ]  # fmt: skip
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="simulated", PolicyName="own", PolicyDocument=document)
+
+    def decision(action, resource, *services):
+        entry = {"ContextKeyName": "iam:PassedToService", "ContextKeyType": "string", "ContextKeyValues": services}
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn="arn:aws:iam::000000000000:user/simulated", ActionNames=[action],
+            ResourceArns=[resource], ContextEntries=[entry] if services else [],
+        )["EvaluationResults"]  # fmt: skip
+        assert [(one["EvalActionName"], one["EvalResourceName"]) for one in answer] == [(action, resource)]
+        return answer[0]["EvalDecision"]
+
+    role = "arn:aws:iam::000000000000:role/a-role"
+    assert decision("iam:PassRole", role, "lambda.amazonaws.com") == "allowed"
+    assert decision("iam:PassRole", role, "ec2.amazonaws.com") == "implicitDeny"
+    assert decision("iam:PassRole", role) == "implicitDeny"
+    assert decision("iam:PassRole", role.replace("a-role", "b"), "lambda.amazonaws.com") == "implicitDeny"
+    assert decision("s3:GetObject", "arn:aws:s3:::b/<k>&") == "explicitDeny"

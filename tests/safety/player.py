@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,20 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb"))
 ACCOUNT = "123456789012"  # a key of twelve digits is the root of that account on the embedded AWS
 
 
-def play(notebook: Path, **parameters: Any) -> dict[str, Any]:
-    """Run a notebook's cells, with these parameters instead of its own; returns its variables."""
+def play(
+    notebook: Path, attempt: Callable[[Callable[[], None]], None] = lambda cell: cell(), **parameters: Any
+) -> dict[str, Any]:
+    """Run a notebook's cells, with these parameters instead of its own; returns its variables.
+
+    Args:
+        attempt: is given each cell, to run it, perhaps more than once.
+    """
     variables: dict[str, Any] = {"__name__": "__main__"}
     for cell in json.loads(notebook.read_text())["cells"]:
         if cell["cell_type"] != "code":
             continue
         source = "".join(cell["source"])
-        exec(compile(source, f"{notebook.name}: {source[:60]!r}", "exec"), variables)
+        attempt(partial(exec, compile(source, f"{notebook.name}: {source[:60]!r}", "exec"), variables))
         if "parameters" in cell["metadata"].get("tags", []):
             variables |= parameters
     return variables

@@ -1,17 +1,18 @@
 """The person at the notebooks needs what policies/operator.json allows, and nothing of it is too much.
 
 An IAM user begins with nothing and works through the tutorial. At every refusal the action it names is granted, from
-operator.json, and the piece that failed is done again. So each action that is granted at the end was seen to be needed:
-a named piece failed while the user had everything else up to there. What is left over is too much, unless NOT_SEEN_HERE
+operator.json, and the cell that failed is run again. So each action that is granted at the end was seen to be needed:
+a named cell failed while the user had everything else up to there. What is left over is too much, unless NOT_SEEN_HERE
 says why AWS asks for it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ from rehearsal import Rehearsal
 from servers import package
 
 import local_aws
-from utils import iam, kit
+from utils import iam, kit, preflight
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -67,9 +68,9 @@ class Operator:
 
     def __post_init__(self) -> None:
         self.statements = iam.render("operator.json", self.config)["Statement"]
-        users = self.root.client("iam")
-        users.create_user(UserName="operator")
-        made = users.create_access_key(UserName="operator")["AccessKey"]
+        self.users = self.root.client("iam")
+        self.users.create_user(UserName="operator")
+        made = self.users.create_access_key(UserName="operator")["AccessKey"]
         self.key, self.secret = made["AccessKeyId"], made["SecretAccessKey"]
 
     @property
@@ -93,7 +94,7 @@ class Operator:
             if (actions := [action for n, action in self.granted if n == number])
         ]
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        self.root.client("iam").put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=document)
+        self.users.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=document)
 
 
 @pytest.fixture(scope="module")
@@ -106,32 +107,55 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     local_aws.stop(home)
 
 
-def learn(operator: Operator, name: str, piece: Callable[[], Any]) -> None:
-    """Do a piece as the operator, granting what it is refused, until it succeeds."""
-    for _ in range(60):
-        with ExitStack() as stack:
-            stage = stack.enter_context(Rehearsal(operator.root.client("sts").meta.endpoint_url))
-            stack.enter_context(player.aws(stage.endpoint_url, operator.key, operator.secret, REGION))
-            try:
-                piece()
-            except Exception as error:
-                refusals = [call.message for call in stage.calls if "is not authorized to perform" in call.message]
-                if not refusals:
-                    raise AssertionError(f"{name} fails, but not for a permission") from error
-                action = re.search(r"is not authorized to perform: ([\w:]+)", refusals[-1]).group(1)
-            else:
-                return
-        operator.grant(action, name)
-    raise AssertionError(f"{name} is refused again and again")
+@contextmanager
+def learning(operator: Operator) -> Iterator[Callable[[str, Callable[[], Any]], None]]:
+    """As the operator: `learn(name, work)` does a piece of work, granting what it is refused, until it succeeds."""
+    endpoint = operator.users.meta.endpoint_url
+    with Rehearsal(endpoint) as stage, player.aws(stage.endpoint_url, operator.key, operator.secret, REGION):
+
+        def learn(name: str, work: Callable[[], Any]) -> None:
+            for _ in range(60):
+                stage.calls.clear()
+                try:
+                    work()
+                except Exception as error:
+                    refusals = [call.message for call in stage.calls if "is not authorized to perform" in call.message]
+                    if not refusals:
+                        raise AssertionError(f"{name} fails, but not for a permission") from error
+                    action = re.search(r"is not authorized to perform: ([\w:]+)", refusals[-1]).group(1)
+                else:
+                    return
+                operator.grant(action, name)
+            raise AssertionError(f"{name} is refused again and again")
+
+        yield learn
 
 
-def notebook(name: str) -> Callable[[], Any]:
+def notebook(operator: Operator, name: str, when: str = "") -> None:
+    """Work through a notebook, cell by cell."""
     (path,) = (path for path in player.NOTEBOOKS if path.name.startswith(name))
-    return lambda: player.play(path, target="aws", prefix=PREFIX)
+    number = itertools.count(1)
+    with learning(operator) as learn:
+
+        def cell(run: Callable[[], None]) -> None:
+            learn(f"notebook {name}{when}, code cell {next(number)}", run)
+
+        player.play(path, cell, target="aws", prefix=PREFIX)
 
 
-def as_operator(work: Callable[[Deployment], Any]) -> Callable[[], Any]:
-    return lambda: work(Deployment(boto3.Session(), Config("aws", PREFIX, REGION, player.ACCOUNT)))
+def deployed() -> Deployment:
+    return Deployment(boto3.Session(), Config("aws", PREFIX, REGION, player.ACCOUNT))
+
+
+def push() -> None:
+    kit.deploy(deployed().session, deployed().config, program="print(1)", push=True)
+
+
+def look() -> None:
+    """The preflight tells what it may not look at, rather than fail."""
+    found = preflight.check(deployed().session, deployed().config)
+    blind = found[found["then"].str.startswith("not looked at")]
+    assert blind.empty, blind
 
 
 def drifted(operator: Operator) -> None:
@@ -168,17 +192,15 @@ def running(operator: Operator) -> None:
 
 def test_the_operators_policy_is_enough_and_not_too_much(operator: Operator) -> None:
     for name in ("01", "02", "03", "04", "05", "06"):
-        learn(operator, f"notebook {name}", notebook(name))
+        notebook(operator, name)
     drifted(operator)
     for name in ("01", "02", "03", "04", "05"):
-        learn(operator, f"notebook {name} after changes by hand", notebook(name))
-
-    def push(deployed: Deployment) -> None:
-        kit.deploy(deployed.session, deployed.config, program="print(1)", push=True)
-
-    learn(operator, "going_further, push by EventBridge", as_operator(push))
+        notebook(operator, name, " after changes by hand")
+    with learning(operator) as learn:
+        learn("going_further, push by EventBridge", push)
+        learn("the preflight", look)
     running(operator)
-    learn(operator, "notebook 07", notebook("07"))
+    notebook(operator, "07")
     needless = [entry for entry in operator.entries if entry not in operator.granted]
     too_much = [action for _, action in needless if action not in NOT_SEEN_HERE]
     assert not too_much, f"never asked for: {', '.join(too_much)}"

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 # What a notebook does again when it is run again, and why that is no change of what is set up.
 AGAIN = {
-    "01_iam": {},
+    "01_iam": {"sts:AssumeRole": 1},  # which is refused
     "02_batch_setup": {
         "batch:SubmitJob": 1,  # the job by hand is the lesson
         "s3:PUT": 2,  # CreateBucket, which answers that it is there, and its tags

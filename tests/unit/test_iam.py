@@ -59,6 +59,14 @@ def test_the_shared_layout_is_the_articles_one_role(session, config):
     assert {policy["PolicyName"] for policy in attached} == set(iam.SHARED_MANAGED_POLICIES)
 
 
+def test_a_role_may_what_its_policy_says_and_no_more(session, config):
+    roles = iam.ensure_roles(session, config)
+    queue, other = (config.arn("batch", f"job-queue/{name}") for name in (config.job_queue, "somebodys"))
+    assert iam.may(session, roles["submit_lambda"], "batch:SubmitJob", queue)
+    assert not iam.may(session, roles["submit_lambda"], "batch:SubmitJob", other)
+    assert not iam.may(session, roles["batch_job"], "batch:SubmitJob", queue)
+
+
 def test_a_placeholder_that_nothing_fills_is_an_error_and_iams_own_stay(config, monkeypatch, tmp_path):
     monkeypatch.setattr(iam, "POLICIES", tmp_path)
     (tmp_path / "own.json").write_text('{"a": "${aws:username}/${bucket}"}')
