@@ -150,6 +150,28 @@ def _rule_deleter(events: Any, name: str) -> Callable[[], None]:
     return delete
 
 
+def _alarms(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    cloudwatch = session.client("cloudwatch")
+    for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{config.prefix}-"):
+        for alarm in page["MetricAlarms"]:
+            if _ours(config, cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]):
+                name = alarm["AlarmName"]
+                yield Resource("alarm", name, lambda name=name: cloudwatch.delete_alarms(AlarmNames=[name]))
+
+
+def _dashboard(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    cloudwatch, name = session.client("cloudwatch"), config.dashboard
+    try:
+        body = cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
+    except ClientError as error:
+        if "NotFound" not in error.response["Error"]["Code"]:
+            raise
+        return
+    if config.mark in body:
+        delete = cloudwatch.delete_dashboards
+        yield Resource("dashboard", name, lambda: _gone_is_fine(delete, DashboardNames=[name]))
+
+
 def _mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
     client = session.client("lambda")
     queue = config.arn("sqs", config.callback_queue)
@@ -328,6 +350,8 @@ def _role_deleter(iam: Any, name: str) -> Callable[[], None]:
 _FINDERS: tuple[Callable[[boto3.Session, Config], Iterator[Resource]], ...] = (
     _pipeline,
     _rules,
+    _alarms,
+    _dashboard,
     _mapping,
     _queues,
     _functions,

@@ -73,6 +73,11 @@ class Config:
         return {TAG_KEY: self.prefix}
 
     @property
+    def mark(self) -> str:
+        """The tag as a text, for what not every boto3 in use can tag."""
+        return f"{TAG_KEY}={self.prefix}."
+
+    @property
     def partition(self) -> str:
         """The first part of an ARN: "aws", "aws-cn", "aws-us-gov", ..."""
         return _partition(self.region)
@@ -184,7 +189,11 @@ class Config:
     def pipeline(self) -> str:
         return f"{self.prefix}-flights"
 
-    # CloudWatch Logs
+    # CloudWatch
+
+    @property
+    def dashboard(self) -> str:
+        return f"{self.prefix}-callbacks"
 
     @property
     def job_log_group(self) -> str:

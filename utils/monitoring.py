@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import boto3
@@ -16,6 +17,8 @@ from utils.config import Config
 from utils.pipeline import FINAL
 from utils.queues import message_counts, queue_url
 
+METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its METRICS_NAMESPACE says otherwise
+OLDEST_MESSAGE_SECONDS = 1800
 COLORS = {"copy": "#4c8eda", "aggregate": "#e07b39"}
 JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 STATUS_COLORS = {
@@ -139,6 +142,27 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
         token = answer["nextForwardToken"]
 
 
+def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFrame:
+    """What check_jobs has logged of the steps of an execution that it answered, one row each.
+
+    Returns:
+        Columns step, answer (Success or Failure), path (poll or push), looks and lag: the seconds from the last job's
+        end to the answer, None where no job ended it.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+    """
+    pages = session.client("logs").get_paginator("filter_log_events")
+    group = config.lambda_log_group(config.check_jobs_function)
+    entries = [
+        json.loads(event["message"])
+        for page in pages.paginate(logGroupName=group, filterPattern='"step answered"')
+        for event in page["events"]
+    ]
+    mine = [entry for entry in entries if entry["execution"] == execution]
+    columns = {"step": "step", "answer": "answer", "path": "path", "looks": "looks", "lag": "AnswerLag"}
+    return pd.DataFrame({column: [entry.get(key) for entry in mine] for column, key in columns.items()})
+
+
 class Watched(NamedTuple):
     """What `watch` saw.
 
@@ -206,6 +230,91 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
         if job["log_stream"]:
             answer["log"] = job_log(session, log_group, job["log_stream"])[-10:]
     return answer
+
+
+def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[str] = ()) -> list[str]:
+    """Alarms on what nobody would notice otherwise, created or brought up to date.
+
+    Args:
+        notify: what is told when an alarm goes off, such as the ARN of an SNS topic that mails you.
+
+    Returns:
+        The alarms' names.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+    dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
+    alarms = {
+        f"{config.dead_letter_queue}-not-empty": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0),
+        # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
+        # then. So what is this old has not been looked at: the mapping is off, or the function is throttled.
+        f"{config.callback_queue}-not-looked-at": (
+            "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS
+        ),
+    }  # fmt: skip
+    for function in (config.submit_jobs_function, config.check_jobs_function):
+        alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0)
+
+    cloudwatch = session.client("cloudwatch")
+    tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]
+    for name, (namespace, metric, dimensions, statistic, threshold) in alarms.items():
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+            Statistic=statistic,
+            ComparisonOperator="GreaterThanThreshold",
+            Threshold=threshold,
+            Period=60,
+            EvaluationPeriods=1,
+            TreatMissingData="notBreaching",  # a queue or function without traffic measures nothing
+            AlarmActions=list(notify),
+            Tags=tags,
+        )
+        # PutMetricAlarm takes tags for a new alarm only.
+        cloudwatch.tag_resource(ResourceARN=config.arn("cloudwatch", f"alarm:{name}"), Tags=tags)
+    return list(alarms)
+
+
+def ensure_dashboard(session: boto3.Session, config: Config) -> str:
+    """A CloudWatch dashboard of the queues, the functions and what check_jobs counts, created or brought up to date.
+
+    Returns:
+        Its name.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+    """
+    submit, check = config.submit_jobs_function, config.check_jobs_function
+    queues = [("AWS/SQS", "QueueName", name) for name in (config.callback_queue, config.dead_letter_queue)]
+    functions = [("AWS/Lambda", "FunctionName", name) for name in (submit, check)]
+    ours = (METRICS_NAMESPACE, "FunctionName", check)
+
+    def graph(title: str, statistic: str, *lines: tuple[str, tuple[str, str, str]]) -> dict[str, Any]:
+        metrics = [[namespace, metric, key, value] for metric, (namespace, key, value) in lines]
+        properties = {"title": title, "region": config.region, "stat": statistic, "period": 60, "metrics": metrics}
+        return {"type": "metric", "width": 8, "height": 6, "properties": properties}
+
+    widgets = [
+        {"type": "text", "width": 24, "height": 1, "properties": {"markdown": f"Made by the tutorial: {config.mark}"}},
+        graph(
+            "Messages: steps that wait, and dead letters",
+            "Maximum",
+            ("ApproximateNumberOfMessagesNotVisible", queues[0]),
+            ("ApproximateNumberOfMessagesVisible", queues[0]),
+            ("ApproximateNumberOfMessagesVisible", queues[1]),
+        ),
+        graph("Invocations", "Sum", *[("Invocations", function) for function in functions]),
+        graph("Errors", "Sum", *[("Errors", function) for function in functions]),
+        graph("Steps answered", "Sum", ("StepsSucceeded", ours), ("StepsFailed", ours), ("DeadLetters", ours)),
+        graph("Looks at jobs", "Sum", ("Looks", ours)),
+        graph("From the last job's end to the answer, in seconds", "p99", ("AnswerLag", ours)),
+    ]
+    session.client("cloudwatch").put_dashboard(
+        DashboardName=config.dashboard, DashboardBody=json.dumps({"widgets": widgets})
+    )
+    return config.dashboard
 
 
 def gantt(table: pd.DataFrame):

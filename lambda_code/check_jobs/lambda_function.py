@@ -807,6 +807,7 @@ def answer(wait, verdict, path="poll"):
         path=path,
         reason=verdict.failure,
         outputs=verdict.outputs,
+        looks=wait.looks,
         age_seconds=round(wait.age_seconds, 1),
     )
 

@@ -31,7 +31,7 @@ def saved_pictures(path):
 def see_it_live(page):
     """`monitoring.watch` shows jobs as they run, in one place: two moments of it differ."""
     view = page.locator(".jp-OutputArea-output:has(progress)")
-    aggregating = view.filter(has=page.locator('img[alt*="WaitForAggregates Executing"]'), has_text=" RUNNING")
+    aggregating = view.filter(has=page.locator('img[alt*="Aggregates Executing"]'), has_text=" RUNNING")
     aggregating.wait_for(timeout=SECONDS * 1000)
     aggregating.screenshot(path=SCREENS / "live.png")
     first = view.inner_text()

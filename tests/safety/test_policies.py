@@ -111,6 +111,8 @@ UNNAMED = {
     "arn:aws:batch:eu-central-1:123456789012:job/*",
     "arn:aws:lambda:eu-central-1:123456789012:event-source-mapping:*",
     "arn:aws:iam::123456789012:role/aws-service-role/batch.amazonaws.com/*",
+    "arn:aws:iam::123456789012:user/${aws:username}",
+    "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:*",  # DescribeAlarms is asked for on all
 }
 
 

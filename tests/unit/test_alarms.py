@@ -1,0 +1,111 @@
+"""Alarms and dashboard: what they watch exists, and cleanup deletes ours and nobody else's."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import botocore.exceptions
+import pytest
+
+from utils import cleanup, monitoring
+
+CHECK_JOBS = Path(__file__).parents[2] / "lambda_code" / "check_jobs" / "lambda_function.py"
+
+
+def alarms(session, config):
+    found = session.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{config.prefix}-")["MetricAlarms"]
+    return {alarm["AlarmName"]: alarm for alarm in found}
+
+
+def watched(alarm):
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+    return alarm["Namespace"], alarm["MetricName"], dimensions, alarm["ComparisonOperator"], alarm["Threshold"]
+
+
+def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
+    names = monitoring.ensure_alarms(session, config, notify=["arn:aws:sns:us-east-1:000000000000:mail-me"])
+    found = alarms(session, config)
+    assert sorted(found) == sorted(names)
+    above = "GreaterThanThreshold"
+    dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
+    submit, check = ({"FunctionName": name} for name in (config.submit_jobs_function, config.check_jobs_function))
+    expected = [
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, above, 0),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, above, 1800),
+        ("AWS/Lambda", "Errors", submit, above, 0),
+        ("AWS/Lambda", "Errors", check, above, 0),
+    ]
+    assert sorted(map(watched, found.values()), key=repr) == sorted(expected, key=repr)
+    for alarm in found.values():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:mail-me"]
+
+
+def test_what_was_changed_by_hand_is_put_right(session, config):
+    monitoring.ensure_alarms(session, config)
+    before = {name: watched(alarm) for name, alarm in alarms(session, config).items()}
+    cloudwatch, name = session.client("cloudwatch"), f"{config.check_jobs_function}-errors"
+    arn = config.arn("cloudwatch", f"alarm:{name}")
+    cloudwatch.put_metric_alarm(
+        AlarmName=name, Namespace="AWS/Lambda", MetricName="Errors", Statistic="Sum", Period=300, EvaluationPeriods=9,
+        Threshold=99, ComparisonOperator="LessThanThreshold",
+    )  # fmt: skip
+    cloudwatch.untag_resource(ResourceARN=arn, TagKeys=list(config.tags))
+    monitoring.ensure_alarms(session, config)
+    assert {name: watched(alarm) for name, alarm in alarms(session, config).items()} == before
+    tags = cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == config.tags
+
+
+def test_the_dashboard_draws_what_is_there_to_draw(session, config):
+    name = monitoring.ensure_dashboard(session, config)
+    assert monitoring.ensure_dashboard(session, config) == name
+    body = json.loads(session.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
+    lines = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
+    of = {namespace: [line for line in lines if line[0] == namespace] for namespace, *_ in lines}
+    assert {name for *_, name in of["AWS/SQS"]} == {config.callback_queue, config.dead_letter_queue}
+    assert {name for *_, name in of["AWS/Lambda"]} == {config.submit_jobs_function, config.check_jobs_function}
+    # Metrics of our own: named as check_jobs counts them.
+    source = CHECK_JOBS.read_text()
+    counted = set(re.findall(r'"(\w+)": (?:1\b|round)', source)) | {"StepsSucceeded", "StepsFailed"}
+    assert {metric for _, metric, *_ in of["sagemaker-batch"]} <= counted
+    assert {tuple(line[2:]) for line in of["sagemaker-batch"]} == {("FunctionName", config.check_jobs_function)}
+    assert 'os.environ.get("METRICS_NAMESPACE", "sagemaker-batch")' in source
+
+
+def test_cleanup_deletes_them(session, config):
+    names = monitoring.ensure_alarms(session, config)
+    dashboard = monitoring.ensure_dashboard(session, config)
+    expected = sorted([*(f"alarm {name}" for name in names), f"dashboard {dashboard}"])
+    assert sorted(map(str, cleanup.find_all(session, config))) == expected
+    assert sorted(cleanup.delete_all(session, config)) == expected
+    assert cleanup.leftovers(session, config) == []
+    assert alarms(session, config) == {}
+    with pytest.raises(botocore.exceptions.ClientError, match="does not exist"):
+        session.client("cloudwatch").get_dashboard(DashboardName=dashboard)
+
+
+def test_cleanup_leaves_what_only_looks_alike(session, config):
+    """Without our tag, without our mark, or of a prefix that begins alike."""
+    cloudwatch = session.client("cloudwatch")
+    other = dataclasses.replace(config, prefix=f"{config.prefix}-too")
+    theirs = monitoring.ensure_alarms(session, other)
+    monitoring.ensure_dashboard(session, other)
+    cloudwatch.put_dashboard(DashboardName=config.dashboard, DashboardBody='{"widgets": []}')
+    cloudwatch.put_metric_alarm(
+        AlarmName=f"{config.prefix}-mine", Namespace="AWS/Lambda", MetricName="Errors", Statistic="Sum", Period=60,
+        EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    assert cleanup.delete_all(session, config) == []
+    assert set(alarms(session, config)) == {*theirs, f"{config.prefix}-mine"}
+    cleanup.delete_all(session, other)
+    cloudwatch.delete_alarms(AlarmNames=[f"{config.prefix}-mine"])
+    cloudwatch.delete_dashboards(DashboardNames=[config.dashboard])
+
+
+def test_a_deletion_of_what_is_gone_already_is_no_error(session, config, calls):
+    monitoring.ensure_dashboard(session, config)
+    [dashboard] = cleanup.find_all(session, config)
+    session.client("cloudwatch").delete_dashboards(DashboardNames=[config.dashboard])
+    dashboard.delete()
