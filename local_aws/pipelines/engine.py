@@ -294,9 +294,11 @@ class Engine:
                 self._for_each(execution, run, resolve(step.arguments["IterableItems"]))
             elif step.type == "Lambda":
                 event, arn = resolve(step.arguments), resolve(step.spec["FunctionArn"])
+                _refuse_nested(event)
                 self._work(execution, run, self._lambda(execution, run, step, event, arn))
             elif step.type == "Callback":
                 run.properties["Arguments"] = resolve(step.arguments)
+                _refuse_nested(run.properties["Arguments"])
                 url = expressions.to_text(resolve(step.spec["SqsQueueUrl"]))
                 token = self._new_token(execution, run)
                 run.metadata["Callback"] = {"CallbackToken": token, "SqsQueueUrl": url[:256]}
@@ -484,11 +486,6 @@ class Engine:
         arn = expressions.to_text(arn)
         run.metadata["Lambda"] = {"Arn": arn[:256]}
         self._executing(execution, run)
-        for name, value in event.items():
-            if not isinstance(value, str | int | float | bool):
-                raise StepFailed(
-                    f"ClientError: the input {name} is a {type(value).__name__}, not a string or a number."
-                )
         try:
             answer = await self._call(execution, "lambda", "invoke", FunctionName=arn, Payload=json.dumps(event))
         except StepFailed as failure:
@@ -705,6 +702,18 @@ class Engine:
             return steps[run.name]
         name = run.name.rpartition("-")[0]
         return next(child for child in steps[run.parent].body if child.name == name)
+
+
+def _refuse_nested(inputs: dict[str, Any]) -> None:
+    """The inputs of Lambda and Callback steps are flat, also those that are known only now.
+
+    Raises:
+        StepFailed: one is not.
+    """
+    for name, value in inputs.items():
+        if not isinstance(value, str | int | float | bool):
+            kind = type(value).__name__
+            raise StepFailed(f"ClientError: the input {name} is a {kind}, not a string, a number or a boolean.")
 
 
 def _is_passing(error: botocore.exceptions.ClientError) -> bool:

@@ -176,6 +176,12 @@ class World:
     def describe(self, arn: str) -> dict[str, Any]:
         return self.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
 
+    def statuses(self, name: str) -> dict[str, str]:
+        """The status of every execution of a pipeline."""
+        pages = self.sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=name)
+        found = [summary for page in pages for summary in page["PipelineExecutionSummaries"]]
+        return {summary["PipelineExecutionArn"]: summary["PipelineExecutionStatus"] for summary in found}
+
     def wait(self, arn: str, seconds: float = 60) -> dict[str, Any]:
         """The execution when it has ended."""
         return self.until(

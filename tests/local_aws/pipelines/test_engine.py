@@ -408,6 +408,16 @@ def test_the_message_of_a_callback_step() -> None:
     bench.close()
 
 
+def test_the_message_holds_no_nested_value() -> None:
+    body = [callback_step("W", item=get("ForEach.CurrentItem"))]
+    items = {"Name": "Items", "Type": "String", "DefaultValue": '[{"k": 1}]'}
+    bench = Bench(pipeline(for_each_step("Loop", body, items=get("Parameters.Items")), parameters=[items]))
+    execution = waiting(bench)
+    bench.close()
+    assert not bench.aws.messages
+    assert execution.runs["W-0"].reason == "ClientError: the input item is a dict, not a string, a number or a boolean."
+
+
 def test_an_answer_counts_once() -> None:
     bench = Bench(
         pipeline(callback_step("W", outputs=("o",)), lambda_step("B", x=get("Steps.W.OutputParameters['o']")))
