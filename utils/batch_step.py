@@ -5,16 +5,20 @@ Only this module of utils imports the SageMaker SDK (v3), which takes some secon
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 from sagemaker.core.lambda_helper import Lambda
+from sagemaker.core.workflow import is_pipeline_variable
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.properties import Properties
 from sagemaker.mlops.workflow import CallbackOutput, CallbackStep, LambdaOutput, LambdaStep
 from sagemaker.mlops.workflow.lambda_step import LambdaOutputTypeEnum
 
 SUBMIT_OUTPUTS = ("jobIds", "jobCount", "submittedCount", "reportUri")
+# As in check_jobs. SQS forgets a message after 14 days at most, hence 13 for a deadline.
+LIMITS = {"deadline": (1, 13 * 86_400), "tolerated_failure_percentage": (0, 100)}
 WAIT_OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 
 
@@ -34,7 +38,7 @@ class BatchStep(CallbackStep):
         failed_items_uri: s3:// URI of the list of failed items; empty if there is none.
 
     Args:
-        name: the step's name, 1 to 57 letters, digits and hyphens. Its LambdaStep is called `{name}-Submit`.
+        name: the step's name, 1 to 57 letters, digits, "-" and "_". Its LambdaStep is called `{name}-Submit`.
         job_definition: name, name:revision or ARN of the Batch job definition.
         job_queue: name or ARN of the Batch job queue.
         output_uri: s3:// prefix the jobs write to; `_jobs/` below it gets the lists the functions keep.
@@ -46,14 +50,15 @@ class BatchStep(CallbackStep):
         input_name, output_name: with `max_jobs`, other names, such as "output_{i:02d}.json".
         tolerated_failure_percentage: 0 to 100. With it the step waits for every job, lists those that failed, and
             succeeds if they are no more than this share. Without it, the first failed job fails the step.
-        deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails.
+        deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails; 13 days at
+            most, and by default what check_jobs' DEADLINE_SECONDS says, a day.
         depends_on: steps or their names that must succeed before the jobs are submitted.
         sagemaker_session: the SDK's session. The SDK would make one from the environment if it had none.
 
     Any of the values but `name` may be a pipeline variable.
 
     Raises:
-        ValueError: the inputs don't go together, or the name is too long.
+        ValueError: the inputs don't go together, or are none that the functions would accept.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
     """
@@ -79,14 +84,13 @@ class BatchStep(CallbackStep):
         description: str | None = None,
         sagemaker_session: Any = None,
     ) -> None:
-        if (items is None) == (input_uri is None):
-            raise ValueError(f'BatchStep "{name}" needs either items (a manifest) or input_uri (a prefix).')
-        if items is not None and max_jobs is not None:
-            raise ValueError(f'BatchStep "{name}": max_jobs goes with input_uri; items already says how many.')
-        if max_jobs is None and (input_name or output_name):
-            raise ValueError(f'BatchStep "{name}": input_name and output_name go with max_jobs, the numbered files.')
-        if len(name) > 57:
-            raise ValueError(f'BatchStep "{name}" has {len(name)} characters; 57 leave room for "-Submit" in 64.')
+        deadline = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
+        _refuse_what_goes_together_badly(name, items, input_uri, max_jobs, input_name or output_name)
+        _refuse_what_the_functions_would(
+            name,
+            uris={"items": items, "input_uri": input_uri, "output_uri": output_uri},
+            numbers={"deadline": deadline, "tolerated_failure_percentage": tolerated_failure_percentage},
+        )
         inputs = {
             "mode": "array" if max_jobs is None else "per_file",
             "manifest_uri": items,
@@ -115,7 +119,7 @@ class BatchStep(CallbackStep):
                     "job_ids": self._submitted("jobIds"),
                     "report_uri": self._submitted("reportUri"),
                     "tolerated_failure_percentage": tolerated_failure_percentage,
-                    "deadline_seconds": deadline.total_seconds() if isinstance(deadline, timedelta) else deadline,
+                    "deadline_seconds": deadline,
                 }
             ),
             outputs=[CallbackOutput(output) for output in WAIT_OUTPUTS],
@@ -156,3 +160,27 @@ class _DeployedLambdaStep(LambdaStep):
 
 def _given(inputs: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in inputs.items() if value is not None}
+
+
+def _refuse_what_goes_together_badly(name: str, items: Any, input_uri: Any, max_jobs: Any, file_names: Any) -> None:
+    if (items is None) == (input_uri is None):
+        raise ValueError(f'BatchStep "{name}" needs either items (a manifest) or input_uri (a prefix).')
+    if items is not None and max_jobs is not None:
+        raise ValueError(f'BatchStep "{name}": max_jobs goes with input_uri; items already says how many.')
+    if max_jobs is None and file_names:
+        raise ValueError(f'BatchStep "{name}": input_name and output_name go with max_jobs, the numbered files.')
+
+
+def _refuse_what_the_functions_would(name: str, uris: dict[str, Any], numbers: dict[str, Any]) -> None:
+    """Say now, where it is written, what would fail the step when the pipeline runs. Pipeline variables are trusted."""
+    if not re.fullmatch("[A-Za-z0-9_-]{1,57}", name):
+        raise ValueError(
+            f'BatchStep "{name}": a name has 1 to 57 letters, digits, "-" and "_", which leaves room for "-Submit".'
+        )
+    for key, uri in _given(uris).items():
+        if not is_pipeline_variable(uri) and not str(uri).startswith("s3://"):
+            raise ValueError(f'BatchStep "{name}": {key} is an s3:// URI, not {uri!r}.')
+    for key, number in _given(numbers).items():
+        low, high = LIMITS[key]
+        if isinstance(number, (int, float)) and not low <= number <= high:
+            raise ValueError(f'BatchStep "{name}": {key} is {number:.10g}; it must be from {low} to {high:,}.')

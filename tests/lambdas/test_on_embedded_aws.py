@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from utils import kit, pipeline, queues
+from utils import kit, monitoring, pipeline, queues
 from utils.config import load_config
 from utils.session import embedded_session
 
@@ -189,3 +189,51 @@ def test_jobs_of_an_execution_stopped_before_its_callback_step_are_terminated(de
         lambda: [job for job in batch.describe_jobs(jobs=[stray])["jobs"] if job["status"] == "FAILED"]
     )
     assert "stopped" in job["statusReason"]
+
+
+def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, aws, monkeypatch):
+    """Two at once, on one pair of functions and one queue; a third runs what failed in the first again."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # the SDK makes clients of its own when it is imported
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
+    sdk = pipeline.sdk_session(deployed.session, deployed.config.bucket)
+    from sagemaker.mlops.workflow import Pipeline
+
+    from utils.batch_step import BatchStep
+
+    def step(name, items, **options):
+        return BatchStep(
+            name,
+            items=items,
+            job_definition=deployed.kit.job_definition,
+            job_queue=deployed.kit.job_queue,
+            output_uri=deployed.config.s3_uri(name),
+            submit_function_arn=deployed.kit.submit_function,
+            callback_queue_url=deployed.kit.callback_queue,
+            sagemaker_session=sdk,
+            **options,
+        )
+
+    def manifest(name, items):
+        body = "\n".join(json.dumps(item) for item in items).encode()
+        deployed.session.client("s3").put_object(Bucket=deployed.config.bucket, Key=f"{name}.jsonl", Body=body)
+        return deployed.config.s3_uri(f"{name}.jsonl")
+
+    failing = [{"n": n, "exit_code": 3 if n == 1 else 0, "seconds": 1} for n in range(3)]
+    first = step("First", manifest("three", failing), tolerated_failure_percentage=50)
+    second = step("Second", manifest("one", [{"seconds": 1}]))
+    third = step(
+        "Third", first.properties.Outputs["failed_items_uri"], tolerated_failure_percentage=100, depends_on=[second]
+    )
+    flow = Pipeline(f"{deployed.config.prefix}-steps", steps=[third, first, second], sagemaker_session=sdk)
+    flow.upsert(role_arn=deployed.kit.pipeline_role)
+    execution = flow.start().arn
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+
+    counts = {name: monitoring.step_outputs(deployed.session, execution, name) for name in ("First", "Second", "Third")}
+    assert [counts[name]["jobs_failed"] for name in counts] == ["1", "0", "1"]
+    assert [counts[name]["jobs_total"] for name in counts] == ["3", "1", "1"]
+    found = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+    times = {s["StepName"]: (s["StartTime"], s["EndTime"]) for s in found["PipelineExecutionSteps"]}
+    assert times["First"][0] < times["Second"][1] and times["Second"][0] < times["First"][1], "both waited at once"
+    assert times["Third-Submit"][0] >= max(times["First"][1], times["Second"][1])
+    assert {job["jobName"].split("-")[1] for job in deployed.jobs(execution)} == {"First", "Second", "Third"}

@@ -115,9 +115,12 @@ def test_both_steps_may_be_listed_too(sdk):
 
 
 def test_values_may_be_pipeline_variables(sdk):
-    uri = sdk.ParameterString("InputUri")
-    steps = sdk.compile(sdk.make(input_uri=uri), parameters=[uri])
+    uri, share = sdk.ParameterString("InputUri"), sdk.ParameterString("Share")
+    step = sdk.make(input_uri=uri, output_uri=uri, tolerated_failure_percentage=share, deadline=share)
+    steps = sdk.compile(step, parameters=[uri, share])
     assert steps["Copies-Submit"]["Arguments"]["input_uri"] == {"Get": "Parameters.InputUri"}
+    assert steps["Copies"]["Arguments"]["tolerated_failure_percentage"] == {"Get": "Parameters.Share"}
+    assert steps["Copies"]["Arguments"]["deadline_seconds"] == {"Get": "Parameters.Share"}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,14 @@ def test_values_may_be_pipeline_variables(sdk):
         ({"items": "s3://b/i", "input_uri": "s3://b/in"}, "needs either items"),
         ({"items": "s3://b/i", "max_jobs": 3}, "max_jobs goes with input_uri"),
         ({"input_uri": "s3://b/in", "input_name": "x{i}"}, "input_name and output_name go with max_jobs"),
-        ({"input_uri": "s3://b/in", "name": "N" * 58}, "57 leave room"),
+        ({"input_uri": "s3://b/in", "name": "N" * 58}, "1 to 57 letters"),
+        ({"input_uri": "s3://b/in", "name": "Copy files"}, "1 to 57 letters"),
+        ({"items": [{"n": 1}]}, r"items is an s3:// URI, not \[{'n': 1}\]"),
+        ({"input_uri": "b/in"}, "input_uri is an s3:// URI, not 'b/in'"),
+        ({"items": "s3://b/i", "output_uri": "out"}, "output_uri is an s3:// URI, not 'out'"),
+        ({"items": "s3://b/i", "deadline": 0}, "deadline is 0; it must be from 1 to 1,123,200"),
+        ({"items": "s3://b/i", "deadline": timedelta(days=14)}, "deadline is 1209600; it must be from 1 to 1,123,200"),
+        ({"items": "s3://b/i", "tolerated_failure_percentage": 101}, "percentage is 101; it must be from 0 to 100"),
     ],
 )
 def test_inputs_that_do_not_go_together_are_refused(sdk, options, sentence):
