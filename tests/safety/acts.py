@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -230,17 +231,17 @@ class Denied:
 
 @dataclass
 class InterruptedAt:
-    """The client dies at its nth call that changes something: nothing after it gets through."""
+    """The client dies when it is about to make this call (see `named`): it does not get through, nor any after it."""
 
-    position: int
-    count: int = 0
-    last: str = ""
+    fatal: str
+    dead: bool = False
 
     def before(self, call: Call) -> tuple[str, str, int] | None:
-        if not call.writes:
-            return None
-        self.count += 1
-        if self.count < self.position:
-            return None
-        self.last = self.last or json.dumps({"action": call.action})
-        return "Interrupted", "The rehearsal ends here.", 400
+        self.dead = self.dead or named(call) == self.fatal
+        return ("Interrupted", "The rehearsal ends here.", 400) if self.dead else None
+
+
+def named(call: Call) -> str:
+    """A call by its action and its parameters, less what differs from stage to stage."""
+    lasting = {name: value for name, value in call.params.items() if name != "ClientRequestToken"}
+    return re.sub(r"http://127\.0\.0\.1:\d+", "", f"{call.action} {json.dumps(lasting, sort_keys=True)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import boto3
 import psutil
 import pytest
-from acts import InterruptedAt, OneItemAPage, SlowStates, Throttled
+from acts import InterruptedAt, OneItemAPage, SlowStates, Throttled, named
 from botocore.exceptions import ClientError
 from deployment import Deployment
 from rehearsal import Rehearsal
@@ -34,7 +35,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def deployment(endpoint: str, prefix: str = "") -> Deployment:
-    prefix = prefix or f"sagemaker-tidy{next(_numbers)}"
+    prefix = prefix or f"sagemaker-tidy{next(_numbers):03d}"  # none begins another
     config = Config("local", prefix, "us-east-1", "000000000000")
     return Deployment(embedded_session(endpoint), config)
 
@@ -189,32 +190,38 @@ def test_it_works_throttled_page_by_page_and_slowly(endpoint: str) -> None:
 
 
 def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> None:
-    """Every position: a fresh deployment, a cleanup that dies at its nth writing call, and a second cleanup."""
+    """Each writing call of a cleanup is once the one it dies at; the next cleanup goes on from there, and may die, too.
 
-    def attempt(position: int) -> str:
-        kit = deployment(endpoint).deploy()
-        act = InterruptedAt(position)
-        with Rehearsal(endpoint, [act]) as stage:
-            try:
-                cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config)
-                interrupted = ""
-            except ClientError as error:
-                assert error.response["Error"]["Code"] == "Interrupted"
-                interrupted = act.last
-        cleanup.delete_all(kit.session, kit.config)
-        assert cleanup.leftovers(kit.session, kit.config) == [], f"interrupted at call {position}, {interrupted}"
-        assert everything(kit.session, kit.config.prefix) == {}, f"interrupted at call {position}, {interrupted}"
-        return interrupted
+    A first deployment's cleanup tells the calls. Four more share them, so each of these is interrupted again and again.
+    """
+    first, *others = kits = [deployment(endpoint) for _ in range(5)]
+    with ThreadPoolExecutor(4) as pool:  # most of the time each waits for the server
+        list(pool.map(Deployment.deploy, kits))
+        with Rehearsal(endpoint) as stage:
+            own = {kit.config.prefix: [kit.config.prefix, mapping_id(kit)] for kit in kits}  # all that differs
+            cleanup.delete_all(embedded_session(stage.endpoint_url), first.config)
+        calls = list(dict.fromkeys(named(call) for call in stage.calls if call.writes))
+        assert len(calls) > 30
 
-    reached = []
-    with ThreadPoolExecutor(4) as pool:
-        for first in range(1, 100, 8):
-            ends = list(pool.map(attempt, range(first, first + 8)))
-            reached += [end for end in ends if end]
-            if not all(ends):
-                break
-    assert len(reached) > 30, reached
-    assert not all(ends), "a cleanup with all its calls was reached"
+        def interrupt(kit: Deployment, fatal_calls: list[str]) -> None:
+            names = dict(zip(own[first.config.prefix], own[kit.config.prefix], strict=True))
+            with Rehearsal(endpoint) as stage:
+                session = embedded_session(stage.endpoint_url)
+                for fatal in fatal_calls:
+                    stage.acts = [InterruptedAt(re.sub("|".join(names), lambda found: names[found.group()], fatal))]
+                    with pytest.raises(ClientError, match="The rehearsal ends here"):
+                        cleanup.delete_all(session, kit.config)
+            cleanup.delete_all(kit.session, kit.config)
+            assert cleanup.leftovers(kit.session, kit.config) == [], fatal_calls
+            assert everything(kit.session, kit.config.prefix) == {}, fatal_calls
+
+        list(pool.map(interrupt, others, [calls[share::4] for share in range(4)]))
+
+
+def mapping_id(kit: Deployment) -> str:
+    queue = kit.config.arn("sqs", kit.config.callback_queue)
+    (mapping,) = kit.client("lambda").list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]
+    return mapping["UUID"]
 
 
 def test_the_servers_files_show_no_traceback(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -20,7 +20,7 @@ from policy_sentry.querying.actions import get_action_data
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from utils import iam
-from utils.config import Config
+from utils.config import MAX_PREFIX, Config
 
 REGIONS = {"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 TEMPLATES = sorted(path.name for path in iam.POLICIES.glob("*.json"))
@@ -135,6 +135,18 @@ def test_no_other_prefix_is_reached() -> None:
     assert "${prefix}*" not in text
     for template in IDENTITY:
         assert not re.search(r"\$\{prefix\}\*", (iam.POLICIES / template).read_text()), template
+
+
+@pytest.mark.parametrize("region", REGIONS.values())
+def test_the_operators_policy_fits_into_one_managed_policy(region: str) -> None:
+    """6,144 characters, white space not counted; a role's inline policies have 10,240 together.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    """
+    config = Config("aws", "sagemaker-batch", region, "123456789012")
+    assert len(json.dumps(iam.render("operator.json", config), separators=(",", ":"))) <= 6_144
+    longest = Config("aws", "sagemaker".ljust(MAX_PREFIX, "x"), region, "123456789012")
+    assert len(json.dumps(iam.render("operator.json", longest), separators=(",", ":"))) <= 10_240
 
 
 def _resource_types(action: str) -> set[str]:
