@@ -46,6 +46,8 @@ class BatchStep(CallbackStep):
         callback_queue_url: URL of the queue whose messages check_jobs gets.
         items: s3:// URI of a manifest, one JSON object a line, one for each job.
         input_uri: instead of `items`, a prefix whose objects are the items; with `max_jobs`, of numbered files.
+        may_be_empty: with no items the step succeeds at once instead of failing. For a step whose items are what failed
+            in another: `items=first.properties.Outputs["failed_items_uri"], may_be_empty=True`.
         max_jobs: with `input_uri`, submit this many plain jobs for file_01.json, file_02.json, ... instead of an array.
         input_name, output_name: with `max_jobs`, other names, such as "output_{i:02d}.json".
         tolerated_failure_percentage: 0 to 100. With it the step waits for every job, lists those that failed, and
@@ -74,6 +76,7 @@ class BatchStep(CallbackStep):
         callback_queue_url: str,
         items: Any = None,
         input_uri: Any = None,
+        may_be_empty: bool = False,
         max_jobs: Any = None,
         input_name: str | None = None,
         output_name: str | None = None,
@@ -85,7 +88,7 @@ class BatchStep(CallbackStep):
         sagemaker_session: Any = None,
     ) -> None:
         deadline = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
-        _refuse_what_goes_together_badly(name, items, input_uri, max_jobs, input_name or output_name)
+        _refuse_what_goes_together_badly(name, items, input_uri, max_jobs, may_be_empty, input_name or output_name)
         _refuse_what_the_functions_would(
             name,
             uris={"items": items, "input_uri": input_uri, "output_uri": output_uri},
@@ -96,6 +99,7 @@ class BatchStep(CallbackStep):
             "manifest_uri": items,
             "input_uri": input_uri,
             "output_uri": output_uri,
+            "may_be_empty": "true" if may_be_empty else None,
             "max_jobs": max_jobs,
             "input_name": input_name,
             "output_name": output_name,
@@ -162,11 +166,15 @@ def _given(inputs: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in inputs.items() if value is not None}
 
 
-def _refuse_what_goes_together_badly(name: str, items: Any, input_uri: Any, max_jobs: Any, file_names: Any) -> None:
+def _refuse_what_goes_together_badly(
+    name: str, items: Any, input_uri: Any, max_jobs: Any, may_be_empty: bool, file_names: Any
+) -> None:
     if (items is None) == (input_uri is None):
         raise ValueError(f'BatchStep "{name}" needs either items (a manifest) or input_uri (a prefix).')
     if items is not None and max_jobs is not None:
         raise ValueError(f'BatchStep "{name}": max_jobs goes with input_uri; items already says how many.')
+    if max_jobs is not None and may_be_empty:
+        raise ValueError(f'BatchStep "{name}": may_be_empty does not go with max_jobs, which is 1 or more.')
     if max_jobs is None and file_names:
         raise ValueError(f'BatchStep "{name}": input_name and output_name go with max_jobs, the numbered files.')
 

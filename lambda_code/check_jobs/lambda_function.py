@@ -9,7 +9,8 @@ A message's body, as SageMaker sends it:
 
 `status` is there only when the execution is being stopped; `arguments` are the CallbackStep's inputs:
 
-    job_ids            what submit_jobs returned: ids joined by spaces, or the s3:// URI of a list of them
+    job_ids            what submit_jobs returned: ids joined by spaces, the s3:// URI of a list of them, or "none" when
+                       it was told that there may be nothing to do
     deadline_seconds   optional; how long the step may wait before its jobs are terminated (default DEADLINE_SECONDS),
                        at most 13 days and less than the queue's retention period
     tolerated_failure_percentage
@@ -541,6 +542,8 @@ def past_deadline(wait):
 
 def list_job_ids(job_ids):
     """The ids, each once, from the step's input: ids joined by spaces or the s3:// URI of a list."""
+    if job_ids == "none":
+        return []
     if not job_ids.startswith("s3://"):
         ids = job_ids.split()
     else:

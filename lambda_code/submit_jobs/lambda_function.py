@@ -23,6 +23,8 @@ In the mode array there is one array job for up to 10,000 items, several for mor
                      input_uri, whatever their keys, each {"input": "s3://...", "output": "s3://..."}: the output keeps
                      the input's key below output_uri.
     max_jobs         optional, at most so many items
+    may_be_empty     optional, "true": no items, or an empty manifest_uri, are no error. Then there are no jobs, jobIds
+                     is "none", and check_jobs lets the step succeed. For a step that runs again what failed in another.
 
 A job finds its item in line AWS_BATCH_JOB_ARRAY_INDEX (0 when it isn't set) of the object that its environment variable
 MANIFEST_URI names. All lines are padded to MANIFEST_LINE_BYTES bytes, so a job reads only its own; see job_code/.
@@ -70,7 +72,7 @@ SECONDS_TO_KEEP_IN_HAND = 10  # stop submitting this long before the function's 
 REQUIRED = ("output_uri", "job_queue", "job_definition", "execution_id", "step_name")
 KEYS_OF_MODE = {
     "per_file": {"input_uri", "max_jobs", "input_name", "output_name"},
-    "array": {"input_uri", "manifest_uri", "max_jobs"},
+    "array": {"input_uri", "manifest_uri", "max_jobs", "may_be_empty"},
 }
 
 
@@ -104,7 +106,7 @@ def lambda_handler(event, context):
     if missing:
         ids.update(settle_duplicates(options["job_queue"], prefix, requests, give_up_at))
 
-    job_ids = fit_step_output([ids[name] for name in requests], f"{folder}/job_ids.json")
+    job_ids = fit_step_output([ids[name] for name in requests], f"{folder}/job_ids.json") or "none"
     log(
         "jobs submitted",
         execution=options["execution_id"],
@@ -145,7 +147,7 @@ def validate(event):
             f"The event has unknown keys {', '.join(unknown)}: with mode {mode} use {', '.join(sorted(known))}."
         )
     for key, value in options.items():
-        if key != "max_jobs" and not isinstance(value, str):
+        if key not in ("max_jobs", "may_be_empty") and not isinstance(value, str):
             raise BadEvent(f"{key} must be a string, but it is {value!r}.")
     for key in {"input_uri", "output_uri", "manifest_uri"} & set(options):
         options[key] = options[key].rstrip("/")
@@ -166,7 +168,9 @@ def validate_files(options):
 
 def validate_items(options):
     options["max_jobs"] = whole_number("max_jobs", options.get("max_jobs", MAX_ITEMS), MAX_ITEMS)
-    if ("input_uri" in options) == ("manifest_uri" in options):
+    options["may_be_empty"] = str(options.get("may_be_empty", False)).lower() == "true"
+    given = {"input_uri", "manifest_uri"} & set(options)
+    if len(given) == 2 or not (given or options["may_be_empty"]):
         raise BadEvent("With mode array pass either input_uri, whose objects are the items, or manifest_uri.")
     if f"{options['output_uri']}/".startswith(f"{options.get('input_uri')}/"):
         raise BadEvent(
@@ -262,21 +266,28 @@ def plan_arrays(options, prefix):
     So the plan is written only if there is none yet, and the manifests' names tell what is in them.
     """
     folder = f"{options['output_uri']}/_jobs/{prefix}"
-    items = read_manifest(options) if "manifest_uri" in options else list_objects(options)
-    if not items:
+    if "manifest_uri" in options:
+        items = read_manifest(options)
+    else:
+        items = list_objects(options) if "input_uri" in options else []
+    if not items and not options["may_be_empty"]:
         source = options.get("manifest_uri") or f"{options['input_uri']}/"
         raise BadEvent(f"There is nothing to do: {source} holds no items.")
     items = items[: options["max_jobs"]]
     plan = [
         write_manifest(folder, items[first : first + MAX_ARRAY_SIZE]) for first in range(0, len(items), MAX_ARRAY_SIZE)
     ]
-    try:
-        put(f"{folder}/plan.json", json.dumps(plan), IfNoneMatch="*")
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "PreconditionFailed":
-            raise
-        plan = json.loads(get(f"{folder}/plan.json"))
-    return plan
+    for _ in range(20):
+        try:
+            put(f"{folder}/plan.json", json.dumps(plan), IfNoneMatch="*")
+            return plan
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "PreconditionFailed":  # there is a plan
+                return json.loads(get(f"{folder}/plan.json"))
+            if error.response["Error"]["Code"] != "ConditionalRequestConflict":  # another call is writing one just now
+                raise
+        time.sleep(random.uniform(0.1, 0.5))
+    raise TimeoutError(f"S3 did not settle who writes {folder}/plan.json; run the step again.")
 
 
 def read_manifest(options):

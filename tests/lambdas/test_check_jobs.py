@@ -214,6 +214,37 @@ def test_a_success_refused_for_good_goes_to_the_dead_letter_queue(fake, check):
     assert "not authorized" in dead.attributes["Reason"]["StringValue"]
 
 
+@pytest.mark.parametrize("refusal", ["ConflictException", "ResourceNotFound"])
+def test_a_token_that_nobody_waits_for_any_more_is_no_trouble(fake, check, refusal):
+    """It has expired, or the execution was deleted or has ended: the message goes, and nothing is a dead letter."""
+    fake.sagemaker.second_answer = refusal
+    token = fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=30)))
+    fake.sagemaker.waiting.remove(token)
+    run(fake, check)
+    assert not answers(fake)
+    assert not any(fake.sqs.queues.values())
+
+
+def test_a_job_that_somebody_cancelled_fails_the_step_with_his_reason(fake, check):
+    ids = submit_jobs(fake, Plan(), Plan(start=500, end=600))
+    fake.sagemaker.start_callback(ids)
+    fake.batch.terminate_job(ids.split()[1], "Too expensive")
+    run(fake, check)
+    assert answers(fake) == [("Failure", "Job a1b2c3d4e5f6-SubmitCopies-02 failed: Too expensive")]
+
+
+def test_jobs_that_batch_has_forgotten_fail_the_step_and_say_why(fake, check):
+    ids = submit_jobs(fake, Plan(), Plan())
+    fake.clock.sleep(8 * 86_400)
+    del fake.batch.jobs[ids.split()[0]]
+    fake.sagemaker.start_callback(ids)
+    run(fake, check)
+    [(kind, text)] = answers(fake)
+    assert kind == "Failure"
+    assert text.startswith(f"AWS Batch does not know 1 of 2 jobs, first {ids.split()[0]}")
+    assert "over 7 days ago" in text
+
+
 # The end of waiting
 
 

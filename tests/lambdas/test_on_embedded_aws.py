@@ -192,7 +192,7 @@ def test_jobs_of_an_execution_stopped_before_its_callback_step_are_terminated(de
 
 
 def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, aws, monkeypatch):
-    """Two at once, on one pair of functions and one queue; a third runs what failed in the first again."""
+    """Two at once, on one pair of functions and one queue; two more run again what failed in each, if anything did."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # the SDK makes clients of its own when it is imported
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
     sdk = pipeline.sdk_session(deployed.session, deployed.config.bucket)
@@ -221,17 +221,18 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, aws, monkeypatc
     failing = [{"n": n, "exit_code": 3 if n == 1 else 0, "seconds": 1} for n in range(3)]
     first = step("First", manifest("three", failing), tolerated_failure_percentage=50)
     second = step("Second", manifest("one", [{"seconds": 1}]))
-    third = step(
-        "Third", first.properties.Outputs["failed_items_uri"], tolerated_failure_percentage=100, depends_on=[second]
-    )
-    flow = Pipeline(f"{deployed.config.prefix}-steps", steps=[third, first, second], sagemaker_session=sdk)
+    failed = first.properties.Outputs["failed_items_uri"]
+    third = step("Third", failed, may_be_empty=True, tolerated_failure_percentage=100, depends_on=[second])
+    fourth = step("Fourth", second.properties.Outputs["failed_items_uri"], may_be_empty=True)
+    flow = Pipeline(f"{deployed.config.prefix}-steps", steps=[fourth, third, first, second], sagemaker_session=sdk)
     flow.upsert(role_arn=deployed.kit.pipeline_role)
     execution = flow.start().arn
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
 
-    counts = {name: monitoring.step_outputs(deployed.session, execution, name) for name in ("First", "Second", "Third")}
-    assert [counts[name]["jobs_failed"] for name in counts] == ["1", "0", "1"]
-    assert [counts[name]["jobs_total"] for name in counts] == ["3", "1", "1"]
+    names = ("First", "Second", "Third", "Fourth")
+    outputs = [monitoring.step_outputs(deployed.session, execution, name) for name in names]
+    assert [of["jobs_total"] for of in outputs] == ["3", "1", "1", "0"]
+    assert [of["jobs_failed"] for of in outputs] == ["1", "0", "1", "0"]
     found = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
     times = {s["StepName"]: (s["StartTime"], s["EndTime"]) for s in found["PipelineExecutionSteps"]}
     assert times["First"][0] < times["Second"][1] and times["Second"][0] < times["First"][1], "both waited at once"

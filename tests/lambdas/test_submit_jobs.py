@@ -2,7 +2,7 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from fake_aws import EXECUTION, THROTTLED, UNAVAILABLE, AwsError, Context
+from fake_aws import EXECUTION, THROTTLED, UNAVAILABLE, AwsError, Context, Fault
 
 EVENT = {
     "input_uri": "s3://bucket-sagemaker/input",
@@ -247,6 +247,31 @@ def test_a_bad_manifest_is_refused_in_one_sentence(fake, submit, manifest, sente
 def test_no_objects_are_nothing_to_do(submit):
     with pytest.raises(submit.BadEvent, match="nothing to do: s3://bucket-sagemaker/input/ holds no items"):
         run_array(submit)
+
+
+@pytest.mark.parametrize("source", [{"manifest_uri": ""}, {"manifest_uri": "s3://bucket/items.jsonl"}, {}])
+def test_nothing_to_do_may_be_allowed(fake, submit, check, source):
+    fake.s3.objects["s3://bucket/items.jsonl"] = b""
+    event = {**source, **({"input_uri": None} if source else {}), "may_be_empty": "true"}
+    answer = run_array(submit, **event)
+    assert (answer["jobIds"], answer["jobCount"]) == ("none", 0)
+    fake.sagemaker.start_callback(answer["jobIds"])
+    fake.sqs.invoke(check.lambda_handler)
+    [(_, _, kind, outputs)] = fake.sagemaker.answers
+    assert (kind, outputs["jobs_total"]) == ("Success", "0")
+    put_inputs(fake, "late")
+    assert run_array(submit, **event)["jobIds"] == "none", "a second call keeps to the first one's plan"
+
+
+def test_two_calls_that_write_their_plans_at_once_settle_for_one(fake, submit):
+    put_inputs(fake, "a")
+    busy = AwsError("ConditionalRequestConflict", "A conflicting conditional operation is in progress", 409)
+    writes = iter([None, busy, busy])  # the manifest is written, the plan is not yet
+    fake.fault_rule = lambda operation, _: (
+        Fault(error) if operation == "PutObject" and (error := next(writes, None)) else None
+    )
+    assert run_array(submit)["submittedCount"] == 1
+    assert len(fake.batch.jobs) == 1
 
 
 def test_a_second_call_keeps_to_the_first_calls_items(fake, submit):

@@ -97,11 +97,13 @@ def test_what_comes_before_can_be_said_later(sdk):
 
 def test_several_in_parallel_and_in_a_chain_share_function_and_queue(sdk):
     first, second = sdk.make("First", input_uri="s3://bucket/a"), sdk.make("Second", input_uri="s3://bucket/b")
-    third = sdk.make("Third", items=first.properties.Outputs["failed_items_uri"], depends_on=[second])
+    failed = first.properties.Outputs["failed_items_uri"]
+    third = sdk.make("Third", items=failed, may_be_empty=True, depends_on=[second])
     steps = sdk.compile(first, second, third)
     assert len(steps) == 6
     assert {step["FunctionArn"] for step in steps.values() if step["Type"] == "Lambda"} == {FUNCTION}
     assert steps["Third-Submit"]["DependsOn"] == ["Second"]
+    assert steps["Third-Submit"]["Arguments"]["may_be_empty"] == "true"
     assert steps["Third-Submit"]["Arguments"]["manifest_uri"] == {
         "Get": "Steps.First.OutputParameters['failed_items_uri']"
     }
@@ -129,6 +131,7 @@ def test_values_may_be_pipeline_variables(sdk):
         ({}, "needs either items"),
         ({"items": "s3://b/i", "input_uri": "s3://b/in"}, "needs either items"),
         ({"items": "s3://b/i", "max_jobs": 3}, "max_jobs goes with input_uri"),
+        ({"input_uri": "s3://b/in", "max_jobs": 3, "may_be_empty": True}, "may_be_empty does not go with max_jobs"),
         ({"input_uri": "s3://b/in", "input_name": "x{i}"}, "input_name and output_name go with max_jobs"),
         ({"input_uri": "s3://b/in", "name": "N" * 58}, "1 to 57 letters"),
         ({"input_uri": "s3://b/in", "name": "Copy files"}, "1 to 57 letters"),
