@@ -20,15 +20,8 @@ from typing import Any
 
 import botocore.exceptions
 
-from local_aws.pipelines import conditions, events, expressions, processing
-from local_aws.pipelines.definition import (
-    MAX_ITEM_CHARACTERS,
-    MAX_ITERATIONS,
-    MAX_OUTPUT_CHARACTERS,
-    Definition,
-    Step,
-    typed,
-)
+from local_aws.pipelines import conditions, events, expressions, processing, values
+from local_aws.pipelines.definition import MAX_ITEM_CHARACTERS, MAX_ITERATIONS, Definition, Step
 from local_aws.pipelines.execution import (
     ENDED_EXECUTION,
     STEPS_FAILED,
@@ -44,6 +37,7 @@ from local_aws.pipelines.execution import (
 )
 from local_aws.pipelines.expressions import ExpressionError, Path
 from local_aws.pipelines.jobs import JobFailed, JobStopped, ProcessingJobs
+from local_aws.pipelines.values import StepFailed
 from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.pipelines")
@@ -67,14 +61,6 @@ _TOKEN_ALPHABET = string.ascii_letters + string.digits
 
 class StepStopped(Exception):
     """A step was asked to stop before it did anything."""
-
-
-class StepFailed(Exception):
-    """A step can't go on; the message is its failure reason. `timed_out`: it reached its limit."""
-
-    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
-        super().__init__(reason)
-        self.timed_out = timed_out
 
 
 class Engine:
@@ -119,8 +105,8 @@ class Engine:
             if arn in self.executions:
                 run = StepRun(**record)
                 self.executions[arn].runs[name] = run
-                if token := run.metadata.get("Callback", {}).get("CallbackToken"):
-                    self.tokens[token] = (arn, name)
+                if run.token:
+                    self.tokens[run.token] = (arn, name)
         for execution in self.executions.values():
             execution.runs = dict(sorted(execution.runs.items(), key=lambda item: item[1].started))
         for token, record in self.store.all("pipeline-token").items():
@@ -294,11 +280,11 @@ class Engine:
                 self._for_each(execution, run, resolve(step.arguments["IterableItems"]))
             elif step.type == "Lambda":
                 event, arn = resolve(step.arguments), resolve(step.spec["FunctionArn"])
-                _refuse_nested(event)
+                values.refuse_nested(event)
                 self._work(execution, run, self._lambda(execution, run, step, event, arn))
             elif step.type == "Callback":
                 run.properties["Arguments"] = resolve(step.arguments)
-                _refuse_nested(run.properties["Arguments"])
+                values.refuse_nested(run.properties["Arguments"])
                 url = expressions.to_text(resolve(step.spec["SqsQueueUrl"]))
                 token = self._new_token(execution, run)
                 run.metadata["Callback"] = {"CallbackToken": token, "SqsQueueUrl": url[:256]}
@@ -498,10 +484,10 @@ class Engine:
             ) from None
         payload = await self.in_thread(answer["Payload"].read)
         if answer.get("FunctionError"):
-            raise _function_error(arn, payload)
-        outputs = _lambda_outputs(step, arn, payload)
+            raise values.function_error(arn, payload)
+        outputs = values.lambda_outputs(step, arn, payload)
         run.properties["OutputParameters"] = outputs
-        run.metadata["Lambda"]["OutputParameters"] = _as_parameters(outputs)
+        run.metadata["Lambda"]["OutputParameters"] = values.as_parameters(outputs)
         self._end(execution, run, "Succeeded")
 
     # --- Callback --------------------------------------------------------------------------------------------------
@@ -562,9 +548,9 @@ class Engine:
         if not run.running:
             raise ApiError("ConflictException", f"The callback token {token} of step {run.name} was answered already.")
         if verdict == "Succeeded":
-            values = _callback_outputs(self._step(execution, run), outputs)
-            run.properties["OutputParameters"] = values
-            run.metadata["Callback"]["OutputParameters"] = _as_parameters(values)
+            found = values.callback_outputs(self._step(execution, run), outputs)
+            run.properties["OutputParameters"] = found
+            run.metadata["Callback"]["OutputParameters"] = values.as_parameters(found)
         run.answer = [verdict, client_token]
         self._end(execution, run, verdict, reason or "The callback step was answered with a failure, without a reason.")
         self.advance(execution)
@@ -579,7 +565,7 @@ class Engine:
         arn, name = self.tokens.get(token, ("", ""))
         execution = self.executions.get(arn)
         run = execution.runs.get(name) if execution else None
-        if execution is None or run is None or run.metadata.get("Callback", {}).get("CallbackToken") != token:
+        if execution is None or run is None or run.token != token:
             raise ApiError("ResourceNotFound", f"No step of a pipeline execution waits for the callback token {token}.")
         return execution, run
 
@@ -690,11 +676,10 @@ class Engine:
 
     def _forget_run(self, execution: Execution, run: StepRun) -> None:
         """Delete a step's record. Its token stays known, so that a late answer is told ResourceNotFound by its ARN."""
-        token = run.metadata.get("Callback", {}).get("CallbackToken")
         if self.store:
             self.store.delete("pipeline-step", f"{execution.arn}\n{run.name}")
-            if token:
-                self.store.put("pipeline-token", token, {"arn": execution.arn, "step": run.name})
+            if run.token:
+                self.store.put("pipeline-token", run.token, {"arn": execution.arn, "step": run.name})
 
     def _step(self, execution: Execution, run: StepRun) -> Step:
         steps = self.definition_of(execution).steps
@@ -704,92 +689,10 @@ class Engine:
         return next(child for child in steps[run.parent].body if child.name == name)
 
 
-def _refuse_nested(inputs: dict[str, Any]) -> None:
-    """The inputs of Lambda and Callback steps are flat, also those that are known only now.
-
-    Raises:
-        StepFailed: one is not.
-    """
-    for name, value in inputs.items():
-        if not isinstance(value, str | int | float | bool):
-            kind = type(value).__name__
-            raise StepFailed(f"ClientError: the input {name} is a {kind}, not a string, a number or a boolean.")
-
-
 def _is_passing(error: botocore.exceptions.ClientError) -> bool:
     """Whether a service may answer otherwise in a moment: throttling, or a fault of its own."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status == 429 or status >= 500 or "Throttling" in error.response.get("Error", {}).get("Code", "")
-
-
-def _function_error(arn: str, payload: bytes) -> StepFailed:
-    """The reason of a function that raised or ran out of time, in its own words."""
-    try:
-        error = json.loads(payload)
-    except ValueError:
-        error = {}
-    message = error.get("errorMessage") if isinstance(error, dict) else None
-    kind = error.get("errorType", "") if isinstance(error, dict) else ""
-    words = f"{kind}: {message}" if kind and message else message or payload.decode("utf-8", "replace")
-    timed_out = "Task timed out" in str(message)
-    return StepFailed(f"ClientError: The Lambda function {arn} failed: {words}", timed_out=timed_out)
-
-
-def _lambda_outputs(step: Step, arn: str, payload: bytes) -> dict[str, Any]:
-    """The declared outputs, taken from the function's answer.
-
-    Raises:
-        StepFailed: an output is missing, of another type, or too long.
-    """
-    if not step.outputs:
-        return {}
-    try:
-        answer = expressions.load_json(payload or b"null")
-    except ValueError as error:
-        raise StepFailed(f"ClientError: What the Lambda function {arn} returned is not JSON: {error}.") from None
-    if not isinstance(answer, dict):
-        raise StepFailed(f"ClientError: The Lambda function {arn} must return a JSON object with the step's outputs.")
-    outputs = {}
-    for name, kind in step.outputs.items():
-        if name not in answer:
-            raise StepFailed(f"ClientError: What the Lambda function {arn} returned lacks the output {name}.")
-        value = typed(answer[name], kind)
-        if value is None:
-            raise StepFailed(f"ClientError: Output {name} of {arn} must be of type {kind}, not {answer[name]!r}.")
-        if len(expressions.to_text(value)) > MAX_OUTPUT_CHARACTERS:
-            raise StepFailed(
-                f"ClientError: Output {name} of {arn} has {len(expressions.to_text(value)):,} characters; "
-                f"the limit is {MAX_OUTPUT_CHARACTERS:,}."
-            )
-        outputs[name] = value
-    return outputs
-
-
-def _callback_outputs(step: Step, given: list[dict[str, str]]) -> dict[str, Any]:
-    """The outputs a Callback step was answered with, typed as declared.
-
-    Raises:
-        ApiError: ValidationException.
-    """
-    outputs: dict[str, Any] = {}
-    for parameter in given:
-        name, text = parameter["Name"], parameter["Value"]
-        if name not in step.outputs or name in outputs:
-            problem = "given twice" if name in outputs else "not an output of the step"
-            declared = ", ".join(step.outputs) or "none"
-            message = f"Output parameter {name} of step {step.name} is {problem} (it declares: {declared})."
-            raise ApiError("ValidationException", message)
-        value = typed(text, step.outputs[name])
-        if value is None:
-            kind = step.outputs[name]
-            message = f"Output parameter {name} of step {step.name} must be of type {kind}, not {text!r}."
-            raise ApiError("ValidationException", message)
-        outputs[name] = value
-    return outputs
-
-
-def _as_parameters(values: dict[str, Any]) -> list[dict[str, str]]:
-    return [{"Name": name, "Value": expressions.to_text(value)} for name, value in values.items()]
 
 
 def _iso(moment: dt.datetime) -> str:

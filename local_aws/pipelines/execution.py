@@ -65,6 +65,11 @@ class StepRun:
     selective_source: str | None = None
 
     @property
+    def token(self) -> str | None:
+        """A Callback step's token; one that was taken over from another execution is that one's."""
+        return None if self.selective_source else self.metadata.get("Callback", {}).get("CallbackToken")
+
+    @property
     def running(self) -> bool:
         return self.status not in ENDED
 

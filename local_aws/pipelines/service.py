@@ -7,26 +7,24 @@ Reference). Where AWS documents no error for a case, the comment says what is pi
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import hashlib
 import json
 import secrets
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import botocore.exceptions
 
-from local_aws.pipelines import expressions
+from local_aws.pipelines import expressions, starting, views
 from local_aws.pipelines.definition import Definition, DefinitionError, parse
 from local_aws.pipelines.engine import SERVICE, Engine
 from local_aws.pipelines.execution import ENDED_EXECUTION, Execution, StepRun, now
 from local_aws.protocol import ApiError, Request
 
-PAGE = 100  # the models give no default; their maximum, so that what one call shows here it may show on AWS
 MAX_TAGS = 50
 MAX_PIPELINE_CHARACTERS = 1024 * 1024
 
@@ -138,7 +136,7 @@ class PipelinesService:
             max_parallel=_parallel(params),
             created_by=who,
             modified_by=who,
-            tags=_tag_map(params.get("Tags") or []),
+            tags=views.tag_map(params.get("Tags") or []),
             create_token=[params["ClientRequestToken"], fingerprint],
             versions={1: Version(1, text)},
         )
@@ -194,7 +192,7 @@ class PipelinesService:
             "LastRunTime": pipeline.last_run,
             "CreatedBy": pipeline.created_by,
             "LastModifiedBy": pipeline.modified_by,
-            "ParallelismConfiguration": _shown_parallel(pipeline.max_parallel),
+            "ParallelismConfiguration": views.parallelism(pipeline.max_parallel),
             "PipelineVersionDisplayName": version.display_name,
             "PipelineVersionDescription": version.description,
         }
@@ -237,10 +235,10 @@ class PipelinesService:
             for pipeline in self.pipelines.values()
             if (pipeline.account, pipeline.region) == (request.account, request.region)
             and pipeline.name.startswith(params.get("PipelineNamePrefix", ""))
-            and _within(pipeline.created, params)
+            and views.within(pipeline.created, params)
         ]
         by_name = params.get("SortBy") == "Name"
-        page, token = _page(found, lambda p: (p.name if by_name else p.created.timestamp(), p.arn), params)
+        page, token = views.page(found, lambda p: (p.name if by_name else p.created.timestamp(), p.arn), params)
         summaries = [
             {
                 "PipelineArn": pipeline.arn,
@@ -259,8 +257,8 @@ class PipelinesService:
     def list_pipeline_versions(self, request: Request) -> dict[str, Any]:
         """The versions of a pipeline, the newest first unless asked otherwise."""
         pipeline = self._pipeline(request, "sagemaker:ListPipelineVersions")
-        found = [version for version in pipeline.versions.values() if _within(version.created, request.params)]
-        page, token = _page(found, lambda version: (version.id,), request.params)
+        found = [version for version in pipeline.versions.values() if views.within(version.created, request.params)]
+        page, token = views.page(found, lambda version: (version.id,), request.params)
         summaries = [
             {
                 "PipelineArn": pipeline.arn,
@@ -323,13 +321,13 @@ class PipelinesService:
             modified_by=who,
             display_name=params.get("PipelineExecutionDisplayName") or f"execution-{int(started.timestamp() * 1000)}",
             description=params.get("PipelineExecutionDescription"),
-            parameters=_parameters(definition, params.get("PipelineParameters") or []),
+            parameters=starting.parameters(definition, params.get("PipelineParameters") or []),
             max_parallel=_parallel(params) or pipeline.max_parallel,
             selective=params.get("SelectiveExecutionConfig"),
             start_token=token,
         )
         if execution.selective:
-            self._take_over(execution, definition)
+            starting.take_over(execution, definition, self.engine.executions)
         pipeline.last_run, version.last_execution = started, execution.arn
         self._save(pipeline)
         self._started[pipeline.arn, params["ClientRequestToken"]] = execution.arn
@@ -399,7 +397,7 @@ class PipelinesService:
             "LastModifiedTime": execution.modified,
             "CreatedBy": execution.created_by,
             "LastModifiedBy": execution.modified_by,
-            "ParallelismConfiguration": _shown_parallel(execution.max_parallel),
+            "ParallelismConfiguration": views.parallelism(execution.max_parallel),
             "SelectiveExecutionConfig": execution.selective,
             "PipelineVersionId": execution.version,
         }
@@ -408,9 +406,9 @@ class PipelinesService:
         """The executions of a pipeline, the newest first unless asked otherwise."""
         pipeline = self._pipeline(request, "sagemaker:ListPipelineExecutions")
         params = request.params
-        found = [execution for execution in self._executions(pipeline) if _within(execution.created, params)]
+        found = [execution for execution in self._executions(pipeline) if views.within(execution.created, params)]
         by_arn = params.get("SortBy") == "PipelineExecutionArn"
-        page, token = _page(found, lambda e: (e.arn,) if by_arn else (e.created.timestamp(), e.arn), params)
+        page, token = views.page(found, lambda e: (e.arn,) if by_arn else (e.created.timestamp(), e.arn), params)
         summaries = [
             {
                 "PipelineExecutionArn": execution.arn,
@@ -429,8 +427,8 @@ class PipelinesService:
         execution = self._execution(request, "sagemaker:ListPipelineExecutionSteps")
         definition = self._definition_of(execution)
         order = {name: index for index, name in enumerate(execution.runs)}
-        page, token = _page(list(execution.runs.values()), lambda run: (order[run.name],), request.params)
-        return {"PipelineExecutionSteps": [_shown_step(run, definition) for run in page], "NextToken": token}
+        page, token = views.page(list(execution.runs.values()), lambda run: (order[run.name],), request.params)
+        return {"PipelineExecutionSteps": [views.execution_step(run, definition) for run in page], "NextToken": token}
 
     def list_pipeline_parameters_for_execution(self, request: Request) -> dict[str, Any]:
         """The value of every parameter in an execution, those by default included."""
@@ -438,7 +436,7 @@ class PipelinesService:
         found = [
             {"Name": name, "Value": expressions.to_text(value)} for name, value in sorted(execution.parameters.items())
         ]
-        page, token = _page(found, lambda parameter: (parameter["Name"],), request.params, descending=False)
+        page, token = views.page(found, lambda parameter: (parameter["Name"],), request.params, descending=False)
         return {"PipelineParameters": page, "NextToken": token}
 
     def describe_pipeline_definition_for_execution(self, request: Request) -> dict[str, Any]:
@@ -481,17 +479,18 @@ class PipelinesService:
     def add_tags(self, request: Request) -> dict[str, Any]:
         """Add tags to a pipeline, or replace their values."""
         pipeline = self._tagged_pipeline(request, "sagemaker:AddTags")
-        tags = pipeline.tags | _tag_map(request.params["Tags"])
+        tags = pipeline.tags | views.tag_map(request.params["Tags"])
         if len(tags) > MAX_TAGS:
             raise ApiError("ValidationException", f"Pipeline {pipeline.name} can't have more than {MAX_TAGS} tags.")
         pipeline.tags = tags
         self._save(pipeline)
-        return {"Tags": _tag_list(tags)}
+        return {"Tags": views.tag_list(tags)}
 
     def list_tags(self, request: Request) -> dict[str, Any]:
         """The tags of a pipeline."""
         pipeline = self._tagged_pipeline(request, "sagemaker:ListTags")
-        page, token = _page(_tag_list(pipeline.tags), lambda tag: (tag["Key"],), request.params, descending=False)
+        tags = views.tag_list(pipeline.tags)
+        page, token = views.page(tags, lambda tag: (tag["Key"],), request.params, descending=False)
         return {"Tags": page, "NextToken": token}
 
     def delete_tags(self, request: Request) -> dict[str, Any]:
@@ -637,128 +636,13 @@ class PipelinesService:
         resolved = expressions.resolve(config, lookup, lambda _: None)
         return {key: expressions.to_text(value) for key, value in resolved.items()}
 
-    def _take_over(self, execution: Execution, definition: Definition) -> None:
-        """Prepare a selective execution: what the selected steps need from others comes from a reference execution.
-
-        https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-selective-ex.html
-        """
-        selected = execution.selected or set()
-        if unknown := sorted(selected - set(definition.steps)):
-            raise ApiError(
-                "ValidationException", f"SelectedSteps names {', '.join(unknown)}, not a step of the pipeline."
-            )
-        outside = {need for name in selected for need in definition.steps[name].needs} - selected
-        _refuse_gaps(definition, selected)
-        arn = (execution.selective or {}).get("SourcePipelineExecutionArn")
-        if not outside:
-            return
-        source = self.engine.executions.get(arn or "")
-        if source is None or source.pipeline_arn != execution.pipeline_arn:
-            raise ApiError(
-                "ValidationException",
-                f"Invalid SourcePipelineExecutionArn: {arn or 'null'}. The selected steps {sorted(selected)} have "
-                f"dependencies on {sorted(outside)}",
-            )
-        if source.status not in ENDED_EXECUTION:
-            raise ApiError("ValidationException", f"The reference execution {arn} has not ended ({source.status}).")
-        for name in sorted(outside):
-            run = source.runs.get(name)
-            if run is None or run.status != "Succeeded":
-                message = f"Step {name}, on which the selected steps depend, did not succeed in {arn}."
-                raise ApiError("ValidationException", message)
-            execution.runs[name] = dataclasses.replace(run, selective_source=source.arn)
-
     def _save(self, pipeline: Pipeline) -> None:
         if self.context.store:
             self.context.store.put("pipeline", pipeline.arn, dataclasses.asdict(pipeline))
 
 
-def _refuse_gaps(definition: Definition, selected: set[str]) -> None:
-    """ "All steps in all paths between two selected steps should be included"."""
-    above: dict[str, set[str]] = {}
-    for name in definition.order:
-        above[name] = set().union(*({need} | above[need] for need in definition.steps[name].needs))
-    for name in sorted(selected):
-        between = {step for step in above[name] - selected if above[step] & selected}
-        if between:
-            message = f"SelectedSteps must include {', '.join(sorted(between))}, between the selected steps."
-            raise ApiError("ValidationException", message)
-
-
-def _parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str, Any]:
-    values = {name: parameter.default for name, parameter in definition.parameters.items()}
-    seen: set[str] = set()
-    for item in given:
-        name = item["Name"]
-        if name not in definition.parameters or name in seen:
-            problem = "given twice" if name in seen else "not a parameter of the pipeline"
-            known = ", ".join(definition.parameters) or "none"
-            raise ApiError("ValidationException", f"{name} is {problem} (its parameters: {known}).")
-        seen.add(name)
-        try:
-            values[name] = definition.parameters[name].value(item["Value"])
-        except DefinitionError as error:
-            raise ApiError("ValidationException", str(error)) from None
-    if missing := [name for name, value in values.items() if value is None]:
-        message = f"Parameters without a default need a value: {', '.join(missing)}."
-        raise ApiError("ValidationException", message)
-    return values
-
-
-def _shown_step(run: StepRun, definition: Definition) -> dict[str, Any]:
-    name = run.name.rpartition("-")[0] if run.parent else run.name
-    step = definition.steps.get(name) or next(c for c in definition.steps[run.parent or ""].body if c.name == name)
-    return {
-        "StepName": run.name,
-        "StepDisplayName": step.spec.get("DisplayName"),
-        "StepDescription": step.spec.get("Description"),
-        "StartTime": run.started,
-        "EndTime": run.ended,
-        "StepStatus": run.status,
-        "CacheHitResult": {"SourcePipelineExecutionArn": run.cache_source} if run.cache_source else None,
-        "FailureReason": run.reason or None,
-        "Metadata": run.metadata,
-        "AttemptCount": run.attempts,
-        "SelectiveExecutionResult": (
-            {"SourcePipelineExecutionArn": run.selective_source} if run.selective_source else None
-        ),
-    }
-
-
-def _page(
-    items: list[Any], key: Callable[[Any], tuple], params: dict[str, Any], *, descending: bool = True
-) -> tuple[list[Any], str | None]:
-    """One page of a list and the token of the next.
-
-    The token holds the key of the page's last item, so that pages neither repeat nor skip when items come and go.
-    """
-    order = params.get("SortOrder", "Descending" if descending else "Ascending")
-    descending = order == "Descending"
-    items = sorted(items, key=key, reverse=descending)
-    if "NextToken" in params:
-        try:
-            last = tuple(json.loads(base64.urlsafe_b64decode(params["NextToken"])))
-            items = [item for item in items if (key(item) < last if descending else key(item) > last)]
-        except (ValueError, TypeError):
-            raise ApiError("ValidationException", "The NextToken is not one of this list's.") from None
-    size = params.get("MaxResults", PAGE)
-    token = None
-    if len(items) > size:
-        token = base64.urlsafe_b64encode(json.dumps(key(items[size - 1])).encode()).decode()
-    return items[:size], token
-
-
-def _within(moment: Any, params: dict[str, Any]) -> bool:
-    after, before = params.get("CreatedAfter"), params.get("CreatedBefore")
-    return (after is None or moment > after) and (before is None or moment < before)
-
-
 def _parallel(params: dict[str, Any]) -> int | None:
     return (params.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
-
-
-def _shown_parallel(limit: int | None) -> dict[str, int] | None:
-    return {"MaxParallelExecutionSteps": limit} if limit else None
 
 
 def _who(request: Request) -> dict[str, Any]:
@@ -768,14 +652,3 @@ def _who(request: Request) -> dict[str, Any]:
 def _fingerprint(params: dict[str, Any]) -> str:
     relevant = {key: value for key, value in params.items() if key != "ClientRequestToken"}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _tag_map(tags: list[dict[str, str]]) -> dict[str, str]:
-    found = {tag["Key"]: tag["Value"] for tag in tags}
-    if len(found) < len(tags):
-        raise ApiError("ValidationException", "A tag key is given twice.")
-    return found
-
-
-def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

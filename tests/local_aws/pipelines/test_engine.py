@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_aws.pipelines import engine as engine_module
+from local_aws.pipelines import starting
 from local_aws.pipelines.execution import ENDED, STEPS_FAILED, Execution
 from local_aws.store import Store
 
@@ -664,6 +665,32 @@ def test_a_waiting_execution_is_completed_after_a_restart(tmp_path) -> None:
     assert asyncio.run(main()).status == "Succeeded"
     assert events == [{"x": "v"}]
     second.close()
+
+
+def test_a_token_stays_its_own_executions_when_another_takes_the_step_over(tmp_path) -> None:
+    document, aws = pipeline(callback_step("W"), lambda_step("B", "W")), FakeAws()
+    aws.functions[FUNCTION] = lambda _: None
+    first = Bench(document, Store(tmp_path / "s"), aws)
+
+    async def main() -> tuple[str, str]:
+        execution = await first.run()
+        token = aws.messages[0]["token"]
+        first.engine.answer(token, "t", "Succeeded", [], None)
+        await first.settled()
+        selected = {"SourcePipelineExecutionArn": execution.arn, "SelectedSteps": [{"StepName": "B"}]}
+        second = first.execution(selective=selected)
+        starting.take_over(second, first.definition, first.engine.executions)
+        first.engine.begin(second)
+        await first.settled()
+        assert second.status == "Succeeded"
+        return token, execution.arn
+
+    token, arn = asyncio.run(main())
+    first.close()
+    again = restart(Store(tmp_path / "s"), document, aws)
+    again.engine.load()
+    assert again.engine.answer(token, "t", "Succeeded", [], None).arn == arn
+    again.close()
 
 
 @pytest.mark.parametrize("stopping", [False, True])
