@@ -207,6 +207,7 @@ def lambda_handler(event, context):
 def on_messages(records, context):
     unfinished = []
     for number, record in enumerate(records):
+        about(message_id=record["messageId"])
         # The first message is looked at in any case, or a short function timeout would mean never.
         if number and context.get_remaining_time_in_millis() < SECONDS_FOR_A_LOOK * 1000:
             look_again(record, None, NotYet("no time left in this invocation"))
@@ -219,7 +220,6 @@ def on_messages(records, context):
 def handle(record):
     """Look at one message; True when it is done with and SQS may delete it. Never raises: the others matter too."""
     wait = None
-    about(message_id=record["messageId"])
     try:
         wait = read(record)
         about(execution=wait.execution_arn, job_ids=wait.job_ids)
@@ -344,7 +344,7 @@ def fail_unreadable(record, why):
         return True
     if token_of(body):
         arn = str(body.get("pipelineExecutionArn"))
-        about(message_id=record["messageId"], execution=arn)
+        ABOUT["execution"] = arn
         try:
             answer(Wait(body["token"], arn, job_ids=""), Verdict(failure=why))
         except Problem as problem:
@@ -487,14 +487,18 @@ def on_pipeline_event(detail):
 # Deciding
 
 
-def decide(wait, ended=None):
+def decide(wait, ended=None, tries=3):
     """The Verdict on a waiting step. Raises NotYet while its jobs go on, or when nobody can tell now."""
     try:
         return look(wait, ended or {})
     except Problem as problem:
-        if past_deadline(wait) or wait.looks >= setting("PROBLEM_LOOKS", 5):
+        if not past_deadline(wait) and wait.looks < setting("PROBLEM_LOOKS", 5):
+            raise NotYet(problem) from problem
+        if tries == 1:
             return Verdict(failure=str(problem))
-        raise NotYet(problem) from problem
+        log("looking once more before this fails the step", level="WARNING", problem=str(problem))
+    time.sleep(2)  # after an hour of good looks one odd answer must not be the end
+    return decide(wait, ended, tries - 1)
 
 
 def look(wait, ended, announced=False):

@@ -156,7 +156,7 @@ def test_if_the_visibility_cannot_be_changed_the_message_still_comes_back(fake, 
     assert answers(fake)[0][0] == "Success"
 
 
-def test_without_time_left_a_record_waits_for_the_next_invocation(fake, check):
+def test_without_time_left_a_record_waits_for_the_next_invocation(fake, check, capsys):
     ids = submit_jobs(fake, Plan(end=1))
     for _ in range(3):
         fake.sagemaker.start_callback(ids)
@@ -164,6 +164,10 @@ def test_without_time_left_a_record_waits_for_the_next_invocation(fake, check):
     records = [fake.sqs.record(message) for message in fake.sqs.receive()]
     result = check.lambda_handler({"Records": records}, Context(milliseconds=5_000))
     assert [item["itemIdentifier"] for item in result["batchItemFailures"]] == ["message-2", "message-3"]
+    assert [entry["message_id"] for entry in logs(capsys) if entry["message"] == "not yet"] == [
+        "message-2",
+        "message-3",
+    ]
     assert len(answers(fake)) == 1
 
 
@@ -200,9 +204,26 @@ def test_a_missing_permission_fails_the_step_in_its_own_words_after_a_few_looks(
     fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
     fake.fail_next("DescribeJobs", *[DENIED] * 100)
     assert len(run(fake, check)) == 5
+    assert len(fake.called("DescribeJobs")) == 7, "the last look asks three times"
     [(kind, text)] = answers(fake)
     assert kind == "Failure"
     assert "not authorized to perform: batch:DescribeJobs" in text
+
+
+@pytest.mark.parametrize("odd", ["denied", "unknown"])
+def test_one_odd_answer_late_in_the_waiting_does_not_fail_the_step(fake, check, odd):
+    """As when somebody replaces the role's policy, or DescribeJobs answers without one of the jobs."""
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan(end=3600)))
+    run(fake, check, seconds=1800)
+    assert len(fake.called("DescribeJobs")) > 10
+    if odd == "denied":
+        fake.fail_next("DescribeJobs", DENIED)
+    else:
+        describe = fake.batch.describe_jobs
+        answers_without_a_job = iter([lambda jobs: describe(jobs[1:])])
+        fake.batch.describe_jobs = lambda jobs: next(answers_without_a_job, describe)(jobs)
+    run(fake, check)
+    assert [kind for kind, _ in answers(fake)] == ["Success"]
 
 
 def test_a_success_refused_for_good_goes_to_the_dead_letter_queue(fake, check):
