@@ -50,8 +50,9 @@ chromium:
 	@if [ -z "$$CHROMIUM" ] && ! command -v chromium google-chrome >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; fi
 
+# Shows the whole repository, since the notebooks link to the code, the glossary and the README.
 lab: .venv/.installed
-	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_iam.ipynb $(ARGS)
 
 # Laid out as the repository is, so that links lead where they lead there.
 book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js

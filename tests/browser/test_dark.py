@@ -31,13 +31,13 @@ BRIGHTNESS = """async () => {
 
 @pytest.fixture(scope="module")
 def lab(start_lab):
-    return start_lab(ROOT / "notebooks", theme="JupyterLab Dark")
+    return start_lab(ROOT, theme="JupyterLab Dark")
 
 
 @pytest.mark.slow
 def test_it_can_be_read_in_the_dark(lab, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    open_notebook(page, lab.page_of("06_monitoring.ipynb"))
+    open_notebook(page, lab.page_of("notebooks/06_monitoring.ipynb"))
     expect(page.locator(".jp-RenderedMermaid img").first).to_be_visible(timeout=30_000)
     seen = page.evaluate(BRIGHTNESS)
     screenshots(page, SCREENS, "dark-06_monitoring")

@@ -4,13 +4,14 @@ import json
 
 import pytest
 from person import NOTEBOOKS, ROOT, SCREENS, open_notebook, run_all, screenshots
+from playwright.sync_api import expect
 
 SECONDS = 300  # for one notebook; they take tens
 
 
 @pytest.fixture(scope="module")
 def lab(start_lab):
-    return start_lab(ROOT / "notebooks")
+    return start_lab(ROOT)  # as `make lab`
 
 
 def cells(path, kind):
@@ -42,12 +43,29 @@ def see_it_live(page):
 
 
 @pytest.mark.slow
+def test_the_links_at_a_notebooks_end_open_what_they_name(lab, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    try:
+        open_notebook(page, lab.page_of("notebooks/01_iam.ipynb"))
+        for link, tab in (
+            ("glossary", "glossary.md"),
+            ("all notebooks", "README.md"),
+            ("02 · ", "02_batch_setup.ipynb"),
+        ):
+            page.locator(".lm-TabBar-tab").get_by_text("01_iam.ipynb").click()
+            page.locator(".jp-MarkdownOutput").last.get_by_role("link", name=link).first.click()
+            expect(page.locator(".lm-TabBar-tab.lm-mod-current").get_by_text(tab)).to_be_visible()
+    finally:
+        page.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_reader_runs_it(path, lab, browser):
     """In the tutorial's order, on one embedded AWS: each needs what those before it made."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     try:
-        open_notebook(page, lab.page_of(str(path.relative_to(ROOT / "notebooks"))))
+        open_notebook(page, lab.page_of(str(path.relative_to(ROOT))))
         seen = run_all(page, SECONDS, see_it_live if path.stem == "05_pipeline_build" else None)
         screenshots(page, SCREENS, path.stem)
     finally:
