@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
+import pandas as pd
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from utils import batch as batch_helpers
+from utils import cost
 from utils import iam as iam_helpers
 from utils import queues as queue_helpers
 from utils.config import Config
@@ -32,14 +34,38 @@ class Resource:
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 
+    @property
+    def if_left(self) -> str:
+        """What it costs to leave it where it is."""
+        return _IF_LEFT.get(self.kind, "nothing")
+
+
+# A mapping asks its queue five times every 20 seconds, as `cost.estimate` counts, whether there are messages or not.
+_POLLS_A_MONTH = 5 * 3 * 60 * 24 * 30
+_IF_LEFT = {
+    "alarm": f"${cost.STANDING['alarm'].usd:.2f} a month",
+    "dashboard": f"${cost.STANDING['dashboard'].usd:.2f} a month",
+    "event source mapping": f"${cost.PRICES['SQS'].usd * _POLLS_A_MONTH:.2f} a month: it polls its queue",
+    "bucket": "a little: S3's price for what is in it",
+    "log group": "a little: CloudWatch's price for what is in it",
+}
+
 
 def find_all(session: boto3.Session, config: Config) -> list[Resource]:
     """What there is to delete, in the order in which it can be: what uses a thing before the thing itself."""
     return [resource for find in _FINDERS for resource in find(session, config)]
 
 
-def delete_all(session: boto3.Session, config: Config) -> list[str]:
+def table(found: list[Resource]) -> pd.DataFrame:
+    """What `find_all` finds: columns kind, name and if left, which is what it costs to leave it where it is."""
+    return pd.DataFrame([(each.kind, each.name, each.if_left) for each in found], columns=["kind", "name", "if left"])
+
+
+def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], None] = lambda _: None) -> list[str]:
     """Delete all that `find_all` finds, and return what was deleted, as "kind name".
+
+    Args:
+        tell: called with each as soon as it is gone, such as `print`: on AWS the whole takes minutes.
 
     Raises:
         ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call goes on from there.
@@ -49,6 +75,7 @@ def delete_all(session: boto3.Session, config: Config) -> list[str]:
         for resource in find(session, config):
             resource.delete()
             deleted.append(str(resource))
+            tell(deleted[-1])
     return deleted
 
 

@@ -46,6 +46,12 @@ PRICES = {
     "Logs": Price(0.50, "GB", _AWS.format("cloudwatch"), "no text found: check it"),
 }
 
+# What costs by being there. The hour of a run is not worth a line; what is forgotten is.
+STANDING = {
+    "alarm": Price(0.10, "month", _AWS.format("cloudwatch"), "c3x.dev/resources/aws/aws_cloudwatch_metric_alarm"),
+    "dashboard": Price(3.00, "month", _AWS.format("cloudwatch"), "factualminds.com/blog, 2026-06"),
+}
+
 FARGATE_MINIMUM_SECONDS = 60  # a task is paid by the second, but for a minute at least
 VCPUS, MEMORY_GB = 1, 2  # of each job, as notebook 02 defines them
 

@@ -22,6 +22,27 @@ def test_the_roles_of_both_layouts_are_found(session, config):
     assert cleanup.leftovers(session, shared) == []
 
 
+def test_the_table_tells_what_it_costs_to_leave_a_thing(session, config):
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    iam.ensure_roles(session, config)
+    table = cleanup.table(cleanup.find_all(session, config))
+    assert list(table.columns) == ["kind", "name", "if left"]
+    costs = dict(zip(table["kind"], table["if left"], strict=True))
+    assert costs == {"bucket": "a little: S3's price for what is in it", "role": "nothing"}
+    assert cleanup.Resource("event source mapping", "m", print).if_left == "$0.26 a month: it polls its queue"
+
+
+def test_what_is_deleted_is_told_as_soon_as_it_is_gone(session, config, calls):
+    iam.ensure_roles(session, config)
+    told = []
+    calls.refuse("DeleteRole", "AccessDenied", "no")
+    with pytest.raises(ClientError):
+        cleanup.delete_all(session, config, tell=told.append)
+    assert told == []
+    assert cleanup.delete_all(session, config, tell=told.append) == told
+    assert len(told) == len(iam.TASKS)
+
+
 def test_a_deletion_that_was_under_way_is_waited_for(session, config):
     """A cleanup was interrupted after DeleteComputeEnvironment; the environment is DELETING, then gone."""
     subnets, groups = batch.default_network(session)
