@@ -63,7 +63,6 @@ class World:
         self._names = itertools.count(1)
         self.sagemaker, self.sqs, self.s3 = self.checked(aws.client("sagemaker")), aws.client("sqs"), aws.client("s3")
         self.iam, self.functions = aws.client("iam"), aws.client("lambda")
-        self.seen: set[str] = set()
         self.pipeline_role = self.role(
             "pipeline", "sagemaker.amazonaws.com", "lambda:InvokeFunction", "sqs:SendMessage", "s3:*",
             "sagemaker:CreateProcessingJob", "iam:PassRole",
@@ -73,7 +72,6 @@ class World:
 
     def checked(self, client: Any) -> Any:
         def check(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-            self.seen.add(model.name)
             if model.output_shape and "Error" not in parsed:
                 assert not list(misfits(parsed, model.output_shape, model.name))
 

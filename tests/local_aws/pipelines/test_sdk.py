@@ -274,6 +274,45 @@ def test_processing_and_cleanup(world: World, sdk: Any, tmp_path: Any) -> None:
     assert world.s3.list_objects_v2(Bucket=bucket, Prefix="out/")["KeyCount"] == 0
 
 
+def test_a_source_directory_is_processed(world: World, sdk: Any, tmp_path: Any) -> None:
+    from sagemaker.core.processing import FrameworkProcessor, ProcessingOutput
+    from sagemaker.core.shapes import ProcessingS3Output
+    from sagemaker.core.workflow.execution_variables import ExecutionVariables
+    from sagemaker.core.workflow.functions import Join
+    from sagemaker.core.workflow.parameters import ParameterInteger
+    from sagemaker.core.workflow.pipeline_context import PipelineSession
+    from sagemaker.mlops.workflow import Pipeline
+    from sagemaker.mlops.workflow.steps import ProcessingStep
+
+    bucket = world.name("framework")
+    world.s3.create_bucket(Bucket=bucket)
+    (tmp_path / "helper.py").write_text("WORD = 'helped'\n")
+    (tmp_path / "main.py").write_text(
+        "import pathlib, sys, helper\n"
+        "pathlib.Path('/opt/ml/processing/out/x').write_text(' '.join([helper.WORD, *sys.argv[1:]]))\n"
+    )
+    count = ParameterInteger("Count", default_value=1)
+    session = PipelineSession(boto_session=boto3.Session(region_name=world.aws.region), default_bucket=bucket)
+    processor = FrameworkProcessor(
+        image_uri="683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+        role=world.role("framework-job", "sagemaker.amazonaws.com", "s3:*", "logs:*"),
+        command=["python3"], instance_count=count, instance_type="ml.m5.large", sagemaker_session=session,
+    )  # fmt: skip
+    place = Join(on="/", values=["s3:/", bucket, ExecutionVariables.PIPELINE_EXECUTION_ID])
+    target = ProcessingS3Output(s3_uri=place, local_path="/opt/ml/processing/out", s3_upload_mode="EndOfJob")
+    arguments = processor.run(
+        code="main.py", source_dir=str(tmp_path), arguments=["--n", count.to_string()],
+        outputs=[ProcessingOutput(output_name="out", s3_output=target)],
+    )  # fmt: skip
+    step = ProcessingStep("Run", step_args=arguments)
+    pipeline = Pipeline(world.name(), parameters=[count], steps=[step], sagemaker_session=session)
+    pipeline.upsert(role_arn=world.pipeline_role)
+    execution = pipeline.start()
+    assert world.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded", world.steps(execution.arn)
+    key = execution.arn.rpartition("/")[2] + "/x"
+    assert world.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"helped --n 1"
+
+
 def test_selective_execution_and_parallelism(world: World, sdk: Any) -> None:
     from sagemaker.mlops.workflow import ParallelismConfiguration
     from sagemaker.mlops.workflow.selective_execution_config import SelectiveExecutionConfig
