@@ -351,7 +351,7 @@ def gantt(table: pd.DataFrame):
     axes.set_xlabel("seconds since the first job was submitted")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    return _picture(figure, f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds, waiting and running.")
+    return picture(figure, f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds, waiting and running.")
 
 
 def delays(summary: dict[str, Any]):
@@ -372,7 +372,7 @@ def delays(summary: dict[str, Any]):
     axes.spines[["top", "right"]].set_visible(False)
     best, worst = (hours.loc[hours["mean_arr_delay"].agg(which)] for which in ("idxmin", "idxmax"))
     told = [f"{each['mean_arr_delay']:.0f} minutes at {each['hour']:.0f} o'clock" for each in (best, worst)]
-    return _picture(figure, f"Bar chart: the mean arrival delay by scheduled hour, from {told[0]} to {told[1]}.")
+    return picture(figure, f"Bar chart: the mean arrival delay by scheduled hour, from {told[0]} to {told[1]}.")
 
 
 def graph(session: boto3.Session, execution: str):
@@ -406,11 +406,11 @@ def queue_over_time(samples: pd.DataFrame):
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     most = int((samples["waiting"] + samples["hidden"]).max())
-    return _picture(figure, f"Line chart: the callback queue holds {most} message{'s' * (most != 1)} at most.")
+    return picture(figure, f"Line chart: the callback queue holds {most} message{'s' * (most != 1)} at most.")
 
 
-def _picture(figure: Any, alt: str) -> Any:
-    """The figure, with its text, shown once: by the cell that returns it."""
+def picture(figure: Any, alt: str) -> Any:
+    """The figure, with a text that says what it shows, shown once: by the cell that returns it."""
     import matplotlib.pyplot as plt
     from IPython.core.pylabtools import print_figure
 
@@ -527,7 +527,7 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
     axes.set_ylim(-rows / 2, rows / 2)
     axes.axis("off")
     words = [f"{step} {known.at[step, 'status'] if step in known.index else 'Not started'}" for step in waits_for]
-    return _picture(figure, "The pipeline as a graph: " + ", ".join(words) + ".")
+    return picture(figure, "The pipeline as a graph: " + ", ".join(words) + ".")
 
 
 def _seconds(start: Any, end: Any) -> float | None:

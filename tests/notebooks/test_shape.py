@@ -144,7 +144,7 @@ def NB08_no_leftover_cells(notebook):
 
 @rule
 def NB09_pictures_have_prose(notebook):
-    """A picture is introduced in words by the cell before its code: whoever can't see it knows what it shows."""
+    """A picture is introduced in words by the cell before its code: whoever can't see it knows what it is about."""
     for before, (_, source, outputs) in zip(notebook.cells, notebook.cells[1:], strict=False):
         if any("image/png" in output.get("data", {}) for output in outputs) and len(before[1].split()) < 5:
             yield f"the picture of {source[:60]!r} comes without a sentence"
@@ -159,6 +159,15 @@ def NB10_diagrams_are_closed_fences(notebook):
         for kind in re.findall(r"```mermaid\n(.*)", cell):
             if not re.match(r"flowchart (LR|TB)$|sequenceDiagram$|stateDiagram-v2$", kind):
                 yield f"a diagram of kind {kind!r}"
+
+
+@rule
+def NB11_pictures_have_alternative_text(notebook):
+    """A saved picture says in words what it shows, for whoever can't see it: `monitoring.picture` adds them."""
+    for _, source, outputs in notebook.cells:
+        for output in outputs:
+            if "image/png" in output.get("data", {}) and not output.get("metadata", {}).get("image/png", {}).get("alt"):
+                yield f"the picture of {source[:60]!r} has no alternative text"
 
 
 def without_fences(text: str) -> str:
@@ -179,6 +188,7 @@ BROKEN = {
     "NB08_no_leftover_cells": [("code", "# boto3.client('s3')", [])],
     "NB09_pictures_have_prose": [("markdown", "Look:", []), ("code", "plot()", [{"data": {"image/png": ""}}])],
     "NB10_diagrams_are_closed_fences": [("markdown", "```mermaid\npie\n```", [])],
+    "NB11_pictures_have_alternative_text": [("code", "plot()", [{"data": {"image/png": ""}}])],
 }
 AS_A_NUMBERED_ONE = {
     "NB04_in_practice_has_a_source": [("markdown", "> **In practice.** Be careful.", [])],

@@ -162,12 +162,3 @@ def test_saved_outputs_stay_short(path):
     for cell in code(path):
         for output in cell.outputs:
             assert len(output.get("text", "").splitlines()) <= 40, cell.source
-
-
-@each
-def test_links_inside_the_repository_lead_somewhere(path):
-    for cell in read(path).cells:
-        if cell.cell_type == "markdown":
-            for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", cell.source):
-                if not re.match(r"[a-z]+:", link):
-                    assert (path.parent / link).exists(), link
