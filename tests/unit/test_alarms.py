@@ -1,4 +1,4 @@
-"""Alarms and dashboard: what they watch exists, and cleanup deletes ours and nobody else's."""
+"""What tells of trouble by itself: alarms and dashboard, which watch what exists and which cleanup deletes; the log."""
 
 import dataclasses
 import json
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import botocore.exceptions
+import pandas as pd
 import pytest
 
 from utils import cleanup, monitoring
@@ -109,3 +110,26 @@ def test_a_deletion_of_what_is_gone_already_is_no_error(session, config, calls):
     [dashboard] = cleanup.find_all(session, config)
     session.client("cloudwatch").delete_dashboards(DashboardNames=[config.dashboard])
     dashboard.delete()
+
+
+def test_answers_are_those_of_one_execution_from_all_pages_of_the_log(session, config, calls):
+    arn = config.arn("sagemaker", f"pipeline/{config.pipeline}/execution/abcdefghijkl")
+
+    def page(*entries, **more):
+        events = [{"message": json.dumps({"message": "step answered", **entry}) + "\n"} for entry in entries]
+        return {"events": events, "searchedLogStreams": [], **more}
+
+    pushed = {"execution": arn, "step": "One", "answer": "Success", "path": "push", "looks": 1, "AnswerLag": 0.4}
+    stopped = {"execution": arn, "step": "Two", "answer": "Failure", "path": "poll", "looks": 7}
+    another = {**pushed, "execution": f"{arn[:-1]}x"}
+    calls.answer("FilterLogEvents", page(pushed, another, nextToken="more"), page(stopped))
+    table = monitoring.answers(session, config, arn)
+    assert table["step"].tolist() == ["One", "Two"]
+    assert table["looks"].tolist() == [1, 7]
+    assert table["lag"][0] == 0.4
+    assert pd.isna(table["lag"][1])
+
+
+def test_no_answers_are_an_empty_table(session, config, calls):
+    calls.answer("FilterLogEvents", {"events": [], "searchedLogStreams": []})
+    assert monitoring.answers(session, config, "arn").columns.tolist() == ["step", "answer", "path", "looks", "lag"]
