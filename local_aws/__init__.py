@@ -30,7 +30,7 @@ __all__ = ["LocalAwsError", "ServerInfo", "default_home", "find", "start", "stop
 DEFAULT_PORT = 4566
 BACKLOG = 2048
 START_SECONDS = 60
-STOP_SECONDS = 15
+STOP_SECONDS = 60
 
 
 class LocalAwsError(RuntimeError):
