@@ -217,6 +217,30 @@ class RegionNotEnabled:
 
 
 @dataclass
+class InPartition:
+    """The account is in China or GovCloud: another Region, and another beginning of every ARN.
+
+    MiniStack knows one partition only. So the caller's texts are translated into its, and its answers back; an ARN that
+    the caller writes with the wrong beginning is noted. (No signature is checked of the account's root, who calls.)
+    """
+
+    partition: str
+    region: str
+    embedded: str = "eu-central-1"
+    wrong: list[str] = field(default_factory=list)
+
+    def there(self, text: str | bytes) -> str | bytes:
+        plain = text.decode("latin-1") if isinstance(text, bytes) else text
+        self.wrong += re.findall(r"arn(?:%3A|:)aws(?:%3A|:).{0,60}", plain)
+        plain = re.sub(rf"arn(%3A|:){self.partition}(%3A|:)", r"arn\1aws\2", plain).replace(self.region, self.embedded)
+        return plain.encode("latin-1") if isinstance(text, bytes) else plain
+
+    def back(self, text: bytes) -> bytes:
+        text = text.replace(b"arn:aws:", f"arn:{self.partition}:".encode())
+        return text.replace(self.embedded.encode(), self.region.encode())
+
+
+@dataclass
 class Denied:
     """Some actions are refused, as a Studio execution role without permissions finds it."""
 

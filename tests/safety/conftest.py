@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from servers import Server
@@ -16,3 +18,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(home, tmp_path_factory.mktemp("parent") / "state")
     yield running
     local_aws.stop(home)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore's retries wait a tenth: whether they are made is what matters, and there are many."""
+    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 10))
+    monkeypatch.setattr("botocore.endpoint.time", patient)

@@ -10,6 +10,7 @@ one after another, and forwarded. An act is an object with any of
     change(call) -> None                                the call's parameters are edited; it is signed anew
     after(call, answer) -> None                         the answer (a dict) of a JSON service is edited
     after_xml(call, root) -> None                       the answer of IAM, in XML, is edited
+    there(text) -> text, back(text) -> text             a request's or an answer's text is edited, unseen by the others
 
 Everything is counted: `stage.calls` is every call that was made, errors included.
 """
@@ -103,6 +104,12 @@ class Rehearsal:
                     return answer
         return None
 
+    def edit(self, hook: str, text: Any) -> Any:
+        """The text (or bytes) after all acts that edit it have done so."""
+        for act in self.acts:
+            text = getattr(act, hook)(text) if hasattr(act, hook) else text
+        return text
+
 
 class _Handler(BaseHTTPRequestHandler):
     rehearsal: ClassVar[Rehearsal]
@@ -110,8 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         body = self._body()
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-        call, put_back = recognize(self.command, self.path, self.headers, body)
+        edit = self.rehearsal.edit
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+        headers = {name: edit("there", value) for name, value in kept.items()}
+        self.path = edit("there", self.path)
+        if body[:1] in (b"{", b"<", b"A"):  # JSON, XML and a query's "Action=...", not an object's content
+            body = edit("there", body)
+        call, put_back = recognize(self.command, self.path, headers, body)
         self.rehearsal.calls.append(call)
         refusal = self.rehearsal.ask("before", call)
         if refusal:
@@ -149,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             root = ElementTree.fromstring(data)
             self.rehearsal.ask("after_xml", call, root)
             data = ElementTree.tostring(root)
+        if data[:1] in (b"{", b"<"):
+            data = edit("back", data)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
         self._answer(response.status, kept, data)
 

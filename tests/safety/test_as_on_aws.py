@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import player
 import pytest
-from acts import Denied, OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
+from acts import Denied, InPartition, OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
 from botocore.exceptions import ClientError
 from deployment import Deployment
 from rehearsal import Rehearsal
@@ -37,7 +37,7 @@ def one_sentence(error: BaseException) -> str:
     return text
 
 
-def test_a_bad_day(endpoint: str) -> None:
+def test_a_bad_day(endpoint: str, quick_retries: None) -> None:
     """Roles that take a while, throttling, pages of one item, slow states: all at once, from first role to last."""
     acts = [RolesTake(2.0), Throttled(11), OneItemAPage(), SlowStates(2)]
     with Rehearsal(endpoint, acts) as stage, player.aws(stage.endpoint_url):
@@ -121,6 +121,27 @@ def test_every_arn_is_of_the_regions_partition(region: str, partition: str) -> N
     assert config.partition == partition
     assert config.arn("batch", "job-queue/x") == f"arn:{partition}:batch:{region}:{player.ACCOUNT}:job-queue/x"
     assert config.arn("iam", "role/x") == f"arn:{partition}:iam::{player.ACCOUNT}:role/x"
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "role_layout"),
+    [("cn-north-1", "aws-cn", "separate"), ("us-gov-west-1", "aws-us-gov", "shared")],
+)
+def test_from_the_first_role_to_the_last_in_another_partition(
+    endpoint: str, region: str, partition: str, role_layout: str
+) -> None:
+    act = InPartition(partition, region)
+    with Rehearsal(endpoint, [act]) as stage, player.aws(stage.endpoint_url, region=region):
+        config = load_config("aws", "sagemaker-elsewhere", role_layout=role_layout)
+        assert (config.account, config.region, config.partition) == (player.ACCOUNT, region, partition)
+        first, *_ = player.NOTEBOOKS
+        seen = player.play(first, target="aws", prefix=config.prefix, role_layout=role_layout)
+        assert {arn.split(":")[1] for arn in seen["arns"].values()} == {partition}
+        kit = Deployment(connect("aws"), config).deploy()
+        assert kit.run()["PipelineExecutionStatus"] == "Succeeded"
+        assert len(cleanup.delete_all(kit.session, config)) > 15
+        assert cleanup.leftovers(kit.session, config) == []
+    assert act.wrong == []
 
 
 def test_no_partition_is_written_out() -> None:

@@ -176,7 +176,7 @@ def test_jobs_of_nobodys_pipeline_are_terminated_first(endpoint: str) -> None:
     assert everything(kit.session, kit.config.prefix) == {}
 
 
-def test_it_works_throttled_page_by_page_and_slowly(endpoint: str) -> None:
+def test_it_works_throttled_page_by_page_and_slowly(endpoint: str, quick_retries: None) -> None:
     kit = deployment(endpoint).deploy()
     kit.run()
     acts = [Throttled(7), OneItemAPage(), SlowStates(2)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from acts import OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
+from acts import InPartition, OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from rehearsal import Rehearsal
@@ -114,6 +114,23 @@ def test_states_settle_after_some_looks(server: Server) -> None:
         states = [functions.get_function_configuration(FunctionName="slow")["LastUpdateStatus"] for _ in range(2)]
         assert states == ["InProgress", "InProgress"]
         until(lambda: functions.get_function_configuration(FunctionName="slow")["LastUpdateStatus"] == "Successful")
+
+
+def test_in_another_partition_every_arn_is_its_own_and_a_wrong_one_is_noted(server: Server) -> None:
+    act = InPartition("aws-cn", "cn-north-1")
+    with Rehearsal(server.info.endpoint_url, [act]) as stage:
+        there = {"key": ("123456789012", "any"), "region": "cn-north-1"}
+        roles, logs = client(stage, "iam", **there), client(stage, "logs", **there)
+        arn = roles.create_role(RoleName="china", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+        assert arn == "arn:aws-cn:iam::123456789012:role/china"
+        logs.create_log_group(logGroupName="/stage/china")
+        (group,) = logs.describe_log_groups(logGroupNamePrefix="/stage/china")["logGroups"]
+        assert group["arn"].startswith("arn:aws-cn:logs:cn-north-1:123456789012:log-group:/stage/china")
+        client(stage, "sts", **there).get_caller_identity()
+        assert act.wrong == []
+        policy = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
+        roles.attach_role_policy(RoleName="china", PolicyArn=policy)
+    assert any("policy%2FAmazonS3FullAccess" in wrong for wrong in act.wrong)
 
 
 def test_a_region_not_enabled_knows_no_key(server: Server) -> None:
