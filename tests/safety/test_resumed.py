@@ -22,8 +22,6 @@ import pathlib, sys
 from utils import runner
 sys.exit(runner.main(sys.argv[2:], outputs=pathlib.Path(sys.argv[1])))
 """
-    "import pathlib, sys; from utils import runner; exit(runner.main(sys.argv[2:], outputs=pathlib.Path(sys.argv[1])))"
-)
 
 
 def run(home: Path, first: str) -> subprocess.Popen[str]:
