@@ -15,6 +15,13 @@ MAX_FARGATE_SUBNETS = 16
 MAX_FARGATE_SECURITY_GROUPS = 5
 MAX_SHARES = 500
 
+# Of the reasons why a job is stuck, those that a queue may act upon.
+TIME_LIMIT_REASONS = (
+    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+)
+
 FARGATE_TYPES = ("FARGATE", "FARGATE_SPOT")
 SPOT_TYPES = ("SPOT", "FARGATE_SPOT")
 
@@ -380,14 +387,14 @@ def check_priority(priority: int) -> None:
 
 
 def check_time_limits(actions: list[dict[str, Any]]) -> None:
-    """https://docs.aws.amazon.com/batch/latest/APIReference/API_JobStateTimeLimitAction.html"""
+    """https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable_time_limit_actions.html"""
     for action in actions:
+        if action["reason"] not in TIME_LIMIT_REASONS:
+            raise client_error(f"jobStateTimeLimitActions.reason must be one of {', '.join(TIME_LIMIT_REASONS)}.")
         if not 600 <= action["maxTimeSeconds"] <= 86400:
             raise client_error("jobStateTimeLimitActions.maxTimeSeconds must be between 600 and 86400.")
         if action["action"] != "CANCEL":
             raise client_error("jobStateTimeLimitActions.action must be CANCEL for a queue of compute environments.")
-        if not action["reason"]:
-            raise client_error("jobStateTimeLimitActions.reason must not be empty.")
 
 
 # --- scheduling policies ---------------------------------------------------------------------------------------------

@@ -378,7 +378,7 @@ class BatchService:
     def describe_scheduling_policies(self, request: Request) -> dict[str, Any]:
         arns = request.params["arns"]
         _check_count(arns, MAX_DESCRIBED, "scheduling policies")
-        request.authorize("batch:DescribeSchedulingPolicies", *arns)
+        request.authorize("batch:DescribeSchedulingPolicies")
         own = (arn for arn in arns if arn.startswith(_prefix(request) + ":"))
         return {"schedulingPolicies": [self.policies[arn].detail for arn in own if arn in self.policies]}
 
@@ -490,11 +490,7 @@ class BatchService:
         definition = self._definition(request, params["jobDefinition"])
         named = _arn(request, "job-definition", params["jobDefinition"])
         job_id = str(uuid.uuid4())
-        context = {"batch:ShareIdentifier": params["shareIdentifier"]} if "shareIdentifier" in params else {}
-        request.authorize("batch:SubmitJob", queue_arn, context=context)
-        self._authorize_definition(request, definition["jobDefinitionArn"] if definition else named, context)
-        if params.get("tags"):
-            request.authorize("batch:TagResource", f"{_prefix(request)}:job/{job_id}")
+        self._authorize_submission(request, queue_arn, named, definition, job_id)
         if len(json.dumps(params, separators=(",", ":"))) > MAX_PAYLOAD_BYTES:
             raise client_error("A SubmitJob request can have at most 30 KiB.")
         if not JOB_NAME.fullmatch(params["jobName"]):
@@ -534,18 +530,23 @@ class BatchService:
         self.records.flush()
         return {"jobArn": job.arn, "jobName": job.name, "jobId": job.id}
 
-    def _authorize_definition(self, request: Request, arn: str, context: dict[str, Any]) -> None:
-        """SubmitJob on a definition: AWS's own examples of policies name it with and without its revision."""
-        try:
-            request.authorize("batch:SubmitJob", arn, context=context)
-        except ApiError as denied:
-            family, colon, revision = arn.rpartition(":")
-            if "explicit deny" in denied.message or not colon or not revision.isdecimal():
-                raise
-            try:
-                request.authorize("batch:SubmitJob", family, context=context)
-            except ApiError:
-                raise denied from None
+    @staticmethod
+    def _authorize_submission(
+        request: Request, queue_arn: str, named: str, definition: dict[str, Any] | None, job_id: str
+    ) -> None:
+        """SubmitJob on the queue and the definition; a submission with tags is TagResource on the same, too.
+
+        The user guide has the definition's ARN as the request names it on one page, with its revision on another:
+        https://docs.aws.amazon.com/batch/latest/userguide/iam-example-restrict-job-submission-by-tags.html
+        https://docs.aws.amazon.com/batch/latest/userguide/iam-example-restrict-job-submission.html
+        Here a policy must match both. TagResource on the definition is in no page, but in AWS's refusals:
+        https://github.com/wri/gfw-data-api/pull/175
+        """
+        arns = dict.fromkeys((queue_arn, named, definition["jobDefinitionArn"] if definition else named))
+        share = request.params.get("shareIdentifier")
+        request.authorize("batch:SubmitJob", *arns, context={"batch:ShareIdentifier": share} if share else {})
+        if request.params.get("tags"):
+            request.authorize("batch:TagResource", *arns, f"{_prefix(request)}:job/{job_id}")
 
     def _check_share(self, queue: JobQueue, share: str | None) -> None:
         if not queue.policy_arn:
@@ -700,6 +701,16 @@ class BatchService:
     def list_tags_for_resource(self, request: Request) -> dict[str, Any]:
         request.authorize("batch:ListTagsForResource", request.params["resourceArn"])
         return {"tags": self._tags(request, request.params["resourceArn"])[0]}
+
+    def tags_of(self, arn: str) -> dict[str, str]:
+        """What a condition on aws:ResourceTag looks at; a child has its array's tags."""
+        for found in (self.environments, self.queues, self.policies):
+            if arn in found:
+                return found[arn].detail["tags"]
+        if arn in self.definitions:
+            return self.definitions[arn]["tags"]
+        job = self.engine.find(arn.partition(":job/")[2])
+        return job.tags if job else {}
 
     def _tags(self, request: Request, arn: str) -> tuple[dict[str, str], Callable[[], None]]:
         """A resource's tags, to be changed in place, and what keeps the change."""

@@ -140,6 +140,12 @@ def test_the_life_of_a_job_queue(world: World) -> None:
     world.environment_is(environment, None)
 
 
+def time_limit(**changes: Any) -> dict[str, Any]:
+    action = {"state": "RUNNABLE", "maxTimeSeconds": 600, "action": "CANCEL"}
+    reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+    return {"jobStateTimeLimitActions": [{"reason": reason, **action, **changes}]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -149,10 +155,9 @@ def test_the_life_of_a_job_queue(world: World) -> None:
         ({"priority": -1}, "priority"),
         ({"schedulingPolicyArn": f"{PREFIX}:scheduling-policy/none"}, "does not exist"),
         ({"jobQueueType": "EKS"}, "does not fit"),
-        ({"jobStateTimeLimitActions": [
-            {"reason": "x", "state": "RUNNABLE", "maxTimeSeconds": 599, "action": "CANCEL"}]}, "600"),
-        ({"jobStateTimeLimitActions": [
-            {"reason": "x", "state": "RUNNABLE", "maxTimeSeconds": 600, "action": "TERMINATE"}]}, "CANCEL"),
+        (time_limit(maxTimeSeconds=599), "600"),
+        (time_limit(action="TERMINATE"), "CANCEL"),
+        (time_limit(reason="it is stuck"), "must be one of CAPACITY:"),
         ({"serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "x"}]}, "does not cover"),
     ],
 )  # fmt: skip
@@ -567,7 +572,7 @@ def test_every_operation_needs_its_action_on_its_resource(world: World, queue: s
         ("describe_jobs", {"jobs": [job_id]}, [allow("batch:DescribeJobs")]),
         ("list_jobs", {"jobQueue": queue}, [allow("batch:ListJobs")]),
         ("list_scheduling_policies", {}, [allow("batch:ListSchedulingPolicies")]),
-        ("describe_scheduling_policies", {"arns": [policy]}, [allow("batch:DescribeSchedulingPolicies", policy)]),
+        ("describe_scheduling_policies", {"arns": [policy]}, [allow("batch:DescribeSchedulingPolicies")]),
         ("update_scheduling_policy", {"arn": policy}, [allow("batch:UpdateSchedulingPolicy", policy)]),
         ("get_job_queue_snapshot", {"jobQueue": queue}, [allow("batch:GetJobQueueSnapshot", queue_arn)]),
         ("list_tags_for_resource", {"resourceArn": job_arn}, [allow("batch:ListTagsForResource", job_arn)]),
@@ -601,7 +606,8 @@ def test_every_operation_needs_its_action_on_its_resource(world: World, queue: s
         ("submit_job", {"jobName": "j", "jobQueue": queue, "jobDefinition": definition},
          [allow("batch:SubmitJob", [queue_arn, definition])]),
         ("submit_job", {"jobName": "j", "jobQueue": queue, "jobDefinition": definition, "tags": {"a": "b"}},
-         [allow("batch:SubmitJob", [queue_arn, definition.rpartition(":")[0]]), allow("batch:TagResource")]),
+         [allow("batch:SubmitJob", [queue_arn, definition]),
+          allow("batch:TagResource", [queue_arn, definition, f"{PREFIX}:job/*"])]),
     ]  # fmt: skip
     nobody = world.user()
     for operation, arguments, statements in calls:
@@ -626,6 +632,52 @@ def test_passing_a_service_role_needs_the_right(world: World) -> None:
     arguments = {"computeEnvironmentName": world.name("ce"), "type": "MANAGED", "computeResources": world.fargate()}
     user = world.user(allow("batch:*"))
     assert "iam:PassRole" in refusal(user.create_compute_environment, serviceRole=role, **arguments)["Message"]
+
+
+def test_a_policy_must_match_a_definition_as_it_is_named_and_with_its_revision(world: World, queue: str) -> None:
+    definition = world.definition()
+    family, queue_arn = definition.rpartition(":")[0], f"{PREFIX}:job-queue/{queue}"
+    by_name, by_revision = (
+        {"jobName": "j", "jobQueue": queue, "jobDefinition": named} for named in (family, definition)
+    )
+    for resources, accepted, refused in (
+        ([family], [], [by_name, by_revision]),
+        ([f"{family}:*"], [by_revision], [by_name]),
+        ([f"{family}*"], [by_name, by_revision], []),
+    ):
+        user = world.user(allow("batch:SubmitJob", [queue_arn, *resources]))
+        for arguments in accepted:
+            assert user.submit_job(**arguments)["jobId"]
+        for arguments in refused:
+            assert refusal(user.submit_job, **arguments)["Code"] == "AccessDeniedException"
+
+
+def test_a_submission_with_tags_tags_its_definition_and_queue(world: World, queue: str) -> None:
+    definition = world.definition()
+    submit = allow("batch:SubmitJob", [f"{PREFIX}:job-queue/{queue}", definition])
+    user = world.user(submit, allow("batch:TagResource", f"{PREFIX}:job/*"))
+    arguments = {"jobName": "j", "jobQueue": queue, "jobDefinition": definition}
+    assert "batch:TagResource" in refusal(user.submit_job, **arguments, tags={"a": "b"})["Message"]
+    assert user.submit_job(**arguments)["jobId"]
+
+
+def test_a_resources_tags_can_be_a_condition(world: World, queue: str) -> None:
+    """https://docs.aws.amazon.com/batch/latest/userguide/iam-example-restrict-job-submission-by-tags.html"""
+    calc, other = world.definition(tags={"Project": "calc"}), world.definition(tags={"Project": "other"})
+    user = world.user(
+        allow("batch:SubmitJob", f"{PREFIX}:job-queue/*"),
+        allow("batch:SubmitJob", f"{PREFIX}:job-definition/*:*", StringEquals={"aws:ResourceTag/Project": "calc"}),
+        allow("batch:TerminateJob", StringEquals={"aws:ResourceTag/owner": "me"}),
+    )
+    arguments = {"jobName": "j", "jobQueue": queue}
+    assert user.submit_job(**arguments, jobDefinition=calc)["jobId"]
+    for refused in (other, calc.rpartition(":")[0]):
+        assert refusal(user.submit_job, **arguments, jobDefinition=refused)["Code"] == "AccessDeniedException"
+    mine = world.submit(queue, calc, tags={"owner": "me"}, arrayProperties={"size": 2})
+    yours = world.submit(queue, calc, tags={"owner": "you"})
+    user.terminate_job(jobId=mine, reason="mine")
+    user.terminate_job(jobId=f"{mine}:1", reason="mine")
+    assert refusal(user.terminate_job, jobId=yours, reason="not mine")["Code"] == "AccessDeniedException"
 
 
 def test_an_explicit_deny_of_a_definition_wins(world: World, queue: str) -> None:
