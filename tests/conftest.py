@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import hypothesis
 import pytest
 from botocore.config import Config
 
 import local_aws
 
 REGION = "us-east-1"
+
+hypothesis.settings.register_profile("no-timing", deadline=None)  # a busy machine is no bug
+hypothesis.settings.load_profile("no-timing")
 
 
 @dataclass(frozen=True)

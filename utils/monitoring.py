@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import boto3
 import pandas as pd
+from botocore.exceptions import ClientError
 
 from utils.config import Config
 from utils.pipeline import FINAL
@@ -257,24 +258,28 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
         alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0)
 
     cloudwatch = session.client("cloudwatch")
+    found = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=list(alarms))["MetricAlarms"]}
     tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]
     for name, (namespace, metric, dimensions, statistic, threshold) in alarms.items():
-        cloudwatch.put_metric_alarm(
-            AlarmName=name,
-            Namespace=namespace,
-            MetricName=metric,
-            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-            Statistic=statistic,
-            ComparisonOperator="GreaterThanThreshold",
-            Threshold=threshold,
-            Period=60,
-            EvaluationPeriods=1,
-            TreatMissingData="notBreaching",  # a queue or function without traffic measures nothing
-            AlarmActions=list(notify),
-            Tags=tags,
-        )
+        wanted = {
+            "Namespace": namespace,
+            "MetricName": metric,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            "Statistic": statistic,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": threshold,
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "TreatMissingData": "notBreaching",  # a queue or function without traffic measures nothing
+            "AlarmActions": list(notify),
+        }
+        there = found.get(name, {})
+        if any(there.get(key) != value for key, value in wanted.items()):
+            cloudwatch.put_metric_alarm(AlarmName=name, **wanted, Tags=tags)
         # PutMetricAlarm takes tags for a new alarm only.
-        cloudwatch.tag_resource(ResourceARN=config.arn("cloudwatch", f"alarm:{name}"), Tags=tags)
+        arn = config.arn("cloudwatch", f"alarm:{name}")
+        if there and not all(tag in cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] for tag in tags):
+            cloudwatch.tag_resource(ResourceARN=arn, Tags=tags)
     return list(alarms)
 
 
@@ -311,9 +316,15 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
         graph("Looks at jobs", "Sum", ("Looks", ours)),
         graph("From the last job's end to the answer, in seconds", "p99", ("AnswerLag", ours)),
     ]
-    session.client("cloudwatch").put_dashboard(
-        DashboardName=config.dashboard, DashboardBody=json.dumps({"widgets": widgets})
-    )
+    cloudwatch = session.client("cloudwatch")
+    try:
+        there = json.loads(cloudwatch.get_dashboard(DashboardName=config.dashboard)["DashboardBody"])
+    except ClientError as error:
+        if "NotFound" not in error.response["Error"]["Code"]:
+            raise
+        there = None
+    if there != (wanted := {"widgets": widgets}):
+        cloudwatch.put_dashboard(DashboardName=config.dashboard, DashboardBody=json.dumps(wanted))
     return config.dashboard
 
 

@@ -234,7 +234,7 @@ class World:
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
     monkeypatch_session.setenv("PUSH_EVENTS", "true" if options["push"] else "false")

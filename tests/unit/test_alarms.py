@@ -43,6 +43,14 @@ def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:mail-me"]
 
 
+def test_a_second_time_nothing_is_written(session, config, calls):
+    for _ in range(2):
+        calls.made.clear()
+        monitoring.ensure_alarms(session, config)
+        monitoring.ensure_dashboard(session, config)
+    assert calls.writes == []
+
+
 def test_what_was_changed_by_hand_is_put_right(session, config):
     monitoring.ensure_alarms(session, config)
     before = {name: watched(alarm) for name, alarm in alarms(session, config).items()}

@@ -539,12 +539,12 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 AnyHistory.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )
 TestAnyHistory = AnyHistory.TestCase
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=30))
 def test_first_in_first_out_never_overtakes(sizes: list[int]) -> None:
     """In a FIFO queue the starts are in the order of the submissions, whatever the jobs' sizes."""

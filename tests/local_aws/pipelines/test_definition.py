@@ -414,7 +414,7 @@ def test_everything_is_accepted_as_it_is() -> None:
     assert len(parsed(EVERYTHING).steps) == 8
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.sampled_from(places(EVERYTHING)[1:]), st.sampled_from([*JUNK, "delete"]))
 def test_whatever_is_broken_is_said_in_a_sentence(path: tuple, junk: Any) -> None:
     document = copy.deepcopy(EVERYTHING)
