@@ -214,15 +214,35 @@ def queue(world: World) -> str:
 
 @pytest.fixture(scope="session")
 def timed_job(world: World, queue: str) -> str:
-    """A job that runs into its timeout, submitted as early as possible, since that takes 60 seconds."""
+    """A job that runs into its timeout."""
     timeout = {"attemptDurationSeconds": 60}
     return world.submit(queue, world.definition("sleep", "300"), timeout=timeout, retryStrategy={"attempts": 3})
 
 
+@pytest.fixture(scope="session")
+def stubborn_job(world: World, queue: str) -> str:
+    """A job that was asked to end, and does not."""
+    definition = world.definition("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
+    job_id = world.submit(queue, definition, retryStrategy={"attempts": 3})
+    world.job_is(job_id, "RUNNING")
+    wait(lambda: world.lines(world.job(job_id)) == ["ready"])
+    world.batch.terminate_job(jobId=job_id, reason="enough")
+    return job_id
+
+
+LONG_WAITS = ("timed_job", "stubborn_job")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def long_waits_begin_early(request: pytest.FixtureRequest) -> None:
-    if any("timed_job" in item.fixturenames for item in request.session.items):
-        request.getfixturevalue("timed_job")
+    for name in LONG_WAITS:
+        if any(name in item.fixturenames for item in request.session.items):
+            request.getfixturevalue(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """... and are looked at last, of all tests of the run."""
+    items.sort(key=lambda item: any(name in getattr(item, "fixturenames", ()) for name in LONG_WAITS))
 
 
 def refusal(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import awscli
 import pytest
+from awscli.clidriver import create_clidriver
 
 from .conftest import World, wait
 
 
 class Cli:
-    def __init__(self, aws: Any, home: Path) -> None:
-        self.environment = {
-            "PATH": os.environ["PATH"], "HOME": str(home), "AWS_ENDPOINT_URL": aws.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
-        }  # fmt: skip
+    """The AWS CLI in this process: to start one for each command would take most of the test's time."""
+
+    def __init__(self) -> None:
+        self.driver = create_clidriver()
 
     def __call__(self, *words: str, fails: bool = False) -> Any:
         """What the command prints: JSON as Python, text else; of one that is to fail, its error."""
-        command = [sys.executable, "-m", "awscli", "batch", *words]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
-        assert (done.returncode != 0) == fails, done.stderr
+        out, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            code = self.driver.main(["batch", *words])
+        assert (code != 0) == fails, error.getvalue()
         if fails:
-            return done.stderr
-        return json.loads(done.stdout) if done.stdout.startswith("{") else done.stdout
+            return error.getvalue()
+        return json.loads(out.getvalue()) if out.getvalue().startswith("{") else out.getvalue()
 
 
-@pytest.mark.slow
-def test_every_verb(world: World, aws: Any, tmp_path: Path) -> None:
-    cli = Cli(aws, tmp_path)
+@pytest.fixture
+def cli(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # The CLI's import sets this; tests/conftest.py has removed it with all that begins with AWS_.
+    monkeypatch.setenv("AWS_DATA_PATH", str(Path(awscli.__file__).parent / "data"))
+    return Cli()
+
+
+def test_every_verb(world: World, cli: Cli) -> None:
     resources = f"type=FARGATE,maxvCpus=4,subnets={world.subnet},securityGroupIds={world.group}"
     cli("create-compute-environment", "--compute-environment-name", "cli", "--type", "MANAGED",
         "--compute-resources", resources)  # fmt: skip

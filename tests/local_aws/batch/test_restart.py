@@ -26,7 +26,12 @@ class Own:
         self.template, self.home, self.state = aws, home, state
         self.start()
         self.world: World = make_world(self.aws)
-        self.queue = self.world.queue(self.world.environment())
+        self.fresh()
+
+    def fresh(self) -> None:
+        """A queue that no other test has used."""
+        self.environment = self.world.environment()
+        self.queue = self.world.queue(self.environment)
 
     def start(self) -> None:
         server = local_aws.start(port=0, home=self.home, state_dir=self.state)
@@ -50,10 +55,17 @@ class Own:
         self.world.batch = checked(self.aws.client("batch", retries={"total_max_attempts": 1}))
 
 
+@pytest.fixture(scope="module")
+def shared(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    folder = tmp_path_factory.mktemp("restart")
+    yield Own(aws, folder / "home", folder / "state")
+    local_aws.stop(folder / "home")
+
+
 @pytest.fixture
-def own(aws: Any, tmp_path: Path) -> Iterator[Own]:
-    yield Own(aws, tmp_path / "home", tmp_path / "state")
-    local_aws.stop(tmp_path / "home")
+def own(shared: Own) -> Own:
+    shared.fresh()
+    return shared
 
 
 def pid_of(world: World, job_id: str) -> int:
@@ -128,12 +140,7 @@ def test_resources_are_as_they_were(own: Own) -> None:
 
 def test_an_array_goes_on_where_it_was(own: Own) -> None:
     world = own.world
-    world.batch.update_compute_environment(
-        computeEnvironment=world.batch.describe_compute_environments()["computeEnvironments"][0][
-            "computeEnvironmentName"
-        ],
-        computeResources={"maxvCpus": 1},
-    )
+    world.batch.update_compute_environment(computeEnvironment=own.environment, computeResources={"maxvCpus": 1})
     script = "test $AWS_BATCH_JOB_ARRAY_INDEX -lt 4 || test $AWS_BATCH_JOB_ATTEMPT = 2 || sleep 60"
     array = world.submit(
         own.queue, world.definition("sh", "-c", script), arrayProperties={"size": 12}, retryStrategy={"attempts": 2}

@@ -1,10 +1,21 @@
-"""A timeout by the clock on the wall: 60 seconds is the shortest that AWS Batch takes."""
+"""Waits by the clock on the wall: AWS Batch's shortest timeout is 60 seconds, and after SIGTERM it waits 30.
+
+The jobs are submitted when the first of these tests begins (conftest.py), so they run beside all the others.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from .conftest import World
+
+
+@pytest.mark.slow
+def test_a_job_that_ignores_sigterm_is_killed_after_30_seconds(world: World, stubborn_job: str) -> None:
+    job = world.job_is(stubborn_job)
+    assert (job["status"], job["statusReason"], job["isTerminated"]) == ("FAILED", "enough", True)
+    assert (job["container"]["exitCode"], len(job["attempts"])) == (137, 1)
+    assert 30_000 <= job["stoppedAt"] - job["startedAt"] < 60_000
 
 
 @pytest.mark.slow
