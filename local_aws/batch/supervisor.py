@@ -154,8 +154,10 @@ class Supervisor:
         try:
             os.mkdir(cwd, 0o700)  # noqa: PTH102 - a Path each would cost as much as the call
             os.chdir(cwd)  # the new process inherits it
+            # A process group of its own, in the supervisor's session: Linux shares the CPU between sessions first, and
+            # with one a job the server would be one among many. https://man7.org/linux/man-pages/man7/sched.7.html
             pid = os.posix_spawn(
-                argv[0], argv, env, setsid=True, setsigdef=_DEFAULT_SIGNALS,
+                argv[0], argv, env, setpgroup=0, setsigdef=_DEFAULT_SIGNALS,
                 file_actions=[(os.POSIX_SPAWN_DUP2, self.null, 0), (os.POSIX_SPAWN_DUP2, write_end, 1),
                               (os.POSIX_SPAWN_DUP2, write_end, 2)],
             )  # fmt: skip
