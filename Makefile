@@ -27,8 +27,10 @@ help:
 tutorial: .venv/.installed
 	@$(BIN)/python -m utils.runner $(ARGS)
 
+# Three files at a time: tests wait for servers and jobs more than they compute.
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/studio $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
+		--ignore=tests/browser --ignore=tests/studio $(ARGS)
 
 test-browser: .venv/.installed chromium book
 	$(BIN)/python -m pytest tests/browser $(ARGS)

@@ -20,6 +20,24 @@ REGION = "us-east-1"
 hypothesis.settings.register_profile("no-timing", deadline=None)  # a busy machine is no bug
 hypothesis.settings.load_profile("no-timing")
 
+# The tests run in some processes side by side, a file in one of them. What takes longest begins first.
+LONGEST = (
+    "test_operator",
+    "test_saved_outputs",
+    "test_timeout",
+    "test_cleanup",
+    "test_as_on_aws",
+    "test_twice_and_together",
+    "test_resumed",
+    "test_least_privilege",
+    "test_end_to_end",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
 
 @dataclass(frozen=True)
 class LocalAws:

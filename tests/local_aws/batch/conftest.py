@@ -235,14 +235,10 @@ LONG_WAITS = ("timed_job", "stubborn_job")
 
 @pytest.fixture(scope="session", autouse=True)
 def long_waits_begin_early(request: pytest.FixtureRequest) -> None:
+    """What is waited for in test_timeout.py runs beside all the others."""
     for name in LONG_WAITS:
         if any(name in item.fixturenames for item in request.session.items):
             request.getfixturevalue(name)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """... and are looked at last, of all tests of the run."""
-    items.sort(key=lambda item: any(name in getattr(item, "fixturenames", ()) for name in LONG_WAITS))
 
 
 def refusal(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:

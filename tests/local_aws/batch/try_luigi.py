@@ -1,11 +1,10 @@
-"""Luigi's own Batch client and task against the embedded AWS. Luigi is not in the project's lock; this brings it along:
+"""Luigi's own Batch client and task against the embedded AWS:
 
-    uv run --no-project --with luigi==3.8.1 --with boto3 python tests/local_aws/batch/try_luigi.py ENDPOINT ROLE
+    python tests/local_aws/batch/try_luigi.py ENDPOINT ROLE
 
-ENDPOINT is the server's URL and ROLE the ARN of an execution role; there is an enabled Fargate queue.
-
-`test_luigi.py` runs it where `luigi` is installed. What it does is Luigi's: it finds the first active queue, registers
-a definition from a file, submits with parameters, polls, and reads a failed job's log for its exception.
+ENDPOINT is the server's URL and ROLE the ARN of an execution role; there is an enabled Fargate queue. What it does is
+Luigi's: it finds the first active queue, registers a definition from a file, submits with parameters, polls, and reads a
+failed job's log for its exception.
 """
 
 from __future__ import annotations
