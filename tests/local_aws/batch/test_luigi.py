@@ -1,4 +1,4 @@
-"""Luigi's Batch client, which was written for AWS, in a process of its own (it sets up logging for the whole of one)."""
+"""Luigi's Batch client, written for AWS, in a process of its own (it sets up logging for the whole of one)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python tests/local_aws/batch/try_luigi.py ENDPOINT ROLE
 
 ENDPOINT is the server's URL and ROLE the ARN of an execution role; there is an enabled Fargate queue. What it does is
-Luigi's: it finds the first active queue, registers a definition from a file, submits with parameters, polls, and reads a
-failed job's log for its exception.
+Luigi's: it finds the first active queue, registers a definition from a file, submits with parameters, polls, and reads
+a failed job's log for its exception.
 """
 
 from __future__ import annotations
