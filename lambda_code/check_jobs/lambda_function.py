@@ -88,6 +88,7 @@ import re
 import time
 import traceback
 from dataclasses import dataclass
+from datetime import datetime
 
 import boto3
 from botocore.config import Config
@@ -102,6 +103,7 @@ SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a messa
 LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at most, and then nobody answers
 LONGEST_HIDING_SECONDS = 43_000  # a message may be hidden for 12 hours from its delivery
 FAILED_JOBS_TO_LOG = 20
+EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down; Batch's clock may be a little ahead
 SECONDS_UNTIL_COUNTED = 300  # Batch doesn't say how far an array's statusSummary may be behind: a generous guess
 TERMINAL = ("SUCCEEDED", "FAILED")
 # Tags of the first job: submit_jobs has written its step, the first look what on_job_event must know of the Wait.
@@ -197,7 +199,7 @@ def lambda_handler(event, context):
     if event.get("source") == "aws.batch":
         return on_job_event(event["detail"])
     if event.get("source") == "aws.sagemaker":
-        return on_pipeline_event(event["detail"])
+        return on_pipeline_event(event["detail"], datetime.fromisoformat(event["time"]).timestamp())
     raise ValueError(f"Neither SQS messages nor an event of aws.batch or aws.sagemaker: {sorted(event)}.")
 
 
@@ -468,10 +470,11 @@ def announce(wait, ids, jobs):
     return True, True
 
 
-def on_pipeline_event(detail):
+def on_pipeline_event(detail, happened):
     """An execution was stopped: terminate the jobs for which no callback step has waited yet, and so nobody was told.
 
-    An execution that is stopped during its submitting step never comes to the callback step.
+    An execution that is stopped during its submitting step never comes to the callback step. Events may be late: what a
+    retry of the execution has submitted since it `happened` (in seconds since 1970) goes on.
     """
     if detail.get("currentPipelineExecutionStatus") != "Stopped":
         return
@@ -479,7 +482,11 @@ def on_pipeline_event(detail):
     execution = detail["pipelineExecutionArn"].rsplit("/", 1)[-1]
     for job_queue in os.environ.get("JOB_QUEUES", "").split():
         filters = [{"name": "JOB_NAME", "values": [f"{execution}-*"]}]
-        left = [job["jobId"] for job in list_jobs(jobQueue=job_queue, filters=filters) if job["status"] not in TERMINAL]
+        left = [
+            job["jobId"]
+            for job in list_jobs(jobQueue=job_queue, filters=filters)
+            if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
+        ]
         terminate(left, "The pipeline execution was stopped.")
         log("jobs of a stopped execution terminated", job_ids=" ".join(left))
 

@@ -15,6 +15,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,10 @@ class Clock:
 
     def __init__(self, now: float = 1_800_000_000.0):
         self.now = now
+
+    def iso(self) -> str:
+        """As EventBridge writes an event's time."""
+        return datetime.fromtimestamp(int(self.now), UTC).isoformat().replace("+00:00", "Z")
 
     def time(self) -> float:
         return self.now

@@ -195,7 +195,8 @@ class World:
             self.at(self.aws.clock.now + 30, self.report_stopped)
             return
         detail = {"pipelineExecutionArn": EXECUTION, "currentPipelineExecutionStatus": "Stopped"}
-        self.at(self.aws.clock.now + 10, self.deliver, {"source": "aws.sagemaker", "detail": detail}, 100)
+        event = {"source": "aws.sagemaker", "time": self.aws.clock.iso(), "detail": detail}
+        self.at(self.aws.clock.now + 10, self.deliver, event, 100)
 
     def schedule_event(self, id):
         job = self.aws.batch.jobs[id]
