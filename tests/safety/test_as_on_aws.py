@@ -81,34 +81,29 @@ def test_a_region_not_opted_into(endpoint: str) -> None:
             assert "does not accept your credentials" in one_sentence(error.value)
 
 
-@pytest.mark.parametrize(
-    ("notebook", "action"),
-    [
-        ("notebook_01", "iam:CreateRole"),
-        ("notebook_01", "iam:PutRolePolicy"),
-        ("notebook_02", "ec2:DescribeVpcs"),
-        ("notebook_02", "batch:CreateComputeEnvironment"),
-        ("notebook_03", "lambda:CreateFunction"),
-        ("notebook_04", "sqs:CreateQueue"),
-        ("notebook_05", "sagemaker:CreatePipeline"),
-    ],
-)
-def test_a_studio_role_without_permissions(endpoint: str, notebook: str, action: str) -> None:
-    """The refusal reaches the reader at once, with the action in it: it is not retried, and not taken for something."""
-    acts = [Denied((action,))]
+def test_a_studio_role_without_permissions(endpoint: str) -> None:
+    """The refusal reaches the reader at once, with the action in it: it is not retried, and not taken for something.
+
+    Once the action is allowed, the same notebook goes on where it was refused.
+    """
+    refused = {
+        "notebook_01": ("iam:CreateRole", "iam:PutRolePolicy"),
+        "notebook_02": ("ec2:DescribeVpcs", "batch:CreateComputeEnvironment"),
+        "notebook_03": ("lambda:CreateFunction",),
+        "notebook_04": ("sqs:CreateQueue", "lambda:CreateEventSourceMapping"),
+        "notebook_05": ("sagemaker:CreatePipeline",),
+    }
     with Rehearsal(endpoint) as stage, player.aws(stage.endpoint_url):
-        prefix = f"sagemaker-{action.partition(':')[0]}-{notebook[-2:]}-{len(action)}"
-        kit = Deployment(connect("aws"), load_config("aws", prefix))
-        for name in ("notebook_01", "notebook_02", "notebook_03", "notebook_04", "notebook_05"):
-            if name == notebook:
-                break
-            getattr(kit, name)()
-        stage.acts = acts
-        with pytest.raises(ClientError) as error:
+        kit = Deployment(connect("aws"), load_config("aws", "sagemaker-studio-role"))
+        for notebook, actions in refused.items():
+            for action in actions:
+                stage.acts, before = [Denied((action,))], len(stage.calls)
+                with pytest.raises(ClientError) as error:
+                    getattr(kit, notebook)()
+                assert action in one_sentence(error.value)
+                assert [call.action for call in stage.calls[before:] if "not authorized" in call.message] == [action]
+            stage.acts = []
             getattr(kit, notebook)()
-        assert action in one_sentence(error.value)
-        assert [call.action for call in stage.calls if "not authorized" in call.message] == [action]
-        stage.acts = []
         cleanup.delete_all(kit.session, kit.config)
         assert cleanup.leftovers(kit.session, kit.config) == []
 
