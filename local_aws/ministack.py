@@ -60,6 +60,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
 
     _authorize_on_awss_resources()
     _tell_what_a_handler_raised()
+    _wait_for_a_functions_last_lines()
     _add_managed_policies()
     _fill_in_the_callers_name()
     _simulate_with_the_calls_context()
@@ -140,6 +141,16 @@ def _tell_what_a_handler_raised() -> None:
         return answer
 
     lambda_svc._execute_function_warm = execute
+
+
+def _wait_for_a_functions_last_lines() -> None:
+    """A busy machine may take longer than MiniStack's 5 milliseconds to bring the next line a function has printed.
+
+    What came later would be logged with the function's next invocation, if there is one.
+    """
+    from ministack.core.lambda_runtime import Worker
+
+    Worker._drain_stderr_bounded.__defaults__ = (0.100, 0.030, 2.0)  # first_line_wait, idle_confirm, hard_cap
 
 
 def _add_managed_policies() -> None:

@@ -7,11 +7,13 @@ import datetime as dt
 import http.client
 import io
 import json
+import queue
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -323,6 +325,24 @@ def test_trust_conditions_guard_against_the_confused_deputy(running: Running) ->
     )
     assert not ministack.trusts(arn, "sagemaker.amazonaws.com", source_arn="arn:aws:sagemaker:us-east-1:1:pipeline/q")
     assert not ministack.trusts(arn, "sagemaker.amazonaws.com")
+
+
+def test_a_line_that_a_busy_machine_brings_late_is_of_the_invocation_that_printed_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ministack.core import lambda_runtime
+
+    lines = {0.0: "one", 0.02: "two"}  # by when they arrive, in seconds
+    arrived, clock = queue.Queue(), SimpleNamespace(now=0.0)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        for at in [at for at in lines if at <= clock.now]:
+            arrived.put(lines.pop(at))
+
+    monkeypatch.setattr(lambda_runtime, "time", SimpleNamespace(time=lambda: clock.now, sleep=sleep))
+    worker = SimpleNamespace(_stderr_queue=arrived)
+    assert lambda_runtime.Worker._drain_stderr_bounded(worker) == "one\ntwo"
 
 
 def test_logs_are_written_as_the_execution_role(running: Running) -> None:
