@@ -8,6 +8,7 @@ stands in NOT_SEEN_HERE, with the AWS document that asks for it.
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import itertools
 import json
 import time
@@ -188,8 +189,9 @@ def stopped_before_its_wait(kit: Deployment) -> None:
     execution = f"unseen{next(_numbers)}"
     job = sleeping_job(kit, f"{execution}-Submit-01")
     detail = {"currentPipelineExecutionStatus": "Stopped", "pipelineExecutionArn": f"arn:x/execution/{execution}"}
+    event = {"source": "aws.sagemaker", "time": dt.datetime.now(dt.UTC).isoformat(), "detail": detail}
     try:
-        lambdas.invoke(kit.session, kit.config.check_jobs_function, {"source": "aws.sagemaker", "detail": detail})
+        lambdas.invoke(kit.session, kit.config.check_jobs_function, event)
     except lambdas.FunctionFailed as failure:
         raise Failed(f"check_jobs: {failure}") from None
     job_ends(kit, job, "check_jobs, told of a stopped execution")
