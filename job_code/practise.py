@@ -1,13 +1,12 @@
-"""Do what the item says: work for some seconds, fail, or get lost. A Batch job to practise on, not to take home.
+"""Do what the item says: work for some seconds, or fail. A Batch job to practise on, not to take home.
 
     python -c "<this text>"
 
 Its item is line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names; all of these are optional:
 
-    seconds        how long to work
-    needs          the key of an object in the manifest's bucket without which the job fails
-    lost_attempts  how many attempts end with exit code 75, which means "try again"
-    exit_code      how the job ends
+    seconds    how long to work: a number, or a list with one for each attempt
+    needs      the key of an object in the manifest's bucket without which the job fails
+    exit_code  how the job ends
 """
 
 import json
@@ -30,13 +29,12 @@ if __name__ == "__main__":
     client = boto3.client("s3")
     manifest_bucket, _, manifest_key = os.environ["MANIFEST_URI"].removeprefix("s3://").partition("/")
     item = read_item(client, manifest_bucket, manifest_key)
-    time.sleep(item.get("seconds", 0))
+    seconds = item.get("seconds", 0)
+    time.sleep(seconds[int(os.environ["AWS_BATCH_JOB_ATTEMPT"]) - 1] if isinstance(seconds, list) else seconds)
     if "needs" in item:
         try:
             client.get_object(Bucket=manifest_bucket, Key=item["needs"])
         except client.exceptions.ClientError:
             # A role that may not list the bucket is told AccessDenied of an object that is not there.
             sys.exit(f"cannot read {item['needs']}")
-    if int(os.environ["AWS_BATCH_JOB_ATTEMPT"]) <= item.get("lost_attempts", 0):
-        sys.exit(75)
     sys.exit(item.get("exit_code", 0))

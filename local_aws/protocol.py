@@ -4,7 +4,7 @@ One `Api` per service turns an HTTP request into a validated `Request`, hands it
 operation's name, and checks and serializes what the method returns. The models are the ones every AWS SDK for Python
 is generated from, so whatever parses here parses at the client, and a response that would not is an error here.
 
-Protocols: `rest-json` (Batch) and `json` 1.1 (SageMaker), https://smithy.io/2.0/aws/protocols/index.html
+Protocols: `rest-json` (Batch) and `json` 1.1 (SageMaker, ECS), https://smithy.io/2.0/aws/protocols/index.html
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ class Api:
     """The wire format of one service."""
 
     # The code each service answers for a request its model refuses.
-    _VALIDATION_CODES: ClassVar[dict[str, str]] = {"batch": "ClientException", "sagemaker": "ValidationException"}
+    _VALIDATION_CODES: ClassVar[dict[str, str]] = {
+        "batch": "ClientException",
+        "ecs": "InvalidParameterException",
+        "sagemaker": "ValidationException",
+    }
 
     def __init__(self, service: Any) -> None:
         self.service = service
@@ -205,7 +209,7 @@ class Api:
         except Exception:
             # A bug of ours: AWS's own words for it, with the details in the server's log.
             log.exception("%s %s failed", self.service.name, path)
-            code = "ServerException" if self.service.name == "batch" else "InternalFailure"
+            code = "InternalFailure" if self.service.name == "sagemaker" else "ServerException"
             response = self.error(ApiError(code, "The embedded AWS failed to answer; see its log.", 500))
         return Response(response.status, {**response.headers, "x-amzn-requestid": request_id}, response.body)
 

@@ -1,7 +1,7 @@
-"""One process, one port, one event loop: MiniStack and our two services behind one ASGI application.
+"""One process, one port, one event loop: MiniStack and our own services behind one ASGI application.
 
-The SigV4 credential scope of a request names its service; `batch` and `sagemaker` are answered here, everything else by
-MiniStack. The server listens on 127.0.0.1 only and answers no request that a web page could have sent.
+The SigV4 credential scope of a request names its service; `batch`, `ecs` and `sagemaker` are answered here, everything
+else by MiniStack. The server listens on 127.0.0.1 only and answers no request that a web page could have sent.
 """
 
 from __future__ import annotations
@@ -250,12 +250,13 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
         store = Store(state_dir / "services.sqlite3")
     ministack_app = ministack.load(port, state_dir)
 
-    from local_aws.batch import BatchService
+    from local_aws.batch import BatchService, TasksService
     from local_aws.pipelines import PipelinesService
 
     context = Context(f"http://127.0.0.1:{port}", work_dir, store)
     health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
-    app = App(ministack_app, context, [BatchService(context), PipelinesService(context)], health)
+    batch = BatchService(context)
+    app = App(ministack_app, context, [batch, TasksService(batch), PipelinesService(context)], health)
     _raise_file_limit()
     asyncio.run(_until_signalled(app, listening))
     if store:

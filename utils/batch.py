@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ PYTHON_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
 PYTHON_IMAGE_GIB = 50
 JOB_CODE = Path(__file__).resolve().parent.parent / "job_code"
 
-# A Spot or host loss is worth another attempt, a failing program is not. The last rule must say so: a job that no rule
-# matches is retried. https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+# What a task of Fargate Spot gives as its reason when AWS took it back.
+# https://repost.aws/knowledge-center/fargate-spot-termination-notice
+SPOT_INTERRUPTED = "Your Spot Task was interrupted."
+# A job that lost its machine is worth another attempt, a failing program is not: on Fargate Spot, on EC2 (Spot or not).
+# The last rule must say so: a job that no rule matches is retried.
+# https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
 RETRY_STRATEGY = {
     "attempts": 3,
     "evaluateOnExit": [
+        {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
         {"onStatusReason": "Host EC2*", "action": "RETRY"},
         {"onReason": "*", "action": "EXIT"},
         {"onStatusReason": "*", "action": "EXIT"},
@@ -78,12 +84,14 @@ def ensure_compute_environment(
     subnets: list[str],
     security_groups: list[str],
     max_vcpus: int,
+    spot: bool = False,
     tags: dict[str, str],
 ) -> dict[str, Any]:
     """A managed Fargate compute environment, created or brought up to date, ENABLED and VALID.
 
     Args:
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
+        spot: use Fargate Spot, which costs less and may take a job back with two minutes' notice.
 
     Returns:
         The environment as DescribeComputeEnvironments answers it.
@@ -94,20 +102,25 @@ def ensure_compute_environment(
     https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
     """
     batch = session.client("batch")
-    resources = {"maxvCpus": max_vcpus, "subnets": subnets, "securityGroupIds": security_groups}
+    resources = {
+        "type": "FARGATE_SPOT" if spot else "FARGATE",
+        "maxvCpus": max_vcpus,
+        "subnets": subnets,
+        "securityGroupIds": security_groups,
+    }
     found = settled(session, "compute environment", name)
     if found is None:
         batch.create_compute_environment(
             computeEnvironmentName=name,
             type="MANAGED",
             state="ENABLED",
-            computeResources={"type": "FARGATE", **resources},
+            computeResources=resources,
             tags=tags,
         )
-    elif found["state"] != "ENABLED" or any(
-        found["computeResources"].get(key) != value for key, value in resources.items()
-    ):
-        batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=resources)
+        return _usable(session, "compute environment", name)
+    changes = {key: value for key, value in resources.items() if found["computeResources"].get(key) != value}
+    if changes or found["state"] != "ENABLED":
+        batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=changes)
     return _usable(session, "compute environment", name)
 
 
@@ -251,11 +264,15 @@ def submit_job(
     return answer["jobId"]
 
 
-def wait_for_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -> dict[str, Any]:
-    """Look at a job until it is SUCCEEDED or FAILED, and return it as DescribeJobs answers it.
+def wait_for_job(
+    session: boto3.Session, job_id: str, *, states: Sequence[str] = DONE, seconds: float = 900
+) -> dict[str, Any]:
+    """Look at a job until it is in one of these states, and return it as DescribeJobs answers it.
 
     Raises:
-        TimeoutError: it is neither after `seconds`; the message names its state and Batch's reason for it.
+        TimeoutError: it is in none of them after `seconds`; the message names its state and Batch's reason for it.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
     """
     batch = session.client("batch")
 
@@ -271,11 +288,44 @@ def wait_for_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -
         )
 
     return Retrying(
-        retry=retry_if_result(lambda job: job["status"] not in DONE),
+        retry=retry_if_result(lambda job: job["status"] not in states),
         wait=wait_exponential_jitter(multiplier=0.2, exp_base=1.5, max=10, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
     )(look)
+
+
+def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -> str:
+    """Take a job's machine away while it works, as Fargate Spot may, to see what its retry strategy makes of it.
+
+    ECS stops the job's task, with the reason that a Spot reclaim gives. A real one only AWS can cause; its Fault
+    Injection Service interrupts tasks in the same way. That Batch shows a task's reason as the attempt's status reason
+    is seen with reclaims; that it does so with one of ours, AWS does not say.
+
+    Args:
+        seconds: how long to wait for the job to run.
+
+    Returns:
+        The ARN of the task that was stopped.
+
+    Raises:
+        BatchError: the job has ended, or ended before it could be interrupted.
+        TimeoutError: it does not run after `seconds`; the message names its state and Batch's reason for it.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
+    https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html
+    """
+    job = wait_for_job(session, job_id, states=("RUNNING", *DONE), seconds=seconds)
+    if job["status"] in DONE:
+        raise BatchError(f"Job {job_id} is {job['status']}: only a job that runs can be interrupted.")
+    task = job["container"]["taskArn"]
+    ecs = session.client("ecs")
+    try:
+        ecs.stop_task(cluster=task.split("/")[1], task=task, reason=SPOT_INTERRUPTED)
+    except (ecs.exceptions.InvalidParameterException, ecs.exceptions.ClusterNotFoundException) as error:
+        why = error.response["Error"]["Message"]
+        raise BatchError(f"Job {job_id} ended before it could be interrupted: {why}") from None
+    return task
 
 
 _KINDS = {

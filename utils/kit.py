@@ -42,7 +42,7 @@ def deploy(
     *,
     program: str,
     max_vcpus: int = 6,
-    retry_strategy: dict[str, Any] | None = None,
+    spot: bool = False,
     push: bool = False,
     check_settings: dict[str, str] | None = None,
 ) -> Kit:
@@ -51,14 +51,14 @@ def deploy(
     Args:
         program: the Python text that the jobs run, such as `job_code("copy_item.py")`. It travels in the command.
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
-        retry_strategy: the jobs', as RegisterJobDefinition takes it; by default `batch.RETRY_STRATEGY`.
+        spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends and when an execution was stopped.
         check_settings: environment variables of the checking function; its docstring tells which.
     """
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)
-    job_queue, definition = _batch(session, config, roles, program, max_vcpus, retry_strategy)
+    job_queue, definition = _batch(session, config, roles, program, max_vcpus, spot)
 
     dead_letter_url = queues.ensure_queue(session, config.dead_letter_queue, tags=tags)
     callback_url = queues.ensure_queue(
@@ -120,7 +120,7 @@ def _batch(
     roles: dict[str, str],
     program: str,
     max_vcpus: int,
-    retry_strategy: dict[str, Any] | None,
+    spot: bool,
 ) -> tuple[dict[str, Any], str]:
     tags = config.tags
     subnets, security_groups = batch.default_network(session)
@@ -130,6 +130,7 @@ def _batch(
         subnets=subnets,
         security_groups=security_groups,
         max_vcpus=max_vcpus,
+        spot=spot,
         tags=tags,
     )
     job_queue = batch.ensure_job_queue(
@@ -137,7 +138,6 @@ def _batch(
     )
     batch.ensure_log_group(session, config.job_log_group, tags=tags)
     definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
-    definition["retryStrategy"] = retry_strategy or batch.RETRY_STRATEGY
     container = definition["containerProperties"]
     container["command"] = ["python", "-c", program]
     # The least that Fargate offers: so with 6 vCPUs 24 jobs run at once.

@@ -32,6 +32,8 @@ log = logging.getLogger("local_aws.batch")
 
 TASKS = "ecs-tasks.amazonaws.com"
 LOG_GROUP = "/aws/batch/job"
+# What Fargate Spot gives as the status reason of a task it has interrupted.
+SPOT_INTERRUPTED = "Your Spot Task was interrupted."
 STOP_SECONDS = 30  # between SIGTERM and SIGKILL
 CLOSE_SECONDS = 10
 MAX_TAGS = 50
@@ -174,7 +176,7 @@ class Launcher:
                 if running.pid:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.killpg(running.pid, signal.SIGKILL)
-                self._finished(key, None, host_terminated(False, key), None)
+                self._finished(key, None, host_terminated(key), None)
 
     # --- starting ---
 
@@ -393,17 +395,27 @@ class Launcher:
             running.link.order(("signal", key, int(signal.SIGTERM)))
             running.kill_timer = self.clock.call_later(self.stop_seconds, running.link.order, ("kill", key))
 
+    def stop_task(self, job: Job, reason: str) -> None:
+        """End an attempt from outside, as ECS does: the job goes on, with its next attempt if its rules say so."""
+        _, running = self._of(job)
+        if running:
+            running.verdict = (reason, None)
+            self.stop(job)
+
     def reclaim(self, job: Job) -> None:
         """Take a job's Spot capacity away, as EC2 does with an instance, or Fargate Spot with a task."""
-        key, running = self._of(job)
-        if running is None:
-            return
-        running.verdict = (host_terminated(job.spec.fargate, key), None)
         if job.spec.fargate:
-            self.stop(job)
-        else:
-            running.lost = True
+            self.stop_task(job, SPOT_INTERRUPTED)
+            return
+        key, running = self._of(job)
+        if running:
+            running.verdict, running.lost = (host_terminated(key), None), True
             running.link.order(("kill", key))
+
+    def job_of(self, task_arn: str) -> Job | None:
+        """The job whose attempt under way is this task."""
+        jobs = (running.job for running in self.running.values())
+        return next((job for job in jobs if job.current and job.current.task_arn == task_arn), None)
 
     def _of(self, job: Job) -> tuple[str, Running | None]:
         key = f"{job.id}#{job.current.number}" if job.current else ""
@@ -432,10 +444,8 @@ class Launcher:
         }
 
 
-def host_terminated(fargate: bool, key: str) -> str:
+def host_terminated(key: str) -> str:
     """AWS's status reason when the machine under a job is gone."""
-    if fargate:
-        return "Your Spot Task was interrupted."
     instance = hashlib.sha256(key.encode()).hexdigest()[:17]
     return f"Host EC2 (instance i-{instance}) terminated."
 

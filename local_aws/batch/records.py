@@ -96,7 +96,7 @@ class Records:
         for job in engine.jobs.values():
             if isinstance(job, Array):
                 _recount(job)
-        engine.resume(lambda job: host_terminated(False, f"{job.id}#{len(job.attempts)}"))
+        engine.resume(lambda job: host_terminated(f"{job.id}#{len(job.attempts)}"))
 
 
 def _record(job: Job) -> dict[str, Any]:

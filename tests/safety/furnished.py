@@ -54,7 +54,7 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         computeEnvironmentName="environment", type="MANAGED",
         computeResources={"type": "FARGATE", "maxvCpus": 2, "subnets": [subnet], "securityGroupIds": [group]},
     )["computeEnvironmentArn"]  # fmt: skip
-    while batch.describe_compute_environments()["computeEnvironments"][0]["status"] != "VALID":
+    while (found := batch.describe_compute_environments()["computeEnvironments"][0])["status"] != "VALID":
         pass
     job_queue = batch.create_job_queue(
         jobQueueName="queue", priority=1, computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment}]
@@ -102,6 +102,7 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         "subnets": [subnet],
         "securityGroupIds": [group],
         "computeEnvironment": ["environment", environment],
+        "cluster": [found["ecsClusterArn"].rpartition("/")[2], found["ecsClusterArn"]],
         "jobQueue": ["queue", job_queue],
         "jobDefinition": ["definition", "definition:1", definition],
         "jobId": jobs,
@@ -163,6 +164,7 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
         ("batch", "ListJobs", {"jobQueue": "queue", "filters": [{"name": "JOB_NAME", "values": ["job*"]}]}),
         ("batch", "UpdateJobQueue", {"jobQueue": "queue", "state": "ENABLED", "priority": 2}),
         ("batch", "TerminateJob", {"jobId": known["jobId"][0], "reason": "enough"}),
+        ("ecs", "StopTask", {"cluster": known["cluster"][0], "task": "0" * 32, "reason": "enough"}),
         ("sagemaker", "CreatePipeline",
          {"PipelineName": "<new>", "RoleArn": known["roleArn"][0], "ClientRequestToken": "<token>",
           "PipelineDefinition": text}),

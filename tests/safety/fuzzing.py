@@ -1,4 +1,4 @@
-"""Requests nobody would write, for the two services of the embedded AWS, made from botocore's models.
+"""Requests nobody would write, for our own services of the embedded AWS, made from botocore's models.
 
 `Fuzzer(endpoint, rng)` makes one signed HTTP request after another: most are almost right, some are torn. What the
 server answers feeds the next ones, so ids, ARNs and names that exist come up in them. Nothing here knows how the server
@@ -63,7 +63,7 @@ def model(service: str):
 
 
 class Fuzzer:
-    """Sends random requests to the `batch` and `sagemaker` of one server and judges the answers."""
+    """Sends random requests to the `batch`, `ecs` and `sagemaker` of one server and judges the answers."""
 
     def __init__(
         self,
@@ -107,8 +107,8 @@ class Fuzzer:
             service, name = self.any_operation()
             method, path, query, payload = self.wire(model(service).operation_model(name))
         headers = {"Host": self.host, "Content-Type": "application/json"}
-        if service == "sagemaker":
-            target = f"SageMaker.{name}" if rng.random() < 0.99 else rng.choice([*STRINGS, "SageMaker.", "x.y.z"])
+        if prefix := model(service).metadata.get("targetPrefix"):
+            target = f"{prefix}.{name}" if rng.random() < 0.99 else rng.choice([*STRINGS, f"{prefix}.", "x.y.z"])
             headers |= {"X-Amz-Target": _header(target), "Content-Type": "application/x-amz-json-1.1"}
         body = self.torn(json.dumps(payload).encode())
         if rng.random() < 0.01:
@@ -122,10 +122,10 @@ class Fuzzer:
         rng = self.rng
         self.generosity = rng.choice([0.05, 0.2, 0.5])  # how many of the optional parameters a call has
         while True:
-            service = rng.choice(["batch", "sagemaker"])
+            service = rng.choice(["batch", "ecs", "sagemaker"])
             name = rng.choice(model(service).operation_names)
-            # Of SageMaker's hundreds of operations most have nothing to do with pipelines.
-            likely = service == "batch" or "Pipeline" in name or name.endswith("Tags")
+            # Of SageMaker's hundreds of operations most have nothing to do with pipelines, and of ECS's one is here.
+            likely = service == "batch" or "Pipeline" in name or name.endswith("Tags") or name == "StopTask"
             if rng.random() < (0.02 if f"{service}:{name}" in self.uncovered else 1 if likely else 0.05):
                 return service, name
 

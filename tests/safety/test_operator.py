@@ -27,7 +27,7 @@ from rehearsal import Rehearsal
 from servers import package
 
 import local_aws
-from utils import iam, kit, monitoring, preflight
+from utils import batch, iam, kit, monitoring, preflight
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -157,6 +157,13 @@ def push() -> None:
     kit.deploy(deployed().session, deployed().config, program="print(1)", push=True)
 
 
+def interrupt() -> None:
+    session, config = deployed().session, deployed().config
+    endless = kit.deploy(session, config, program="import time; time.sleep(3000)").job_definition
+    job = batch.submit_job(session, "lost", queue=config.job_queue, definition=endless, parameters={}, tags=config.tags)
+    batch.interrupt_job(session, job)
+
+
 def alarms() -> None:
     monitoring.ensure_alarms(deployed().session, deployed().config)
 
@@ -183,9 +190,9 @@ def drifted(operator: Operator) -> None:
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "77", "MessageRetentionPeriod": "999"})
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(UUID=mapping["UUID"], BatchSize=3)
-    batch = root.client("batch")
-    batch.update_job_queue(jobQueue=config.job_queue, priority=9)
-    batch.update_compute_environment(computeEnvironment=config.compute_environment, computeResources={"maxvCpus": 2})
+    jobs = root.client("batch")
+    jobs.update_job_queue(jobQueue=config.job_queue, priority=9)
+    jobs.update_compute_environment(computeEnvironment=config.compute_environment, computeResources={"maxvCpus": 2})
     alarms = root.client("cloudwatch")
     for alarm in alarms.describe_alarms(AlarmNamePrefix=config.prefix)["MetricAlarms"]:
         alarms.untag_resource(ResourceARN=alarm["AlarmArn"], TagKeys=list(config.tags))
@@ -193,13 +200,13 @@ def drifted(operator: Operator) -> None:
 
 def running(operator: Operator) -> None:
     """An execution that won't end by itself, and a job of nobody's, are under way when the cleanup begins."""
-    batch, name = operator.root.client("batch"), operator.config.aggregate_job_definition
-    newest = max(batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"], key=lambda r: r["revision"])
+    client, name = operator.root.client("batch"), operator.config.aggregate_job_definition
+    newest = max(client.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"], key=lambda r: r["revision"])
     kept = ("jobDefinitionName", "type", "platformCapabilities", "containerProperties", "tags")
     endless = {key: newest[key] for key in kept}
     endless["containerProperties"]["command"] = ["python", "-c", "import time; time.sleep(3000)"]
-    batch.register_job_definition(**endless)
-    batch.submit_job(jobName="left", jobQueue=operator.config.job_queue, jobDefinition=name)
+    client.register_job_definition(**endless)
+    client.submit_job(jobName="left", jobQueue=operator.config.job_queue, jobDefinition=name)
     operator.root.client("sagemaker").start_pipeline_execution(PipelineName=operator.config.pipeline)
 
 
@@ -212,6 +219,7 @@ def test_the_operators_policy_is_enough_and_not_too_much(operator: Operator, mon
     with learning(operator) as learn:
         learn("notebook 06's alarms after changes by hand", alarms)
         learn("going_further, push by EventBridge", push)
+        learn("going_further, a job that loses its machine", interrupt)
         learn("the preflight", look)
     running(operator)
     notebook(operator, monkeypatch, "07")

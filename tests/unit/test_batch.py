@@ -69,7 +69,7 @@ def test_the_environment_is_brought_up_to_date(session, config, environment):
 
 def test_an_invalid_environment_is_an_error_with_awss_reason(session, config, calls):
     invalid = {"status": "INVALID", "statusReason": "CLIENT_ERROR - no such subnet", "state": "ENABLED"}
-    invalid["computeResources"] = {"maxvCpus": 1, "subnets": ["s"], "securityGroupIds": ["g"]}
+    invalid["computeResources"] = {"type": "FARGATE", "maxvCpus": 1, "subnets": ["s"], "securityGroupIds": ["g"]}
     calls.answer("DescribeComputeEnvironments", *[{"computeEnvironments": [invalid]}] * 2)
     with pytest.raises(batch.BatchError, match=r"is INVALID: CLIENT_ERROR - no such subnet\."):
         batch.ensure_compute_environment(
@@ -115,8 +115,9 @@ MAKERS = (batch.copy_job, batch.aggregate_job)
 def test_definitions_retry_lost_hosts_and_nothing_else(config, make):
     definition = make(config, "job-role", "execution-role")
     rules = definition["retryStrategy"]["evaluateOnExit"]
-    assert rules[0] == {"onStatusReason": "Host EC2*", "action": "RETRY"}
-    assert all(rule["action"] == "EXIT" for rule in rules[1:])
+    retried = [rule["onStatusReason"] for rule in rules if rule["action"] == "RETRY"]
+    assert retried == ["Your Spot Task was interrupted*", "Host EC2*"]
+    assert all(rule["action"] == "EXIT" for rule in rules[len(retried) :])
     assert {"onReason": "*", "action": "EXIT"} in rules, "what no rule matches is retried"
     assert definition["timeout"]["attemptDurationSeconds"] >= 60
     assert definition["propagateTags"] is True
@@ -146,6 +147,56 @@ def test_the_copying_job_runs_with_its_role_and_is_waited_for(session, config, q
     assert data.listing(session, config.bucket, "output") == [("output/a.json", 2)]
     failed = run("input/missing.json")
     assert (failed["status"], failed["container"]["exitCode"]) == ("FAILED", 1)
+
+
+def spot_job(session, config, definition: str) -> str:
+    """A job whose first attempt would take five minutes."""
+    code = "import os, time; time.sleep(300 * (os.environ['AWS_BATCH_JOB_ATTEMPT'] == '1'))"
+    batch.ensure_log_group(session, config.job_log_group, tags=config.tags)
+    roles = iam.ensure_roles(session, config)
+    wanted = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
+    wanted["containerProperties"]["command"] = ["python", "-c", code]
+    arn = batch.ensure_job_definition(session, wanted | {"jobDefinitionName": definition})
+    return batch.submit_job(session, "spot", queue=config.job_queue, definition=arn, parameters={}, tags=config.tags)
+
+
+@pytest.mark.slow
+def test_an_interrupted_job_is_retried_by_the_kits_own_strategy(session, config, queue):
+    job_id = spot_job(session, config, "interrupted")
+    batch.interrupt_job(session, job_id, seconds=60)
+    job = batch.wait_for_job(session, job_id, seconds=60)
+    assert job["status"] == "SUCCEEDED"
+    assert [attempt["statusReason"] for attempt in job["attempts"]] == [
+        batch.SPOT_INTERRUPTED,
+        "Essential container in task exited",
+    ]
+    with pytest.raises(batch.BatchError, match=f"Job {job_id} is SUCCEEDED: only a job that runs can be interrupted"):
+        batch.interrupt_job(session, job_id)
+
+
+def test_a_job_that_ends_just_before_it_is_interrupted_is_told(session, calls):
+    task = "arn:aws:ecs:us-east-1:000000000000:task/AWSBatch-gone/0123"
+    calls.answer("DescribeJobs", {"jobs": [{"status": "RUNNING", "container": {"taskArn": task}}]})
+    with pytest.raises(batch.BatchError, match="Job j ended before it could be interrupted: Cluster not found"):
+        batch.interrupt_job(session, "j")
+
+
+def test_the_environment_becomes_spot_and_on_demand_again(session, config, environment):
+    kept = environment["computeResources"]
+
+    def ensure(spot: bool) -> str:
+        found = batch.ensure_compute_environment(
+            session,
+            config.compute_environment,
+            subnets=kept["subnets"],
+            security_groups=kept["securityGroupIds"],
+            max_vcpus=4,
+            spot=spot,
+            tags=config.tags,
+        )
+        return found["computeResources"]["type"]
+
+    assert [ensure(True), ensure(False)] == ["FARGATE_SPOT", "FARGATE"]
 
 
 def test_a_job_that_does_not_end_is_told_with_batchs_reason(session, calls):
