@@ -6,13 +6,14 @@ import html
 import json
 import re
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from utils.config import Config
 from utils.pipeline import FINAL
@@ -22,6 +23,7 @@ METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its MET
 OLDEST_MESSAGE_SECONDS = 1800
 COLORS = {"copy": "#4c8eda", "aggregate": "#e07b39"}
 JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
+NOT_STARTED = "Not started"  # our word: AWS lists only steps that have begun
 STATUS_COLORS = {
     "Succeeded": "#bfe3c6",
     "Executing": "#cfe0f7",
@@ -89,15 +91,7 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
     """
     batch = session.client("batch")
-    names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
-    listed = batch.get_paginator("list_jobs").paginate(jobQueue=job_queue, filters=names)
-    ids = [summary["jobId"] for page in listed for summary in page["jobSummaryList"]]
-    found = [
-        job
-        for first in range(0, len(ids), 100)  # DescribeJobs takes 100 ids at most
-        for job in batch.describe_jobs(jobs=ids[first : first + 100])["jobs"]
-    ]
-    rows = [_row(job) for job in found]
+    rows = [_row(job) for job in _described(batch, _listed(batch, job_queue, execution))]
     if not rows:
         return pd.DataFrame(columns=["job", "definition", "status"])
     table = pd.DataFrame(rows)
@@ -105,6 +99,41 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
     table["of_step"] = table["job"].str.rsplit("-", n=1).str[0]
     table["since"] = table.groupby("of_step")["created"].transform("min")
     return table.sort_values(["since", "job"], ignore_index=True).drop(columns=["of_step", "since"])
+
+
+def _listed(batch: Any, job_queue: str, execution: str) -> list[dict[str, Any]]:
+    """What ListJobs says of an execution's jobs."""
+    names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
+    pages = batch.get_paginator("list_jobs").paginate(jobQueue=job_queue, filters=names)
+    return [summary for page in pages for summary in page["jobSummaryList"]]
+
+
+def _described(batch: Any, summaries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What DescribeJobs says of the jobs that ListJobs told of."""
+    ids = [summary["jobId"] for summary in summaries]
+    return [
+        job
+        for first in range(0, len(ids), 100)  # DescribeJobs takes 100 ids at most
+        for job in batch.describe_jobs(jobs=ids[first : first + 100])["jobs"]
+    ]
+
+
+def wait_for_jobs(session: boto3.Session, job_queue: str, execution: str, *, seconds: float = 300) -> pd.DataFrame:
+    """The jobs of an execution, as `jobs` returns them, as soon as there are some.
+
+    Raises:
+        TimeoutError: there are none after `seconds`.
+    """
+
+    def give_up(_) -> None:
+        raise TimeoutError(f"{execution} has no job in {job_queue} after {seconds:.0f} seconds; look at its steps.")
+
+    return Retrying(
+        retry=retry_if_result(lambda table: table.empty),
+        wait=wait_fixed(1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(jobs, session, job_queue, execution)
 
 
 def _row(job: dict[str, Any]) -> dict[str, Any]:
@@ -181,30 +210,39 @@ def watch(
 ) -> Watched:
     """Show an execution until it has ended: its graph, a progress bar, its jobs by state, the newest lines of a log.
 
-    In JupyterLab the picture changes in place; a notebook is saved with the last one, which is all papermill keeps.
+    In JupyterLab the picture changes in place. What stays is the last graph and, below it, a table with a row a step.
+    The table is a display of its own, since papermill's log leaves out what only changes another.
 
     Args:
         every: seconds between two looks.
         seconds: how long to watch at most; the execution goes on after that.
+
+    Returns:
+        The execution's last status, and the queue's messages over time.
     """
     import matplotlib.pyplot  # noqa: F401  now, since it takes seconds, and the first picture would be as old
-    from IPython.display import HTML, display
+    from IPython.display import display
 
     sagemaker, sqs_url = session.client("sagemaker"), queue_url(session, config.callback_queue)
-    waits_for = _waits_for(session, execution)
+    definition = _definition(session, execution)
+    waits_for = _edges(definition)
     begun, samples = time.monotonic(), []
-    view = display(HTML("Looking ..."), display_id=True)
+    view = display({"text/plain": "Looking ..."}, raw=True, display_id=True)
     while True:
         status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)["PipelineExecutionStatus"]
         elapsed = time.monotonic() - begun
         samples.append({"seconds": elapsed, **message_counts(session, sqs_url)})
-        if status in FINAL or elapsed > seconds:
-            view.update(_draw_graph(waits_for, steps(session, execution)))
-            return Watched(status, pd.DataFrame(samples))
         table = steps(session, execution)
+        if status in FINAL or elapsed > seconds:
+            view.update(_draw_graph(waits_for, table))
+            counts = _counts(_listed(session.client("batch"), config.job_queue, execution))
+            last = _last_table(definition, table, counts)
+            display({"text/html": last.to_html(), "text/plain": last.to_string()}, raw=True)
+            return Watched(status, pd.DataFrame(samples))
         counts, lines = _jobs_now(session, config, execution)
         done = _done(table, counts) / len(waits_for)
-        view.update(HTML(_live(_draw_graph(waits_for, table), done, counts, lines, f"{status}, {elapsed:.0f} s")))
+        graph_now = _draw_graph(waits_for, table)
+        view.update(_live(graph_now, done, counts, lines, f"{status}, {elapsed:.0f} s"), raw=True)
         time.sleep(every)
 
 
@@ -394,7 +432,7 @@ def graph(session: boto3.Session, execution: str):
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineDefinitionForExecution.html
     """
-    return _draw_graph(_waits_for(session, execution), steps(session, execution))
+    return _draw_graph(_edges(_definition(session, execution)), steps(session, execution))
 
 
 def queue_over_time(samples: pd.DataFrame):
@@ -437,18 +475,29 @@ def picture(figure: Any, alt: str) -> Any:
 def _jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[Counter[str], list[str]]:
     """How many jobs are in which state, and the last lines of the job that began last of those that printed any."""
     batch, logs = session.client("batch"), session.client("logs")
-    names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
-    listed = batch.get_paginator("list_jobs").paginate(jobQueue=config.job_queue, filters=names)
-    summaries = [summary for page in listed for summary in page["jobSummaryList"]]
+    summaries = _listed(batch, config.job_queue, execution)
     begun = sorted((each for each in summaries if each.get("startedAt")), key=lambda each: each["startedAt"])
-    newest = [each["jobId"] for each in reversed(begun[-12:])]  # a look must stay short
-    described = {job["jobId"]: job for job in batch.describe_jobs(jobs=newest)["jobs"]} if newest else {}
+    newest = begun[:-13:-1]  # twelve: a look must stay short
+    described = {job["jobId"]: job for job in _described(batch, newest)}
     lines: list[str] = []
-    for job_id in newest:
-        stream = described.get(job_id, {}).get("container", {}).get("logStreamName")
+    for summary in newest:
+        stream = described.get(summary["jobId"], {}).get("container", {}).get("logStreamName")
         if stream and (lines := _last_lines(logs, config.job_log_group, stream)):
             break
-    return Counter(summary["status"] for summary in summaries), lines
+    return sum(_counts(summaries).values(), Counter()), lines
+
+
+def _counts(summaries: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """How many jobs are in which state, for each step name in the jobs' names; an array's children count singly.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesSummary.html
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for summary in summaries:
+        array = summary.get("arrayProperties", {})
+        children = array.get("statusSummary") or {summary["status"]: array.get("size", 1)}
+        counts[summary["jobName"].partition("-")[2].rpartition("-")[0]].update(children)
+    return counts
 
 
 def _last_lines(logs: Any, log_group: str, log_stream: str) -> list[str]:
@@ -465,40 +514,68 @@ def _done(table: pd.DataFrame, counts: Counter[str]) -> float:
     return ended + (jobs_ended / counts.total() if jobs_ended < counts.total() else 0)
 
 
-def _live(picture: Any, done: float, counts: Counter[str], lines: list[str], heading: str) -> str:
-    """The page that `watch` shows: in the reader's own colours, light or dark."""
+def _live(picture: Any, done: float, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
+    """The page that `watch` shows: in the reader's own colours, light or dark; a line where there is no page."""
     data, metadata = picture._repr_mimebundle_()
     bar = f'<progress value="{done:.2f}"></progress>'
     states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
     log = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
-    return (
+    page = (
         f"<div><b>{html.escape(heading)}</b> {bar} {states}</div>"
         f'<img style="background: white; max-width: 100%" alt="{html.escape(metadata["image/png"]["alt"])}" '
         f'src="data:image/png;base64,{data["image/png"].strip()}">'
         f'<div style="font-family: monospace; opacity: 0.8">{log}</div>'
     )
+    return {"text/html": page, "text/plain": f"{heading}: {states}"}
 
 
-def _waits_for(session: boto3.Session, execution: str) -> dict[str, set[str]]:
+def _last_table(definition: list[dict[str, Any]], table: pd.DataFrame, counts: dict[str, Counter[str]]) -> pd.DataFrame:
+    """A row a step, in the graph's order, with nothing in it that differs from run to run.
+
+    Args:
+        definition: the pipeline definition's steps.
+        table: as `steps` returns it.
+        counts: as `_counts` returns it.
+    """
+    columns = _columns(_edges(definition))
+    arguments = {step["Name"]: step["Arguments"] for step in definition}
+    statuses = dict(zip(table["step"], table["status"], strict=True))
+    rows = []
+    for step in sorted(definition, key=lambda step: columns[step["Name"]]):
+        # A step that waits for jobs gets their ids from the step that submitted them, which named them after step_name.
+        submitted = _named_in(step["Arguments"].get("job_ids"))
+        named = {str(arguments[submitter].get("step_name")) for submitter in submitted & arguments.keys()}
+        jobs = sum((counts.get(name, Counter()) for name in named), Counter())
+        rows.append(
+            {
+                "step": step["Name"],
+                "type": step["Type"],
+                "status": statuses.get(step["Name"], NOT_STARTED),
+                "jobs": f"{jobs['SUCCEEDED']} of {jobs.total()} succeeded" if jobs else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _definition(session: boto3.Session, execution: str) -> list[dict[str, Any]]:
+    """The steps of the pipeline definition that this execution runs."""
     answer = session.client("sagemaker").describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)
-    return _edges(json.loads(answer["PipelineDefinition"])["Steps"])
+    return json.loads(answer["PipelineDefinition"])["Steps"]
 
 
 def _edges(definition: list[dict[str, Any]]) -> dict[str, set[str]]:
     """For each step of a pipeline definition those it waits for: named in DependsOn, or by using their outputs."""
     names = {step["Name"] for step in definition}
-    return {
-        step["Name"]: names
-        & {*step.get("DependsOn", []), *re.findall(r'"Get": ?"Steps\.([^.\[]+)', json.dumps(step["Arguments"]))}
-        for step in definition
-    }
+    return {step["Name"]: names & {*step.get("DependsOn", []), *_named_in(step["Arguments"])} for step in definition}
 
 
-def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
-    """Steps in columns: each to the right of all it waits for."""
-    import matplotlib.pyplot as plt
-    from matplotlib.patches import FancyBboxPatch
+def _named_in(arguments: Any) -> set[str]:
+    """The steps whose outputs these arguments use."""
+    return set(re.findall(r'"Get": ?"Steps\.([^.\[]+)', json.dumps(arguments)))
 
+
+def _columns(waits_for: dict[str, set[str]]) -> dict[str, int]:
+    """Each step's column: to the right of all it waits for."""
     columns: dict[str, int] = {}
     while len(columns) < len(waits_for):  # a definition has no cycles
         columns |= {
@@ -506,6 +583,15 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
             for step, waits in waits_for.items()
             if step not in columns and waits <= columns.keys()
         }
+    return columns
+
+
+def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
+    """Steps in columns, with arrows between them."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import FancyBboxPatch
+
+    columns = _columns(waits_for)
     places: dict[str, tuple[float, float]] = {}
     for column in range(max(columns.values()) + 1):
         mine = [step for step in waits_for if columns[step] == column]
@@ -516,7 +602,7 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
     wide, high = 0.84, 0.72  # of a box, where columns and rows are 1 apart
     fontsize = min(8.5, 135 / max(map(len, waits_for)))  # the longest name fits
     for step, (x, y) in places.items():
-        status = known.at[step, "status"] if step in known.index else "Not started"
+        status = known.at[step, "status"] if step in known.index else NOT_STARTED
         seconds = known.at[step, "seconds"] if step in known.index else None
         told = status if seconds is None or pd.isna(seconds) else f"{status}\n{seconds:.1f} s"
         axes.add_patch(
@@ -537,7 +623,7 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
     axes.set_xlim(-0.6, max(columns.values()) + 0.6)
     axes.set_ylim(-rows / 2, rows / 2)
     axes.axis("off")
-    words = [f"{step} {known.at[step, 'status'] if step in known.index else 'Not started'}" for step in waits_for]
+    words = [f"{step} {known.at[step, 'status'] if step in known.index else NOT_STARTED}" for step in waits_for]
     return picture(figure, "The pipeline as a graph: " + ", ".join(words) + ".")
 
 

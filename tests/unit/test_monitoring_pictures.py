@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DEFINITION = {
     "Steps": [
         {"Name": "Count", "Type": "Lambda", "Arguments": {}},
-        {"Name": "Submit", "Type": "Lambda", "Arguments": {}, "DependsOn": ["Count"]},
+        {"Name": "Submit", "Type": "Lambda", "Arguments": {"step_name": "Wait"}, "DependsOn": ["Count"]},
         {
             "Name": "Wait",
             "Type": "Callback",
@@ -39,10 +40,28 @@ def config():
     return Config("local", "sagemaker-pictures", "us-east-1", "000000000000")
 
 
-def answer_a_look(calls, status):
+def answer_a_look(calls, status, *, steps=STEPS, jobs=()):
     calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": status})
     calls.answer("DescribePipelineDefinitionForExecution", {"PipelineDefinition": json.dumps(DEFINITION)})
-    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": STEPS})
+    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": steps})
+    calls.answer("ListJobs", {"jobSummaryList": list(jobs)})
+
+
+def job(number, status, *, step="Wait", **fields):
+    return {"jobId": f"{step}{number}", "jobName": f"abcdefghijkl-{step}-{number:02d}", "status": status, **fields}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What is shown: `live` are the updates of the one picture, `displayed` what each display begins with."""
+    live, displayed = [], []
+
+    def display(shown, **_):
+        displayed.append(shown)
+        return SimpleNamespace(update=lambda shown, **_: live.append(shown))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return SimpleNamespace(live=live, displayed=displayed)
 
 
 def test_a_step_follows_those_it_names_and_those_whose_outputs_it_uses():
@@ -77,21 +96,16 @@ def test_the_queue_over_time_says_how_many_there_were():
     assert "2 messages at most" in monitoring.queue_over_time(samples).alt
 
 
-def test_watching_shows_the_jobs_and_a_log_and_ends_with_the_graph(session, calls, config, monkeypatch):
-    shown = []
-
-    monkeypatch.setattr("IPython.display.display", lambda *_, **__: SimpleNamespace(update=shown.append))
+def test_watching_shows_the_jobs_and_a_log_and_ends_with_the_graph(session, calls, config, seen):
     ensure_queue(session, config.callback_queue, tags=config.tags)
-    answer_a_look(calls, "Executing")
-    summaries = [{"jobId": "1", "jobName": "a", "status": "RUNNING", "startedAt": 5}, {"jobId": "2", "jobName": "b"}]
-    calls.answer("ListJobs", {"jobSummaryList": [summaries[0], summaries[1] | {"status": "RUNNABLE"}]})
-    calls.answer("DescribeJobs", {"jobs": [{"jobId": "1", "container": {"logStreamName": "s"}}]})
+    answer_a_look(calls, "Executing", jobs=[job(1, "RUNNING", startedAt=5), job(2, "RUNNABLE")])
+    calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})
     calls.answer("GetLogEvents", {"events": [{"message": "copy <this>"}], "nextForwardToken": "f"})
     answer_a_look(calls, "Succeeded")
     watched = monitoring.watch(session, config, ARN, every=0)
     assert watched.status == "Succeeded"
     assert watched.samples[["waiting", "hidden"]].to_numpy().tolist() == [[0, 0], [0, 0]]
-    live, last = shown
+    live, last = seen.live
     for part in (
         '<progress value="0.25">',
         "1 RUNNABLE, 1 RUNNING",
@@ -99,23 +113,71 @@ def test_watching_shows_the_jobs_and_a_log_and_ends_with_the_graph(session, call
         'alt="The pipeline as a graph',
         "Executing",
     ):
-        assert part in live.data
+        assert part in live["text/html"]
+    assert live["text/plain"].endswith(" s: 1 RUNNABLE, 1 RUNNING")
     assert last.alt.startswith("The pipeline as a graph")
 
 
+ENDED = [
+    {**step, "StepStatus": status, "EndTime": BEGIN + timedelta(seconds=4)}
+    for step, status in zip(
+        [*STEPS, STEPS[1] | {"StepName": "Wait"}], ("Succeeded", "Succeeded", "Failed"), strict=True
+    )
+]
+
+
+def test_watching_leaves_one_table_of_the_steps(session, calls, config, seen):
+    """As a display of its own: a log of papermill's, which tells of no updates, has it, and so has a terminal."""
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    others = [job(1, "SUCCEEDED", step="Other"), job(2, "FAILED", step="Wait-Submit")]
+    ran = [job(1, "SUCCEEDED"), job(2, "FAILED"), job(10, "SUCCEEDED")]
+    answer_a_look(calls, "Failed", steps=ENDED, jobs=[*others, *ran])
+    monitoring.watch(session, config, ARN)
+    assert calls.made.count("ListJobs") == 1
+    assert "DescribeJobs" not in calls.made
+    _, last = seen.displayed
+    assert set(last) == {"text/html", "text/plain"}
+    lines = [re.split(r"\s{2,}", line.strip()) for line in last["text/plain"].splitlines()]
+    assert lines == [
+        ["step", "type", "status", "jobs"],
+        ["0", "Count", "Lambda", "Succeeded"],
+        ["1", "Beside", "Lambda", "Not started"],
+        ["2", "Submit", "Lambda", "Succeeded"],
+        ["3", "Wait", "Callback", "Failed", "2 of 3 succeeded"],
+    ]
+    assert re.findall("<td>(.*?)</td>", last["text/html"])[-4:] == ["Wait", "Callback", "Failed", "2 of 3 succeeded"]
+
+
+def test_the_table_is_the_same_whichever_of_two_steps_began_first(session, calls, config, seen):
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    for steps in (ENDED, ENDED[::-1]):
+        answer_a_look(calls, "Failed", steps=steps, jobs=[job(1, "FAILED")])
+        monitoring.watch(session, config, ARN)
+    assert seen.displayed[1] == seen.displayed[3]
+
+
+def test_an_arrays_children_are_counted_singly(session, calls, config, seen):
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    array = {"size": 31, "statusSummary": {"FAILED": 1, "RUNNING": 0, "SUCCEEDED": 30}}
+    begun = {"size": 5}  # Batch has not counted them yet
+    ran = [job(1, "FAILED", arrayProperties=array), job(2, "SUCCEEDED"), job(3, "PENDING", arrayProperties=begun)]
+    answer_a_look(calls, "Failed", steps=ENDED, jobs=ran)
+    monitoring.watch(session, config, ARN)
+    assert "31 of 37 succeeded" in seen.displayed[1]["text/plain"]
+
+
 def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):
-    summary = {"jobId": "1", "jobName": "a", "status": "RUNNING", "startedAt": 5}
-    calls.answer("ListJobs", {"jobSummaryList": [summary]})
-    calls.answer("DescribeJobs", {"jobs": [{"jobId": "1", "container": {"logStreamName": "s"}}]})
+    calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", startedAt=5)]})
+    calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")
     counts, lines = monitoring._jobs_now(session, config, ARN)
     assert (counts, lines) == ({"RUNNING": 1}, [])
 
 
 def test_the_lines_are_the_newest_jobs_that_has_any(session, calls, config):
-    begun = [{"jobId": str(n), "jobName": str(n), "status": "RUNNING", "startedAt": n} for n in (1, 2, 3)]
-    calls.answer("ListJobs", {"jobSummaryList": [*begun, {"jobId": "4", "jobName": "4", "status": "RUNNABLE"}]})
-    streams = [{"jobId": str(n), "container": {"logStreamName": f"s{n}"}} for n in (1, 2, 3)]
+    begun = [job(n, "RUNNING", startedAt=n) for n in (1, 2, 3)]
+    calls.answer("ListJobs", {"jobSummaryList": [*begun, job(4, "RUNNABLE")]})
+    streams = [{"jobId": f"Wait{n}", "container": {"logStreamName": f"s{n}"}} for n in (1, 2, 3)]
     calls.answer("DescribeJobs", {"jobs": streams})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")  # the newest has not printed yet
     calls.answer("GetLogEvents", {"events": [{"message": "the second's"}], "nextForwardToken": "f"})
@@ -135,8 +197,7 @@ def test_the_bar_counts_steps_and_the_share_of_the_jobs_of_a_waiting_one(statuse
     assert monitoring._done(pd.DataFrame({"status": statuses}), Counter(jobs)) == done
 
 
-def test_watching_ends_with_its_time_and_the_execution_goes_on(session, calls, config, monkeypatch):
-    monkeypatch.setattr("IPython.display.display", lambda *_, **__: SimpleNamespace(update=id))
+def test_watching_ends_with_its_time_and_the_execution_goes_on(session, calls, config, seen):
     ensure_queue(session, config.callback_queue, tags=config.tags)
     answer_a_look(calls, "Executing")
     assert monitoring.watch(session, config, ARN, seconds=-1).status == "Executing"
