@@ -24,6 +24,7 @@ def run(path: Path) -> None:
         notebook,
         timeout=600,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
         coalesce_streams=True,  # where one print ends and the next begins is chance
         resources={"metadata": {"path": path.parent}},
     ).execute()

@@ -10,7 +10,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
 
-from utils import batch, iam
+from utils import batch, iam, studio
 from utils.config import Config
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
@@ -123,6 +123,9 @@ def _principal(session: boto3.Session, caller: str) -> str:
     """The user or role whose policies count: of an assumed role's session, the role, path included."""
     if ":assumed-role/" not in caller:
         return caller
+    app = studio.here()
+    if app and app.role and app.role.rsplit("/", 1)[1] == caller.split("/")[1]:
+        return app.role  # Studio knows its role's path, which a role that may not call GetRole can't learn otherwise
     return session.client("iam").get_role(RoleName=caller.split("/")[1])["Role"]["Arn"]
 
 

@@ -3,7 +3,7 @@ import json
 import boto3
 import pytest
 
-from utils import session, studio
+from utils import preflight, session, studio
 
 LAB = {
     "AppType": "JupyterLab",
@@ -54,3 +54,17 @@ def test_a_session_on_aws_takes_studios_region_when_no_other_is_set(metadata, mo
     assert session.aws_session().region_name == "eu-central-1"
     assert session.aws_session("us-west-2").region_name == "us-west-2"
     assert asked == [("sts", "eu-central-1"), ("sts", "us-west-2")]
+
+
+def test_the_preflight_asks_about_studios_role_by_the_name_that_studio_gives(metadata):
+    """With its path, and without GetRole, which a Studio role often lacks."""
+    role = "arn:aws:iam::123456789012:role/service-role/studio"
+    metadata(LAB | {"ExecutionRoleArn": role})
+
+    class Unasked:
+        def client(self, name):
+            raise AssertionError(f"{name} is asked")
+
+    assert preflight._principal(Unasked(), "arn:aws:sts::123456789012:assumed-role/studio/SageMaker") == role
+    with pytest.raises(AssertionError, match="iam is asked"):  # another role than Studio's, of a profile
+        preflight._principal(Unasked(), "arn:aws:sts::123456789012:assumed-role/other/me")
