@@ -108,10 +108,11 @@ lock: .venv/.installed
 		--output-file tests/studio/requirements.lock
 
 # Both tools run in an environment of their own. The audit asks the Python package index for advisories, so it needs the
-# internet; --strict, else a package it could not ask about would count as sound.
+# internet, or ARGS="-s osv --osv-url http://..." for a copy of osv.dev within reach; --strict, else a package it could
+# not ask about would count as sound.
 audit: .venv/.installed
 	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \
-		--requirement requirements.lock
+		--requirement requirements.lock $(ARGS)
 
 # A CycloneDX list of what is installed, with licenses: https://cyclonedx.org/specification/overview/
 sbom: .venv/.installed
