@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 FURTHER = sorted((ROOT / "notebooks" / "going_further").glob("*.ipynb"))
+EXISTS = "## What now exists"
 
 
 class Notebook(NamedTuple):
@@ -84,19 +85,43 @@ def NB04_in_practice_has_a_source(notebook):
 
 @rule
 def NB05_what_now_exists(notebook):
-    """Each of the seven ends with the same picture, its own part lit."""
-    if notebook.path not in TUTORIAL:
+    """Each notebook ends with the same picture, its own part lit, and a sentence about it.
+
+    One of going_further deletes what it made, so its picture comes before that; what it adds may be drawn too.
+    """
+    if len(cells := [cell for cell in notebook.prose if cell.startswith(EXISTS)]) != 1:
+        yield f"{len(cells)} cells begin with {EXISTS}"
         return
-    if len(cells := [cell for cell in notebook.prose if cell.startswith("## What now exists")]) != 1:
-        yield f"{len(cells)} cells begin with ## What now exists"
-    elif drawn(cells[0]) != drawn(next(c for c in load(TUTORIAL[0]).prose if c.startswith("## What now exists"))):
-        yield "the picture differs from notebook 01's in more than what is lit"
+    mine, common = drawn(cells[0]), drawn(next(c for c in load(TUTORIAL[0]).prose if c.startswith(EXISTS)))
+    if not cells[0].rpartition("```")[2].strip():
+        yield "no sentence follows the picture"
+    if notebook.path in TUTORIAL:
+        if mine != common:
+            yield "the picture differs from notebook 01's in more than what is lit"
+        return
+    if missing := [line.strip() for line in common if line not in mine]:
+        yield f"the picture lacks of notebook 01's: {missing}"
+    parts = colored(cells[0])
+    if not parts.get("new"):
+        yield "nothing in the picture is lit"
+    if unknown := {
+        part for names in parts.values() for part in names if not re.search(rf"\b{part}\b", "\n".join(mine))
+    }:
+        yield f"the picture colors what it does not draw: {sorted(unknown)}"
+    headings = re.findall(r"^## .+$", without_fences(notebook.text), re.MULTILINE)
+    if headings[headings.index(EXISTS) + 1 :][:1] != ["## Clean up"]:
+        yield f"{EXISTS} is not the section before ## Clean up"
 
 
 def drawn(cell: str) -> list[str]:
     """The lines of a cell's diagram without those that color it."""
     diagram = cell.split("```mermaid\n")[1].split("```")[0]
     return [line for line in diagram.splitlines() if not line.strip().startswith("class ")]
+
+
+def colored(cell: str) -> dict[str, set[str]]:
+    """The parts of a cell's diagram by what they are drawn as: new, made or later."""
+    return {name: set(nodes.split(",")) for nodes, name in re.findall(r"^ +class (\S+) (\w+)$", cell, re.MULTILINE)}
 
 
 @rule
@@ -106,10 +131,7 @@ def NB06_each_part_is_lit_once(notebook):
         return
     there: set[str] = set()
     for path in TUTORIAL:
-        cell = next(cell for cell in load(path).prose if cell.startswith("## What now exists"))
-        parts = {
-            name: set(nodes.split(",")) for nodes, name in re.findall(r"^ +class (\S+) (\w+)$", cell, re.MULTILINE)
-        }
+        parts = colored(next(cell for cell in load(path).prose if cell.startswith(EXISTS)))
         if path == TUTORIAL[-1]:
             if set(parts) != {"later"}:
                 yield "after cleanup nothing is there"
@@ -195,6 +217,43 @@ AS_A_NUMBERED_ONE = {
     "NB05_what_now_exists": [("markdown", "## Summary", [])],
     "NB07_ways_on": [("markdown", "## Summary", [])],
 }
+
+
+PICTURE = """## What now exists
+
+```mermaid
+{}
+    class {} new
+```
+
+{}"""
+COMMON = "\n".join(drawn(next(cell for cell in load(TUTORIAL[0]).prose if cell.startswith(EXISTS))))
+GOOD = PICTURE.format(f"{COMMON}\n    batch --> more[one more]", "batch,more", "Yellow is new.")
+CLEAN_UP = "## Clean up\n\nAll of it."
+
+
+@pytest.mark.parametrize(
+    ("prose", "wrong"),
+    [
+        ([GOOD, CLEAN_UP], ""),
+        ([CLEAN_UP], "0 cells begin"),
+        ([CLEAN_UP, GOOD], "not the section before"),
+        ([GOOD, "## Compare", CLEAN_UP], "not the section before"),
+        ([PICTURE.format(COMMON.replace("mapping", "calls"), "batch", "Yellow is new."), CLEAN_UP], "lacks"),
+        ([GOOD.replace(" new\n", " made\n"), CLEAN_UP], "nothing in the picture is lit"),
+        ([GOOD.replace("batch,more", "batch,most"), CLEAN_UP], "does not draw: ['most']"),
+        ([GOOD.replace("Yellow is new.", ""), CLEAN_UP], "no sentence"),
+    ],
+)
+def test_the_picture_of_one_that_goes_further_is_the_common_one_and_what_it_adds(prose, wrong):
+    further = Notebook(ROOT / "notebooks" / "going_further" / "new.ipynb", [("markdown", text, []) for text in prose])
+    found = "; ".join(RULES["NB05_what_now_exists"](further))
+    assert wrong in found if wrong else not found
+
+
+def test_the_picture_of_a_numbered_one_has_nothing_more():
+    numbered = Notebook(TUTORIAL[1], [("markdown", GOOD, [])])
+    assert list(RULES["NB05_what_now_exists"](numbered))
 
 
 @pytest.mark.parametrize("name", [*BROKEN, *AS_A_NUMBERED_ONE])
