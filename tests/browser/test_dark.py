@@ -1,4 +1,4 @@
-"""A notebook as it is saved, in JupyterLab's dark theme: diagrams are light on dark, pictures keep their white."""
+"""A notebook as it is saved, in JupyterLab's dark theme: all is light on dark, only pictures keep their white."""
 
 import json
 
@@ -6,7 +6,8 @@ import pytest
 from person import ROOT, SCREENS, open_notebook, screenshots
 from playwright.sync_api import expect
 
-# Runs in the page: how bright things are, 0 to 255: the prose, a diagram's text, each picture's upper left corner.
+# Runs in the page: how bright things are, 0 to 255: the prose, a diagram's text, the words of tables, each
+# picture's upper left corner.
 BRIGHTNESS = """async () => {
     const open = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
     const mean = rgb => (rgb[0] + rgb[1] + rgb[2]) / 3;
@@ -23,6 +24,7 @@ BRIGHTNESS = """async () => {
     const written = decodeURIComponent(fence.src).match(/[^-]fill:#([0-9a-f]{3})[^0-9a-f]/)[1];
     return {
         prose: of(getComputedStyle(open.querySelector('.jp-MarkdownOutput')).color),
+        tables: [...open.querySelectorAll('.jp-OutputArea-output td')].map(cell => of(getComputedStyle(cell).color)),
         diagram: mean([...written].map(digit => 17 * parseInt(digit, 16))),
         pictures: [...open.querySelectorAll('.jp-OutputArea-output img')].map(corner),
     };
@@ -35,15 +37,17 @@ def lab(start_lab):
 
 
 @pytest.mark.slow
-def test_it_can_be_read_in_the_dark(lab, browser):
+@pytest.mark.parametrize("name", ["05_pipeline_build", "06_monitoring"])
+def test_it_can_be_read_in_the_dark(name, lab, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    open_notebook(page, lab.page_of("notebooks/06_monitoring.ipynb"))
+    open_notebook(page, lab.page_of(f"notebooks/{name}.ipynb"))
     expect(page.locator(".jp-RenderedMermaid img").first).to_be_visible(timeout=30_000)
     seen = page.evaluate(BRIGHTNESS)
-    screenshots(page, SCREENS, "dark-06_monitoring")
+    screenshots(page, SCREENS, f"dark-{name}")
     page.close()
-    saved = json.loads((ROOT / "notebooks" / "06_monitoring.ipynb").read_text())["cells"]
+    saved = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
     pictures = [o for cell in saved for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
     assert seen["prose"] > 150
     assert seen["diagram"] > 150
+    assert min(seen["tables"]) > 150
     assert seen["pictures"] == [255] * len(pictures)

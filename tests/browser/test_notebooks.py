@@ -42,6 +42,16 @@ def see_it_live(page):
     assert view.count() <= 1
 
 
+def see_what_stays(page):
+    """When the execution has ended, `monitoring.watch` leaves its graph and, below it, one table of the steps."""
+    cell = page.locator(".jp-CodeCell", has_text="monitoring.watch(")
+    expect(cell.locator("progress")).to_have_count(0)
+    expect(cell.locator("img")).to_have_count(1)
+    expect(cell.locator("tbody tr")).to_have_count(6)
+    expect(cell.locator("tr", has_text="12 of 12 succeeded")).to_have_count(2)
+    cell.screenshot(path=SCREENS / "watched.png")
+
+
 @pytest.mark.slow
 def test_the_links_at_a_notebooks_end_open_what_they_name(lab, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -68,6 +78,8 @@ def test_a_reader_runs_it(path, lab, browser):
         open_notebook(page, lab.page_of(str(path.relative_to(ROOT))))
         seen = run_all(page, SECONDS, see_it_live if path.stem == "05_pipeline_build" else None)
         screenshots(page, SCREENS, path.stem)
+        if path.stem == "05_pipeline_build":
+            see_what_stays(page)
     finally:
         page.close()
     assert seen.errors == []
