@@ -44,7 +44,7 @@ SHARED_MANAGED_POLICIES = (
 
 
 def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
-    """A policy template of `utils/policies/` with its placeholders filled in.
+    """A policy template of `utils/policies/` with its placeholders filled in: each is a name of `Config`'s.
 
     Args:
         template: the file's name, such as "submit_lambda.json".
@@ -53,11 +53,16 @@ def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
     Raises:
         KeyError: the template has a placeholder that nothing fills.
     """
-    names = ("partition", "region", "account", "prefix", "bucket", "job_queue", "job_log_group")
-    values = {name: getattr(config, name) for name in (*names, "callback_queue", "dead_letter_queue")} | extra
-    text = (POLICIES / template).read_text()
+
+    def value(placeholder: re.Match[str]) -> str:
+        name = placeholder.group(1)
+        found = extra.get(name) or getattr(config, name, None)
+        if not isinstance(found, str):
+            raise KeyError(f"{template}: nothing fills ${{{name}}}")
+        return found
+
     # Only bare names: "${aws:username}" is a variable of IAM's own and stays.
-    return json.loads(re.sub(r"\$\{(\w+)\}", lambda found: values[found.group(1)], text))
+    return json.loads(re.sub(r"\$\{(\w+)\}", value, (POLICIES / template).read_text()))
 
 
 def role_names(config: Config) -> dict[str, str]:
