@@ -62,6 +62,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
     _tell_what_a_handler_raised()
     _wait_for_a_functions_last_lines()
     _add_managed_policies()
+    _tell_which_policy_is_attached()
     _fill_in_the_callers_name()
     _simulate_with_the_calls_context()
     return app.app
@@ -165,6 +166,25 @@ def _add_managed_policies() -> None:
         if arn not in iam._aws_managed_policies:
             document = json.dumps(policy["document"])
             iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document, "")
+
+
+def _tell_which_policy_is_attached() -> None:
+    """A policy may say which managed policies one may attach and detach: iam:PolicyARN, which MiniStack leaves out.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
+    """
+    from ministack.core import iam_actions
+
+    known = iam_actions.request_tag_context
+
+    @functools.wraps(known)
+    def context(service: str, action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
+        told = known(service, action, body, params)
+        if action in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
+            told["iam:PolicyARN"] = str((params.get("PolicyArn") or [""])[0])
+        return told
+
+    iam_actions.request_tag_context = context
 
 
 def _fill_in_the_callers_name() -> None:

@@ -107,3 +107,24 @@ def test_the_simulator_is_told_of_the_call(aws):
     assert decision("iam:PassRole", role) == "implicitDeny"
     assert decision("iam:PassRole", role.replace("a-role", "b"), "lambda.amazonaws.com") == "implicitDeny"
     assert decision("s3:GetObject", "arn:aws:s3:::b/<k>&") == "explicitDeny"
+
+
+def test_a_condition_says_which_managed_policies_may_be_attached_and_detached(aws):
+    role, policy = "scopes-role", "arn:aws:iam::aws:policy/{}"
+    statement = {
+        "Effect": "Allow",
+        "Action": ["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
+        "Resource": f"arn:aws:iam::000000000000:role/{role}",
+        "Condition": {"ArnEquals": {"iam:PolicyARN": [policy.format("AmazonSQSFullAccess")]}},
+    }
+    root = aws.client("iam")
+    root.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+    root.create_user(UserName="attacher")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    root.put_user_policy(UserName="attacher", PolicyName="own", PolicyDocument=document)
+    iam = aws.client("iam", root.create_access_key(UserName="attacher")["AccessKey"])
+    for call in (iam.attach_role_policy, iam.detach_role_policy):
+        with pytest.raises(ClientError) as refused:
+            call(RoleName=role, PolicyArn=policy.format("AmazonS3FullAccess"))
+        assert refused.value.response["Error"]["Code"] == "AccessDenied"
+        call(RoleName=role, PolicyArn=policy.format("AmazonSQSFullAccess"))
