@@ -19,6 +19,9 @@ MOST_QUEUES = MOST_ENVIRONMENTS = 50
 # A job is submitted to a queue, by a definition; and all of Batch's resources are tagged.
 ON_EACH_KIND = ("batch:SubmitJob", "batch:TagResource")
 
+# What the person at the notebooks needs in each layout of the roles.
+POLICIES = {"separate": ("operator.json",), "shared": ("operator.json", "operator_shared.json")}
+
 # The statement of operator.json that not everybody needs.
 FIRST_TIME = "LetBatchMakeItsServiceLinkedRole"
 
@@ -48,13 +51,18 @@ def require(found: pd.DataFrame) -> None:
         raise NotReady("; ".join(f"{row.need}: {row.then}" for row in missing.itertuples()))
 
 
+def statements(config: Config) -> list[dict[str, Any]]:
+    """What the person at the notebooks must be allowed, as the statements of one or two policies."""
+    return [each for policy in POLICIES[config.role_layout] for each in iam.render(policy, config)["Statement"]]
+
+
 def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool | None, str]]:
-    """One row a statement of operator.json, as IAM's simulator judges the caller's own policies.
+    """One row a statement of the operator's policies, as IAM's simulator judges the caller's own.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html
     """
     caller = session.client("sts").get_caller_identity()["Arn"]
-    needs = {_need(statement): statement for statement in iam.render("operator.json", config)["Statement"]}
+    needs = {_need(statement): statement for statement in statements(config)}
     if caller.endswith(":root"):
         who = ("a user or role that may no more than this", None, "you are the account's root user, who may do all")
         return [*((need, True, "") for need in needs), who]
@@ -97,9 +105,9 @@ def _denied(session: boto3.Session, principal: str, statement: dict[str, Any]) -
 
 def _contexts(statement: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """What the simulator must be told of the call, once for each value that the statement's condition allows."""
-    conditions = statement.get("Condition", {}).get("StringEquals", {})
     entries = [
         [{"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]} for value in _listed(values)]
+        for conditions in statement.get("Condition", {}).values()
         for key, values in conditions.items()
     ]
     return [list(entry) for entry in itertools.product(*entries)]

@@ -129,6 +129,14 @@ def test_a_role_is_trusted_by_one_service_in_one_account(task: str) -> None:
     assert statement.get("Condition") == (None if service == "lambda.amazonaws.com" else condition)
 
 
+def test_the_shared_roles_operator_may_attach_what_that_layout_attaches() -> None:
+    (statement,) = rendered("operator_shared.json")["Statement"]
+    attached = {f"arn:aws:iam::aws:policy/{name}" for name in iam.SHARED_MANAGED_POLICIES}
+    assert set(statement["Condition"]["ArnEquals"]["iam:PolicyARN"]) == attached
+    shared = Config("aws", "sagemaker-lint", "eu-central-1", "123456789012", role_layout="shared")
+    assert statement["Resource"] == shared.arn("iam", f"role/{shared.pipeline_role}")
+
+
 def test_no_other_prefix_is_reached() -> None:
     """One learner's policy must not cover another's resources whose prefix begins alike."""
     text = Path(iam.POLICIES / "pipeline.json").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -128,6 +129,22 @@ def test_roles_must_be_handed_to_each_service(endpoint: str, service: str) -> No
     }  # fmt: skip
     found = preflight.check(as_user(endpoint, *OPERATOR, refused, SIMULATE), CONFIG)
     assert missing(found) == {"permission to hand the roles to the services": "ask for iam:PassRole"}
+
+
+@pytest.mark.parametrize("action", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"])
+def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, action: str) -> None:
+    shared = dataclasses.replace(CONFIG, role_layout="shared")
+    whole = preflight.statements(shared)
+    assert missing(preflight.check(as_user(endpoint, *whole), shared)) == {}
+    need = "permission to attach managed policies to the shared role"
+    found = preflight.check(as_user(endpoint, *OPERATOR), shared)
+    assert missing(found) == {need: "ask for iam:AttachRolePolicy, iam:DetachRolePolicy"}
+    # One of the six will not do.
+    first = {"ArnNotEquals": {"iam:PolicyARN": f"arn:aws:iam::aws:policy/{iam.SHARED_MANAGED_POLICIES[0]}"}}
+    refused = {"Effect": "Deny", "Action": action, "Resource": "*", "Condition": first}
+    assert missing(preflight.check(as_user(endpoint, *whole, refused), shared)) == {need: f"ask for {action}"}
+    with pytest.raises(preflight.NotReady):
+        preflight.require(found)
 
 
 def test_nothing_at_all_is_told_in_one_go(endpoint: str) -> None:
