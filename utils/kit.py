@@ -68,7 +68,8 @@ def deploy(
         dead_letter_queue=queues.queue_arn(session, dead_letter_url),
         tags=tags,
     )
-    common = {"timeout_seconds": 120, "tags": tags}
+    # 256 MiB do for thousands of items; a manifest of a million, or of very long ones, takes more.
+    common = {"timeout_seconds": 120, "memory_mib": 512, "tags": tags}
     submit_function = lambdas.ensure_function(
         session,
         config.submit_jobs_function,

@@ -17,7 +17,8 @@ A message's body, as SageMaker sends it:
                        optional, 0 to 100; with it the step waits until every job has ended, and succeeds if no more
                        than this share has failed. Without it, the first failed job fails the step.
     report_uri         optional; s3:// URI for the list of failed items, which can be the next run's manifest_uri. It is
-                       written when the step has a tolerated_failure_percentage and items have failed.
+                       written when the step has a tolerated_failure_percentage and items have failed; each item has
+                       the member "batch_failure" added, with the cause.
 
 Every message is looked at alone, and comes to one of these ends:
 
@@ -32,6 +33,8 @@ Every message is looked at alone, and comes to one of these ends:
     the message makes no sense       it goes to the dead-letter queue at once; the step fails if the token is readable
     else, and when throttled         not yet: its visibility is set to the next look and it is reported in
                                      batchItemFailures, so SQS delivers it again. The function never fails for this.
+    nothing works                    some time after its deadline its jobs are terminated and the step fails, as far as
+                                     that can be done; the message goes to the dead-letter queue
 
 Answering a step twice is harmless: the second answer is refused by SageMaker, logged, and the message deleted.
 
@@ -69,7 +72,7 @@ Permissions of its role (Batch allows no resources narrower than "*" for Describ
     sqs:SendMessage                                                 the dead-letter queue
     batch:DescribeJobs, batch:ListJobs                              *
     batch:TerminateJob, batch:TagResource                           jobs (TagResource only with PUSH_EVENTS)
-    s3:GetObject, s3:PutObject                                      */_jobs/* (lists of ids, manifests, reports)
+    s3:GetObject, s3:PutObject                                      _jobs/*, */_jobs/* (lists of ids, items, reports)
     sagemaker:SendPipelineExecutionStepSuccess, sagemaker:SendPipelineExecutionStepFailure    pipeline executions
     logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents
 
@@ -81,6 +84,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -92,7 +96,7 @@ from datetime import datetime
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 DESCRIBE_JOBS_IDS = 100
 TERMINATE_JOBS_IDS = 50
@@ -104,6 +108,9 @@ LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at
 LONGEST_HIDING_SECONDS = 43_000  # a message may be hidden for 12 hours from its delivery
 FAILED_JOBS_TO_LOG = 20
 EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down; Batch's clock may be a little ahead
+GIVE_UP_SECONDS = 900  # how long after a step's deadline its end is still tried in the regular way
+JOBS_TO_DESCRIBE = 1_000  # of an array's failed children, for their log streams: ten calls of DescribeJobs
+READ_BYTES = 1 << 20
 SECONDS_UNTIL_COUNTED = 300  # Batch doesn't say how far an array's statusSummary may be behind: a generous guess
 TERMINAL = ("SUCCEEDED", "FAILED")
 # Tags of the first job: submit_jobs has written its step, the first look what on_job_event must know of the Wait.
@@ -233,15 +240,34 @@ def handle(record):
         if not isinstance(error, NotYet):
             log_unexpected(error)
         if wait and gives_up(wait, error):
-            return bury(record, f"Gave up after {wait.looks} looks: {error}")
+            return give_up(record, wait, f"Gave up after {wait.looks} looks: {error}")
         look_again(record, wait, error)
         return False
 
 
 def gives_up(wait, error):
-    """SageMaker refuses the answer for good, or the service that is needed for an answer fails for ever."""
-    looks = setting("PROBLEM_LOOKS", 5) if isinstance(error, Problem) else setting("MAX_LOOKS", 900) + 50
-    return wait.looks >= looks
+    """SageMaker refuses the answer for good, or what is needed for an answer fails for ever."""
+    few = setting("PROBLEM_LOOKS", 5)
+    overdue = wait.age_seconds > wait.deadline_seconds + GIVE_UP_SECONDS and wait.looks >= few
+    return overdue or wait.looks >= (few if isinstance(error, Problem) else setting("MAX_LOOKS", 900) + 50)
+
+
+def give_up(record, wait, why):
+    """The last resort: what can be done of an end is done, each thing for itself; the message is kept for a person."""
+    if past_deadline(wait):
+        best_effort("terminate the jobs", lambda: terminate(list_job_ids(wait.job_ids), why))
+    best_effort("fail the step", lambda: answer(wait, Verdict(failure=why)))
+    return bury(record, why)
+
+
+def best_effort(what, act):
+    """Do it; when it can't be done, say so in the log and go on. Returns whether it was done."""
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - what comes after it matters too
+        log(f"could not {what}", level="ERROR", error=repr(error))
+        return False
+    return True
 
 
 def read(record):
@@ -276,7 +302,7 @@ def read(record):
 def parse_json(text):
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"The message is not JSON: {error}.") from error
     if not isinstance(body, dict):
         raise Unreadable("The message is not a JSON object.")
@@ -295,10 +321,10 @@ def number_of(arguments, name, low, high):
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not low <= number <= high:
-        raise Unreadable(f"{name} must be a number from {low} to {high:,.0f}, but it is {value!r}.")
+        raise Unreadable(f"{name} must be a number from {low} to {high:,.0f}, but it is {shorten(repr(value), 80)}.")
     return number
 
 
@@ -328,7 +354,10 @@ def next_look_seconds(wait=None, pushed=False):
         looks_left = max(1, setting("MAX_LOOKS", 900) - wait.looks)
         high = max(high, 2 * (wait.deadline_seconds - age) / looks_left)  # so the deadline comes before the last look
     wanted = max(age / 4 * random.uniform(0.8, 1.2), low)
-    return round(min(wanted, max(low, high) * random.uniform(0.8, 1.0), LONGEST_HIDING_SECONDS))
+    delay = min(wanted, max(low, high) * random.uniform(0.8, 1.0), LONGEST_HIDING_SECONDS)
+    if wait and wait.deadline_seconds >= age:
+        delay = min(delay, wait.deadline_seconds - age + 1)  # a look right after the deadline
+    return round(delay)
 
 
 @functools.cache
@@ -338,15 +367,21 @@ def queue_url(queue_arn):
 
 
 def fail_unreadable(record, why):
-    """Fail the step of an unreadable message, if its token can be read; False when that must be tried again."""
+    """Fail the step of an unreadable message, if its token can be read; False when that must be tried again.
+
+    Nobody will wait for its jobs, and no deadline end them: as far as they can be read they are terminated.
+    """
     log("unreadable message", level="ERROR", reason=why)
     try:
         body = parse_json(record["body"])
     except Unreadable:
         return True
     if token_of(body):
-        arn = str(body.get("pipelineExecutionArn"))
+        arn, arguments = str(body.get("pipelineExecutionArn")), body.get("arguments")
         ABOUT["execution"] = arn
+        job_ids = arguments.get("job_ids") if isinstance(arguments, dict) else None
+        if isinstance(job_ids, str) and job_ids:
+            best_effort("terminate the jobs", lambda: terminate(list_job_ids(job_ids), why))
         try:
             answer(Wait(body["token"], arn, job_ids=""), Verdict(failure=why))
         except Problem as problem:
@@ -559,7 +594,7 @@ def list_job_ids(job_ids):
         ids = job_ids.split()
     else:
         try:
-            ids = json.loads(get(job_ids))["job_ids"]
+            ids = json.loads(open_object(job_ids).read())["job_ids"]
         except (ValueError, KeyError, TypeError) as error:
             raise Problem(f"{job_ids} is not a list of job ids as submit_jobs writes it.") from error
     if not ids:
@@ -594,6 +629,7 @@ def count(ids, jobs):
             unknown.append(id)
         if job is None or job["status"] not in TERMINAL:
             unfinished.append(id)
+            succeeded += children.get("SUCCEEDED", 0)
             failed += children.get("FAILED", 0)
         elif job["status"] == "SUCCEEDED":
             succeeded += size
@@ -623,7 +659,7 @@ def terminate(ids, reason):
             try:
                 calling(batch.terminate_job, jobId=id, reason=reason)
             except Problem as problem:
-                if problem.__cause__.response["Error"]["Code"] != "ClientException":
+                if error_code(problem) != "ClientException":
                     raise
                 log("job not terminated", level="WARNING", job_id=id, refusal=str(problem))  # Batch doesn't know it
 
@@ -641,13 +677,20 @@ def calling(operation, **request):
         if status >= 500 or status == 429 or error.response["Error"]["Code"] in THROTTLING:
             raise NotYet(error) from error
         raise Problem(str(error)) from error
+    except ParamValidationError as error:  # boto3 itself refuses what AWS would refuse for ever
+        raise Problem(str(error)) from error
     except BotoCoreError as error:
         raise NotYet(error) from error
 
 
-def get(uri):
+def error_code(problem):
+    return getattr(problem.__cause__, "response", {}).get("Error", {}).get("Code")
+
+
+def open_object(uri):
+    """An object's body, to be read in pieces or as a whole."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return calling(client("s3").get_object, Bucket=bucket, Key=key)["Body"].read()
+    return calling(client("s3").get_object, Bucket=bucket, Key=key)["Body"]
 
 
 # Putting it into words
@@ -680,15 +723,34 @@ def is_behind(job):
     """Whether the counts of an array that has just ended may still be those of a moment before."""
     size, children = array_of(job)
     counted = sum(children.get(status, 0) for status in TERMINAL)
-    ended = (job.get("stoppedAt") or 0) / 1000
-    return size > 1 and counted < size and time.time() - ended < SECONDS_UNTIL_COUNTED
+    return size > 1 and counted < size and has_just_ended(job)
+
+
+def has_just_ended(job):
+    return time.time() - (job.get("stoppedAt") or 0) / 1000 < SECONDS_UNTIL_COUNTED
 
 
 def failed_endings(job):
-    """The failed jobs of a failed job: itself, or an array's failed children, each with what ListJobs tells of it."""
-    if array_of(job)[0] == 1:
+    """The failed jobs of a failed job: itself, or the children of an array that have not succeeded."""
+    size, children = array_of(job)
+    if size == 1:
         return [job]
-    return list(list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED"))
+    failed = {index_of(child): child for child in list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED")}
+    # ListJobs tells no log stream; the first ones get theirs.
+    details = describe([child["jobId"] for child in list(failed.values())[:JOBS_TO_DESCRIBE]])
+    failed = {index: details.get(child["jobId"], child) for index, child in failed.items()}
+    if len(failed) < size - children.get("SUCCEEDED", 0):  # cancelled before all had begun, or the list is behind
+        if has_just_ended(job):
+            raise NotYet("an array has ended, but not all of its failed children are listed yet")
+        succeeded = {index_of(child) for child in list_jobs(arrayJobId=job["jobId"], jobStatus="SUCCEEDED")}
+        for index in set(range(size)) - succeeded - failed.keys():
+            child = {"jobId": f"{job['jobId']}:{index}", "jobName": job["jobName"], "arrayProperties": {"index": index}}
+            failed[index] = {**child, "statusReason": job.get("statusReason", "it never began")}
+    return [failed[index] for index in sorted(failed)]
+
+
+def index_of(job):
+    return (job.get("arrayProperties") or {}).get("index", 0)
 
 
 def first_failed(tally):
@@ -702,28 +764,40 @@ def first_failed(tally):
 
 
 def write_report(uri, tally, failed):
-    """Write the items that failed, one a line, each with its `failure`: a manifest for the next run."""
-    manifests = {}
+    """Write the items that failed, one a line, each with its `batch_failure`: a manifest for the next run."""
     lines = []
-    for ending in failed:
-        parent = tally.jobs[ending["jobId"].partition(":")[0]]
-        failure = {"job_id": ending["jobId"], "job_name": ending["jobName"], **last_attempt(ending)}
-        lines.append(json.dumps({**item_of(parent, ending, manifests), "failure": failure}) + "\n")
+    for parent_id, endings in itertools.groupby(failed, key=lambda job: job["jobId"].partition(":")[0]):
+        endings = list(endings)
+        items = items_of(tally.jobs[parent_id], {index_of(ending) for ending in endings})
+        for ending in endings:
+            failure = {"job_id": ending["jobId"], "job_name": ending["jobName"], **last_attempt(ending)}
+            lines.append(json.dumps({**items[index_of(ending)], "batch_failure": failure}) + "\n")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     calling(client("s3").put_object, Bucket=bucket, Key=key, Body="".join(lines).encode())
 
 
-def item_of(parent, ending, manifests):
-    """The item a job worked on: its line of the manifest, or its two parameters."""
-    environment = {pair["name"]: pair["value"] for pair in parent.get("container", {}).get("environment", [])}
-    uri = environment.get("MANIFEST_URI")
-    if not uri:
-        parameters = parent.get("parameters", {})
-        return {"input": parameters.get("s3Input"), "output": parameters.get("s3Output")}
-    if uri not in manifests:
-        manifests[uri] = get(uri).split(b"\n")
-    index = (ending.get("arrayProperties") or {}).get("index", 0)
-    return json.loads(manifests[uri][index])
+def items_of(job, indices):
+    """{index: item} of what a job, or these children of it, worked on: lines of its manifest, or its two parameters."""
+    environment = {pair["name"]: pair["value"] for pair in job.get("container", {}).get("environment", [])}
+    uri = environment.get("MANIFEST_URI", "")
+    if "/_jobs/" not in uri:  # not written by submit_jobs: a variable of the job's own
+        parameters = job.get("parameters", {})
+        return {index: {"input": parameters.get("s3Input"), "output": parameters.get("s3Output")} for index in indices}
+    lines = enumerate(lines_of(open_object(uri)))
+    items = {index: json.loads(line) for index, line in lines if index in indices}
+    if len(items) < len(indices):
+        raise Problem(f"{uri} has no line for each job of {job['jobName']}.")
+    return items
+
+
+def lines_of(body):
+    """An object's lines, one after another: a manifest may be larger than this function's memory."""
+    rest = b""
+    while piece := calling(lambda: body.read(READ_BYTES)):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def failure_reason(job, tally):
@@ -809,7 +883,7 @@ def answer(wait, verdict, path="poll"):
             outputs = [{"Name": name, "Value": value} for name, value in verdict.outputs.items()]
             calling(sagemaker.send_pipeline_execution_step_success, **common, OutputParameters=outputs)
     except Problem as problem:
-        if not is_already_answered(problem.__cause__):
+        if not is_already_answered(problem):
             raise
         log("step already answered", answer=kind, path=path, refusal=str(problem))
         return
@@ -826,8 +900,7 @@ def answer(wait, verdict, path="poll"):
     )
 
 
-def is_already_answered(error):
+def is_already_answered(problem):
     """SageMaker doesn't wait for this token (any more): answered before, or the execution has ended or is deleted."""
     # AWS does not document which of its two modelled errors a second answer gets: both mean that nobody waits.
-    codes = ("ConflictException", "ResourceNotFound")
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] in codes
+    return error_code(problem) in ("ConflictException", "ResourceNotFound")

@@ -35,11 +35,12 @@ list of them. `jobCount` counts the jobs submitted, an array as one. `reportUri`
 that failed; such a list can be the next run's manifest_uri. What this function writes is under {output_uri}/_jobs/.
 
 Calling it twice with the same execution_id and step_name submits nothing twice: jobs are named after both, and
-the second call finds the first call's jobs by their names. A call that was cut short is completed by the next one.
+the second call finds the first call's jobs by their names. A call that was cut short is completed by the next one. A
+second call that asks for something else (two steps with one step_name, in a copied cell for instance) is refused.
 
-Permissions of its role (Batch allows no resources narrower than "*" for ListJobs):
+Permissions of its role (Batch allows no resources narrower than "*" for ListJobs and DescribeJobs):
     batch:SubmitJob, batch:TagResource   the job queue, the job definition; jobs
-    batch:ListJobs                       *
+    batch:ListJobs, batch:DescribeJobs   *
     batch:TerminateJob                   jobs (only for a job that Batch accepted twice)
     s3:PutObject, s3:GetObject           output_uri/_jobs/* (when the ids don't fit; in the mode array)
     s3:GetObject                         manifest_uri (in the mode array)
@@ -67,6 +68,8 @@ MAX_FILE_JOBS = 1_000
 MAX_ARRAY_SIZE = 10_000
 MAX_ITEMS = 1_000_000  # Batch holds no more jobs in SUBMITTED
 MAX_ITEM_CHARACTERS = 8_192
+MAX_MANIFEST_BYTES = 32 * 1024 * 1024  # all lines are as long as the longest: with long items an array has fewer
+DESCRIBE_JOBS_IDS = 100
 STEP_OUTPUT_CHARACTERS = 1_024
 SECONDS_TO_KEEP_IN_HAND = 10  # stop submitting this long before the function's timeout, to say what happened
 REQUIRED = ("output_uri", "job_queue", "job_definition", "execution_id", "step_name")
@@ -74,6 +77,7 @@ KEYS_OF_MODE = {
     "per_file": {"input_uri", "max_jobs", "input_name", "output_name"},
     "array": {"input_uri", "manifest_uri", "max_jobs", "may_be_empty"},
 }
+REQUEST_TAG = "sagemaker-batch:request"  # what was asked for, as a digest
 
 
 class BadEvent(ValueError):
@@ -95,16 +99,22 @@ def lambda_handler(event, context):
     options = validate(event)
     prefix = f"{execution_name(options['execution_id'])}-{options['step_name']}"
     folder = f"{options['output_uri']}/_jobs/{prefix}"
+    report_uri = f"{folder}/failed.jsonl"
+    if len(report_uri) > STEP_OUTPUT_CHARACTERS:
+        raise BadEvent(f"output_uri is too long: a step's output holds {STEP_OUTPUT_CHARACTERS:,} characters.")
     requests = file_requests(options, prefix) if options["mode"] == "per_file" else array_requests(options, prefix)
     give_up_at = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_KEEP_IN_HAND
 
     found = jobs_by_name(options["job_queue"], f"{prefix}-*", give_up_at)
     ids = {name: jobs[0]["jobId"] for name, jobs in found.items() if name in requests}
+    refuse_others(options, ids, give_up_at)
     missing = [request for name, request in requests.items() if name not in ids]
     for request in missing:
         ids[request["jobName"]] = submit(request, give_up_at)
-    if missing:
-        ids.update(settle_duplicates(options["job_queue"], prefix, requests, give_up_at))
+    if missing or any(len(jobs) > 1 for jobs in found.values()):
+        winners = settle_duplicates(options["job_queue"], prefix, requests, give_up_at)
+        refuse_others(options, {name: id for name, id in winners.items() if id != ids.get(name)}, give_up_at)
+        ids.update(winners)
 
     job_ids = fit_step_output([ids[name] for name in requests], f"{folder}/job_ids.json") or "none"
     log(
@@ -121,7 +131,7 @@ def lambda_handler(event, context):
         "jobIds": job_ids,
         "jobCount": len(requests),
         "submittedCount": len(missing),
-        "reportUri": f"{folder}/failed.jsonl",
+        "reportUri": report_uri,
     }
 
 
@@ -181,15 +191,15 @@ def validate_items(options):
 
 
 def whole_number(key, value, high):
-    """The value as an int; a pipeline passes numbers as int, float ("12.0") or string."""
+    """The value as an int; a pipeline passes numbers as int, float (12.0) or string ("12", "12.0")."""
     try:
-        number = int(value) if not isinstance(value, float) or value.is_integer() else None
-    except (TypeError, ValueError):
-        number = None
-    if isinstance(value, bool) or number is None or not 1 <= number <= high:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0.0
+    if isinstance(value, bool) or not (1 <= number <= high and number.is_integer()):
         more = "; for more, use mode array" if high == MAX_FILE_JOBS else ""
         raise BadEvent(f"{key} must be a whole number from 1 to {high:,}{more}, but it is {value!r}.")
-    return number
+    return int(number)
 
 
 def name_pattern(key, pattern):
@@ -255,17 +265,28 @@ def common(options, name):
         "tags": {
             "sagemaker-batch:execution": execution_name(options["execution_id"]),
             "sagemaker-batch:step": options["step_name"],
+            REQUEST_TAG: digest(options),
         },
     }
+
+
+def digest(options):
+    """What is asked for, in a few characters: the same for every call of one step."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def plan_arrays(options, prefix):
     """[{manifest_uri, size, line_bytes}] of this execution and step: the first call's plan, whatever came since.
 
-    Objects may have been added since, by the jobs of the first call for one; and two calls may be at work at once.
-    So the plan is written only if there is none yet, and the manifests' names tell what is in them.
+    Objects may have been added or deleted since, by the jobs of the first call for one; and two calls may be at work at
+    once. So the plan is written only if there is none yet, and the manifests' names tell what is in them.
     """
     folder = f"{options['output_uri']}/_jobs/{prefix}"
+    # Which plan it is depends on what is asked for: refuse_others() tells a step from another with its name.
+    plan_uri = f"{folder}/plan-{digest(options)}.json"
+    plan = get_if_there(plan_uri)
+    if plan is not None:
+        return json.loads(plan)
     if "manifest_uri" in options:
         items = read_manifest(options)
     else:
@@ -274,35 +295,39 @@ def plan_arrays(options, prefix):
         source = options.get("manifest_uri") or f"{options['input_uri']}/"
         raise BadEvent(f"There is nothing to do: {source} holds no items.")
     items = items[: options["max_jobs"]]
-    plan = [
-        write_manifest(folder, items[first : first + MAX_ARRAY_SIZE]) for first in range(0, len(items), MAX_ARRAY_SIZE)
-    ]
+    longest = max(map(len, items), default=0) + 1
+    size = min(MAX_ARRAY_SIZE, MAX_MANIFEST_BYTES // longest)
+    plan = [write_manifest(folder, items[first : first + size]) for first in range(0, len(items), size)]
     for _ in range(20):
         try:
-            put(f"{folder}/plan.json", json.dumps(plan), IfNoneMatch="*")
+            put(plan_uri, json.dumps(plan), IfNoneMatch="*")
             return plan
         except ClientError as error:
             if error.response["Error"]["Code"] == "PreconditionFailed":  # there is a plan
-                return json.loads(get(f"{folder}/plan.json"))
+                return json.loads(get(plan_uri))
             if error.response["Error"]["Code"] != "ConditionalRequestConflict":  # another call is writing one just now
                 raise
         time.sleep(random.uniform(0.1, 0.5))
-    raise TimeoutError(f"S3 did not settle who writes {folder}/plan.json; run the step again.")
+    raise TimeoutError(f"S3 did not settle who writes {plan_uri}; run the step again.")
 
 
 def read_manifest(options):
     """The items of a manifest as JSON texts. A list of failed items is one too, once their failures are left out."""
+    try:
+        text = get(options["manifest_uri"]).decode()
+    except UnicodeDecodeError as error:
+        raise BadEvent(f"{options['manifest_uri']} is not text in UTF-8: {error}.") from error
     items = []
-    for number, line in enumerate(get(options["manifest_uri"]).decode().split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             item = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadEvent(f"Line {number} of {options['manifest_uri']} is not JSON: {error}.") from error
         if not isinstance(item, dict):
             raise BadEvent(f"Line {number} of {options['manifest_uri']} is not a JSON object: {line[:80]!r}.")
-        item.pop("failure", None)
+        item.pop("batch_failure", None)
         items.append(json.dumps(item))
         if len(items[-1]) > MAX_ITEM_CHARACTERS:
             raise BadEvent(
@@ -361,6 +386,11 @@ def jobs_by_name(job_queue, name, give_up_at):
 def submit(request, give_up_at):
     """Submit one job; returns its id. After an answer that leaves open whether Batch took the job, it looks first."""
     while True:
+        if time.monotonic() >= give_up_at:
+            raise TimeoutError(
+                "Not all jobs could be submitted before this function's timeout came near; run the step again: "
+                "it goes on where this call stopped."
+            )
         try:
             return client("batch").submit_job(**request)["jobId"]
         except (ClientError, BotoCoreError) as error:
@@ -384,6 +414,19 @@ def settle_duplicates(job_queue, prefix, requests, give_up_at):
             terminate = {"jobId": duplicate["jobId"], "reason": f"Duplicate of job {winners[name]}"}
             calling(client("batch").terminate_job, terminate, give_up_at)
     return winners
+
+
+def refuse_others(options, ids, give_up_at):
+    """Raise BadEvent if one of these jobs, by its name one of this step's, was submitted for something else."""
+    found = list(ids.values())
+    for first in range(0, len(found), DESCRIBE_JOBS_IDS):
+        request = {"jobs": found[first : first + DESCRIBE_JOBS_IDS]}
+        for job in calling(client("batch").describe_jobs, request, give_up_at)["jobs"]:
+            if job.get("tags", {}).get(REQUEST_TAG, digest(options)) != digest(options):
+                raise BadEvent(
+                    f"step_name {options['step_name']} has been used in this execution for other jobs, such as "
+                    f"{job['jobName']}: give each submitting step a step_name of its own."
+                )
 
 
 def calling(operation, request, give_up_at):
@@ -448,6 +491,16 @@ def split(uri):
 def get(uri):
     bucket, key = split(uri)
     return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def get_if_there(uri):
+    """An object, or None. Where the bucket may not be listed, S3 says AccessDenied of what is not there."""
+    try:
+        return get(uri)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchKey", "AccessDenied"):
+            raise
+        return None
 
 
 def put(uri, text, **conditions):

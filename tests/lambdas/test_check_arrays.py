@@ -73,9 +73,9 @@ def test_tolerated_failures_are_counted_and_listed(fake, run_step):
     [line] = fake.s3.objects[outputs["failed_items_uri"]].decode().splitlines()
     entry = json.loads(line)
     assert (entry["input"], entry["output"]) == ("s3://bucket/in/3", "s3://bucket/out/3")
-    assert entry["failure"]["exit_code"] == 1
-    assert entry["failure"]["reason"] == "bad input"
-    assert entry["failure"]["job_id"].endswith(":3")
+    assert entry["batch_failure"]["exit_code"] == 1
+    assert entry["batch_failure"]["reason"] == "bad input"
+    assert entry["batch_failure"]["job_id"].endswith(":3")
 
 
 def test_more_failures_than_tolerated_fail_the_step_and_are_listed_too(fake, run_step):
@@ -132,7 +132,7 @@ def test_the_files_of_plain_jobs_are_listed_by_their_parameters(fake, submit, ch
     assert (kind, outputs["jobs_failed"]) == ("Success", "1")
     entry = json.loads(fake.s3.objects[outputs["failed_items_uri"]])
     assert entry["input"] == "s3://bucket/in/file_02.json"
-    assert entry["failure"]["log_stream"]
+    assert entry["batch_failure"]["log_stream"]
 
 
 def test_an_array_that_has_ended_with_its_children_not_all_counted_is_looked_at_again(fake, run_step):
@@ -199,3 +199,83 @@ def test_a_tolerance_that_is_no_percentage_fails_the_step_in_one_sentence(fake, 
     [(_, _, kind, reason)] = fake.sagemaker.answers
     assert kind == "Failure"
     assert reason == f"tolerated_failure_percentage must be a number from 0 to 100, but it is {percentage!r}."
+
+
+def cancelled_early(fake, ids, succeeded):
+    """Arrays that were cancelled when these of their children had succeeded; no other had begun, so none is listed."""
+    detail = fake.batch.detail
+
+    def without_children(id):
+        found = detail(id)
+        if found and id in ids:
+            found |= {"status": "FAILED", "statusReason": "Cancelled by a person", "stoppedAt": 1_800_000_000_000}
+            found["arrayProperties"]["statusSummary"] = {"SUCCEEDED": len(succeeded)}
+        elif found and id.partition(":")[0] in ids:
+            found |= {"status": "SUCCEEDED" if int(id.partition(":")[2]) in succeeded else "PENDING"}
+        return found
+
+    fake.batch.detail = without_children
+
+
+def test_children_that_never_began_are_in_the_report_too(fake, submit, check):
+    fake.s3.objects[EVENT["manifest_uri"]] = b"\n".join(json.dumps({"n": n}).encode() for n in range(4))
+    submitted = submit.lambda_handler(EVENT, Context())
+    cancelled_early(fake, [submitted["jobIds"]], succeeded=[2])
+    fake.clock.sleep(3600)
+    fake.sagemaker.start_callback(
+        submitted["jobIds"], tolerated_failure_percentage=100, report_uri=submitted["reportUri"]
+    )
+    list(fake.sqs.run(check.lambda_handler, until=fake.clock.now + 3600))
+    [(_, _, kind, outputs)] = fake.sagemaker.answers
+    assert (kind, outputs["jobs_failed"]) == ("Success", "3")
+    entries = [json.loads(line) for line in fake.s3.objects[outputs["failed_items_uri"]].decode().splitlines()]
+    assert [(entry["n"], entry["batch_failure"]["reason"]) for entry in entries] == [
+        (n, "Cancelled by a person") for n in (0, 1, 3)
+    ]
+
+
+def test_the_report_waits_for_failed_children_that_are_not_listed_yet(fake, run_step):
+    """AWS says nothing of how far ListJobs may be behind the summary of an array."""
+    listed, hidden = fake.batch.list_jobs, []
+
+    def behind(**request):
+        page = listed(**request)
+        if request.get("jobStatus") == "FAILED" and len(hidden) < 2:
+            hidden.append(page["jobSummaryList"].pop())
+        return page
+
+    fake.batch.list_jobs = behind
+    _, outputs = run_step(items(10), failing=[3, 7], tolerated_failure_percentage=50, report=True)
+    entries = [json.loads(line) for line in fake.s3.objects[outputs["failed_items_uri"]].decode().splitlines()]
+    assert [entry["input"] for entry in entries] == ["s3://bucket/in/3", "s3://bucket/in/7"]
+
+
+def test_the_report_names_the_log_streams_of_children(fake, run_step):
+    _, outputs = run_step(items(10), failing=[3], tolerated_failure_percentage=50, report=True)
+    [job] = fake.batch.jobs.values()
+    stream = fake.batch.detail(f"{job.id}:3")["container"]["logStreamName"]
+    assert json.loads(fake.s3.objects[outputs["failed_items_uri"]])["batch_failure"]["log_stream"] == stream
+
+
+def test_a_jobs_own_variable_manifest_uri_is_none_of_ours(fake, check):
+    fake.batch.plan = lambda *_: BAD
+    job = fake.batch.submit_job(
+        "a1b2c3d4e5f6-Step-01", "queue-sagemaker", "copy", {"s3Input": "s3://b/in", "s3Output": "s3://b/out"},
+        {"environment": [{"name": "MANIFEST_URI", "value": "s3://b/table.csv"}]},
+    )  # fmt: skip
+    fake.s3.objects["s3://b/table.csv"] = b"a,b\n1,2"
+    fake.sagemaker.start_callback(job["jobId"], tolerated_failure_percentage=100, report_uri="s3://b/_jobs/f.jsonl")
+    list(fake.sqs.run(check.lambda_handler, until=fake.clock.now + 3600))
+    assert fake.sagemaker.answers[0][2] == "Success"
+    assert json.loads(fake.s3.objects["s3://b/_jobs/f.jsonl"])["input"] == "s3://b/in"
+
+
+def test_what_is_done_of_an_array_past_its_deadline_is_counted(fake, submit, check):
+    fake.batch.plan = lambda _parameters, index: Plan() if index < 7 else Plan(end=10_000)
+    fake.s3.objects[EVENT["manifest_uri"]] = b"\n".join(json.dumps({"n": n}).encode() for n in range(10))
+    submitted = submit.lambda_handler(EVENT, Context())
+    fake.sagemaker.start_callback(submitted["jobIds"], deadline_seconds=600)
+    list(fake.sqs.run(check.lambda_handler, until=fake.clock.now + 3600))
+    [(_, _, kind, reason)] = fake.sagemaker.answers
+    assert kind == "Failure"
+    assert reason.startswith("3 of 10 jobs were unfinished after the deadline of 600 s")

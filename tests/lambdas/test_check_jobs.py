@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
-from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, AwsError, Context, Plan
+from botocore.exceptions import EndpointConnectionError, ParamValidationError
+from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, AwsError, Context, Fault, Plan
 
 DENIED = AwsError("AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", 403)
 
@@ -448,3 +448,75 @@ def test_logs_are_json_and_name_execution_step_and_jobs(fake, check, capsys):
         assert (entry["execution"], entry["step"], entry["job_ids"]) == (EXECUTION, "SubmitCopies", ids)
     assert any(entry["message"] == "job failed" and entry["log_stream"] for entry in entries)
     assert token not in json.dumps(entries)
+
+
+@pytest.mark.parametrize("deadline", [30, 600, 3600])
+@pytest.mark.parametrize("push", ["true", "false"])
+def test_the_look_at_the_deadline_is_not_late(fake, check, monkeypatch, deadline, push):
+    monkeypatch.setenv("PUSH_EVENTS", push)
+    began = fake.clock.now
+    fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), deadline_seconds=deadline)
+    run(fake, check)
+    [(answered, _, kind, _)] = fake.sagemaker.answers
+    assert kind == "Failure"
+    assert deadline < answered - began <= deadline + 3
+
+
+def test_what_boto3_itself_refuses_fails_the_step_after_a_few_looks(fake, check):
+    """A bucket without a key, say: no look will ever be better."""
+    refused = Fault(ParamValidationError(report="Invalid length for parameter Key"))
+    fake.fault_rule = lambda name, _: refused if name == "GetObject" else None
+    fake.sagemaker.start_callback("s3://bucket")
+    run(fake, check)
+    [(kind, reason)] = answers(fake)
+    assert kind == "Failure"
+    assert "Invalid length for parameter Key" in reason
+
+
+@pytest.mark.parametrize("operation", ["DescribeJobs", "TerminateJobs"])
+@pytest.mark.parametrize("trouble", [UNAVAILABLE, RuntimeError("a bug of ours")])
+def test_whatever_goes_wrong_for_ever_the_deadline_ends_the_step(fake, check, operation, trouble):
+    fake.fault_rule = lambda name, _: Fault(trouble) if name == operation else None
+    fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), deadline_seconds=600)
+    began = fake.clock.now
+    run(fake, check)
+    [(answered, _, kind, reason)] = fake.sagemaker.answers
+    assert kind == "Failure"
+    assert reason.startswith("Gave up after")
+    assert answered - began < 600 + 2 * 900
+    assert len(fake.sqs.queues["dead-letters-sagemaker"]) == 1, "for a person to look at"
+    assert bool(fake.batch.unfinished()) == (operation == "TerminateJobs"), "what can be terminated is"
+
+
+def test_one_bad_moment_long_after_the_deadline_gives_nothing_up(fake, check):
+    """The mapping was off for two days; the jobs have succeeded meanwhile."""
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    fake.clock.sleep(2 * 86_400)
+    fake.fail_next("DescribeJobs", UNAVAILABLE, UNAVAILABLE)
+    run(fake, check)
+    assert [kind for kind, _ in answers(fake)] == ["Success"]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"token":' * 100_000])
+def test_a_message_too_deep_to_parse_is_put_aside_at_once(fake, check, body):
+    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), body)
+    assert len(run(fake, check)) == 1
+    assert len(fake.sqs.queues["dead-letters-sagemaker"]) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"deadline_seconds": "abc"},
+        {"deadline_seconds": 10**400},
+        {"tolerated_failure_percentage": "101"},
+        {"report_uri": "s3://bucket"},
+    ],
+)
+def test_a_wrong_input_fails_the_step_and_leaves_no_job_that_nobody_waits_for(fake, check, wrong):
+    fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS, NEVER_STARTS), **wrong)
+    assert len(run(fake, check)) == 1
+    [(kind, reason)] = answers(fake)
+    assert kind == "Failure"
+    assert next(iter(wrong)) in reason
+    assert not fake.batch.unfinished()

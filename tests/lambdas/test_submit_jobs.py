@@ -34,7 +34,8 @@ def test_one_job_a_file_named_after_execution_and_step(fake, submit):
         "s3Input": "s3://bucket-sagemaker/input/file_03.json",
         "s3Output": "s3://bucket-sagemaker/output/output_03.json",
     }
-    assert jobs[0].tags == {"sagemaker-batch:execution": "a1b2c3d4e5f6", "sagemaker-batch:step": "SubmitCopies"}
+    tags = {"sagemaker-batch:execution": "a1b2c3d4e5f6", "sagemaker-batch:step": "SubmitCopies"}
+    assert tags.items() < jobs[0].tags.items()
 
 
 def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
@@ -95,16 +96,17 @@ def test_the_longest_names_still_make_a_job_name(fake, submit):
 
 def test_ids_that_do_not_fit_go_to_a_list_on_s3(fake, submit):
     assert len(run(submit, max_jobs=27)["jobIds"].split()) == 27
-    uri = run(submit, max_jobs=28)["jobIds"]
-    assert uri == "s3://bucket-sagemaker/output/_jobs/a1b2c3d4e5f6-SubmitCopies/job_ids.json"
+    uri = run(submit, max_jobs=28, step_name="More")["jobIds"]
+    assert uri == "s3://bucket-sagemaker/output/_jobs/a1b2c3d4e5f6-More/job_ids.json"
     assert len(json.loads(fake.s3.objects[uri])["job_ids"]) == 28
 
 
 def test_a_call_cut_short_is_completed_by_the_next(fake, submit):
-    fake.fail_next("SubmitJob", *[AwsError("AccessDeniedException", "no", 403)] * 1)
+    denied = Fault(AwsError("AccessDeniedException", "no", 403))
+    fake.fault_rule = lambda name, _: denied if name == "SubmitJob" and len(fake.batch.jobs) == 2 else None
     with pytest.raises(ClientError, match="AccessDenied"):
         run(submit)
-    run(submit, max_jobs=2)
+    fake.fault_rule = None
     answer = run(submit)
     assert (answer["submittedCount"], answer["jobCount"]) == (1, 3)
     assert answer["jobIds"].split() == list(fake.batch.jobs)
@@ -293,3 +295,106 @@ def test_a_call_that_ended_before_it_submitted_has_planned_for_the_next(fake, su
     run_array(submit)
     [job] = fake.batch.jobs.values()
     assert [item_of(fake, job, index)["input"][-1] for index in range(2)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"input_uri": "s3://bucket-sagemaker/b"}, {"output_uri": "s3://bucket-sagemaker/b"}]
+)
+def test_two_steps_with_one_step_name_are_told_apart(fake, submit, change):
+    """A copied cell whose step_name was forgotten: the second step must not wait for the first one's jobs."""
+    run(submit)
+    with pytest.raises(submit.BadEvent, match="step_name SubmitCopies has been used in this execution for other jobs"):
+        run(submit, **change)
+    assert len(fake.batch.jobs) == 3
+
+
+def test_two_steps_with_one_step_name_at_once_are_told_apart_too(fake, submit):
+    """Neither sees the other's jobs before it submits its own; the earlier ones go on."""
+    fake.batch.seconds_until_visible = 3
+    run(submit)
+    fake.batch.seconds_until_visible = 0
+    first = list(fake.batch.jobs)
+    fake.fault_rule = lambda name, _: fake.clock.sleep(2) if name == "SubmitJob" else None
+    with pytest.raises(submit.BadEvent, match="give each submitting step a step_name of its own"):
+        run(submit, input_uri="s3://bucket-sagemaker/b")
+    assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
+
+
+def test_two_jobs_of_one_name_are_settled_by_the_next_call_even_if_none_is_missing(fake, submit):
+    """A call that was killed before it could settle what it and another had both submitted."""
+    first = run(submit)["jobIds"].split()
+    for job in list(fake.batch.jobs.values()):
+        fake.batch.submit_job(job.name, job.queue, job.definition, job.parameters, tags=job.tags)
+    assert run(submit)["jobIds"].split() == first
+    assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
+
+
+def test_an_array_is_found_again_when_its_items_are_gone(fake, submit):
+    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
+    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
+    fake.s3.objects[event["manifest_uri"]] = b'{"n": 1}\n{"n": 2}'
+    first = submit.lambda_handler(event, Context())
+    del fake.s3.objects[event["manifest_uri"]]
+    again = submit.lambda_handler(event, Context())
+    assert (again["jobIds"], again["submittedCount"]) == (first["jobIds"], 0)
+
+
+def test_where_the_bucket_may_not_be_listed_a_missing_plan_is_no_failure(fake, submit):
+    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
+    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
+    fake.s3.objects[event["manifest_uri"]] = b'{"n": 1}'
+    fake.fail_next("GetObject", AwsError("AccessDenied", "Access Denied", 403))
+    assert submit.lambda_handler(event, Context())["jobCount"] == 1
+
+
+def test_long_items_make_smaller_arrays(fake, submit):
+    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
+    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
+    items = [{"n": n, "text": "x" * (8_000 if n == 7 else 1)} for n in range(9_000)]
+    fake.s3.objects[event["manifest_uri"]] = "\n".join(map(json.dumps, items)).encode()
+    submit.lambda_handler(event, Context())
+    assert sum(len(job.plans) for job in fake.batch.jobs.values()) == 9_000
+    written = {uri: body for uri, body in fake.s3.objects.items() if "/items-" in uri}
+    assert len(written) == len(fake.batch.jobs) == 3
+    assert max(map(len, written.values())) <= 32 * 1024 * 1024
+
+
+def test_an_items_own_member_called_failure_stays(fake, submit):
+    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
+    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
+    fake.s3.objects[event["manifest_uri"]] = b'{"failure": "bearing", "batch_failure": {"exit_code": 1}}'
+    submit.lambda_handler(event, Context())
+    [items] = [body for uri, body in fake.s3.objects.items() if "/items-" in uri]
+    assert json.loads(items) == {"failure": "bearing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [('{"n": 1}'.encode("utf-16"), "is not text in UTF-8"), (b'{"a":' * 100_000, "Line 1 of .* is not JSON")],
+)
+def test_a_manifest_that_can_not_be_read_is_told(fake, submit, text, why):
+    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
+    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
+    fake.s3.objects[event["manifest_uri"]] = text
+    with pytest.raises(submit.BadEvent, match=why):
+        submit.lambda_handler(event, Context())
+
+
+def test_slow_submitting_ends_before_the_functions_timeout_and_says_so(fake, submit):
+    fake.fault_rule = lambda name, _: fake.clock.sleep(1) if name == "SubmitJob" else None
+    with pytest.raises(TimeoutError, match="run the step again: it goes on where this call stopped"):
+        run(submit, max_jobs=500)
+    assert 100 < len(fake.batch.jobs) < 120, "of the 120 seconds some are kept in hand"
+    fake.fault_rule = None
+    assert run(submit, max_jobs=500)["jobCount"] == len(fake.batch.jobs) == 500
+
+
+def test_a_report_that_would_not_fit_a_steps_output_is_refused_before_anything_runs(fake, submit):
+    with pytest.raises(submit.BadEvent, match=r"output_uri is too long: a step's output holds 1,024 characters"):
+        run(submit, output_uri="s3://bucket-sagemaker/" + "x" * 980)
+    assert not fake.batch.jobs
+
+
+@pytest.mark.parametrize("number", [3, 3.0, "3", "3.0"])
+def test_a_number_comes_in_many_forms(submit, number):
+    assert run(submit, max_jobs=number)["jobCount"] == 3
