@@ -96,7 +96,8 @@ def leftovers(session: boto3.Session, config: Config) -> list[str]:
 def tagged(session: boto3.Session, config: Config) -> list[str]:
     """ARNs of everything in the region that still carries the kit's tag, by AWS's own register of tags.
 
-    It knows no roles; `find_all` looks for those by name. Finished jobs and executions are records, not costs.
+    It knows no roles; `find_all` looks for those by name. Finished jobs and executions and deregistered job definitions
+    are records, not costs.
 
     https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
     """
@@ -107,13 +108,29 @@ def tagged(session: boto3.Session, config: Config) -> list[str]:
         for page in pages.paginate(TagFilters=[{"Key": key, "Values": [value]}])
         for mapping in page["ResourceTagMappingList"]
     ]
-    return sorted(arn for arn in found if not _is_record(arn))
+    definitions = [arn for arn in found if arn.split(":", 5)[5].startswith("job-definition/")]
+    deregistered = set(definitions) - _active(session, definitions)
+    return sorted(arn for arn in found if not _is_record(arn) and arn not in deregistered)
+
+
+def _active(session: boto3.Session, definitions: list[str]) -> set[str]:
+    """Those of these job definitions that can still be used; a deregistered one stays visible for half a year.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html
+    """
+    describe = session.client("batch").describe_job_definitions
+    return {
+        revision["jobDefinitionArn"]
+        for start in range(0, len(definitions), 100)
+        for revision in describe(jobDefinitions=definitions[start : start + 100])["jobDefinitions"]
+        if revision["status"] == "ACTIVE"
+    }
 
 
 def _is_record(arn: str) -> bool:
-    """A finished job or execution, or a deregistered definition: Batch and SageMaker forget them by themselves."""
+    """A finished job or execution: Batch and SageMaker forget them by themselves."""
     resource = arn.split(":", 5)[5]
-    return resource.startswith(("job/", "job-definition/")) or "/execution/" in resource
+    return resource.startswith("job/") or "/execution/" in resource
 
 
 # --- what there is, and how each is deleted -------------------------------------------------------------------------

@@ -94,6 +94,28 @@ def test_records_are_not_leftovers(session, config, calls):
     assert cleanup.tagged(session, config) == []
 
 
+def test_an_active_job_definition_with_our_tag_is_no_record(session, config, monkeypatch, no_waiting):
+    monkeypatch.setattr(cleanup, "stop_after_delay", lambda _: lambda state: state.attempt_number > 1)
+    roles = iam.ensure_roles(session, config)
+    mine = batch.copy_job(config, roles["batch_job"], roles["batch_execution"])
+    mine["jobDefinitionName"] = f"{config.prefix}-mine"
+    first, second = (batch.ensure_job_definition(session, mine | {"timeout": {"attemptDurationSeconds": n}})
+                     for n in (60, 70))  # fmt: skip
+    session.client("batch").deregister_job_definition(jobDefinition=first)
+    cleanup.delete_all(session, config)
+    assert cleanup.leftovers(session, config) == [second]
+    session.client("batch").deregister_job_definition(jobDefinition=second)
+    assert cleanup.leftovers(session, config) == []
+
+
+def test_many_deregistered_definitions_are_asked_for_in_hundreds(session, config, calls):
+    arns = [config.arn("batch", f"job-definition/{config.prefix}-copy:{n}") for n in range(1, 251)]
+    found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in arns], "PaginationToken": ""}
+    calls.answer("GetResources", found)
+    assert cleanup.tagged(session, config) == []
+    assert calls.made.count("DescribeJobDefinitions") == 3
+
+
 def test_a_refusal_is_raised_and_the_rest_is_left_for_the_next_run(session, config, calls):
     iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=config.tags)
