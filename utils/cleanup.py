@@ -69,6 +69,7 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
 
     Raises:
         ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call goes on from there.
+        RuntimeError: S3 refuses to delete an object.
     """
     deleted = []
     for find in _FINDERS:
@@ -350,10 +351,21 @@ def _bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
             versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
             if objects:
-                s3.delete_objects(Bucket=config.bucket, Delete={"Objects": objects, "Quiet": True})
+                answer = s3.delete_objects(Bucket=config.bucket, Delete={"Objects": objects, "Quiet": True})
+                _raise_first(config.bucket, answer.get("Errors", []))
         s3.delete_bucket(Bucket=config.bucket)
 
     yield Resource("bucket", config.bucket, delete)
+
+
+def _raise_first(bucket: str, errors: list[dict[str, str]]) -> None:
+    """DeleteObjects succeeds even if it could not delete some, or all, of the objects."""
+    if errors:
+        first = errors[0]
+        raise RuntimeError(
+            f'{len(errors)} object{"s" if len(errors) > 1 else ""} of the bucket "{bucket}" could not be deleted, the '
+            f'first, "{first["Key"]}": {first["Message"]} ({first["Code"]}).'
+        )
 
 
 def _log_groups(session: boto3.Session, config: Config) -> Iterator[Resource]:

@@ -67,6 +67,21 @@ def test_every_version_of_every_object_is_deleted(session, config):
     assert cleanup.delete_all(session, config) == [f"bucket {config.bucket}"]
 
 
+def test_an_object_that_s3_keeps_is_told_in_one_sentence(session, config, calls):
+    """S3 answers 200, and tells in the answer which objects it did not delete."""
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    for key in ("a", "b"):
+        session.client("s3").put_object(Bucket=config.bucket, Key=key, Body=b"1")
+    errors = [{"Key": key, "Code": "AccessDenied", "Message": "Access Denied"} for key in ("a", "b")]
+    calls.answer("DeleteObjects", {"Errors": errors})
+    with pytest.raises(RuntimeError) as error:
+        cleanup.delete_all(session, config)
+    assert str(error.value) == (
+        f'2 objects of the bucket "{config.bucket}" could not be deleted, the first, "a": Access Denied (AccessDenied).'
+    )
+    assert cleanup.delete_all(session, config) == [f"bucket {config.bucket}"]
+
+
 def test_awss_register_of_tags_is_given_time_to_forget(session, config, calls, no_waiting):
     arn = config.arn("sqs", config.callback_queue)
     stale = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []}], "PaginationToken": ""}
