@@ -26,7 +26,7 @@ import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 
 import local_aws
-from utils import batch, pipeline
+from utils import batch, iam, pipeline
 from utils import kit as kits
 from utils.config import Config
 from utils.session import embedded_session
@@ -93,6 +93,7 @@ class Load:
     def begin(self) -> list[str]:
         """Create the pipelines and start each once; the executions' ARNs."""
         names = [f"{self.config.prefix}-{number:03d}" for number in range(self.pipelines)]
+        self.answer(names)
         for name in names:
             self.sagemaker.create_pipeline(
                 PipelineName=name, RoleArn=self.kit.pipeline_role, PipelineDefinition=self.definition()
@@ -100,6 +101,15 @@ class Load:
         with ThreadPoolExecutor(8) as pool:
             starts = pool.map(lambda name: self.sagemaker.start_pipeline_execution(PipelineName=name), names)
             return [start["PipelineExecutionArn"] for start in starts]
+
+    def answer(self, names: list[str]) -> None:
+        """Let the checking function answer all of these; its policy names the kit's own pipeline."""
+        policy = iam.render("monitor_lambda.json", self.config)
+        (statement,) = (one for one in policy["Statement"] if one["Sid"] == "AnswerThePipeline")
+        statement["Resource"] = [self.config.arn("sagemaker", f"pipeline/{name}/execution/*") for name in names]
+        self.session.client("iam").put_role_policy(
+            RoleName=self.config.monitor_lambda_role, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(policy)
+        )
 
     def compute(self, state: str) -> None:
         name = self.config.compute_environment

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from utils import kit, monitoring, pipeline, queues
+from utils import iam, kit, monitoring, pipeline, queues
 from utils.config import load_config
 from utils.session import embedded_session
 
@@ -21,6 +21,17 @@ class Deployed:
         self.session = embedded_session(aws.endpoint_url)
         self.config = load_config(target="local", prefix="sagemaker-lambda-tests")
         self.deploy()
+        # Its policy lets the function answer the kit's own pipeline. There are more here.
+        (answer,) = (
+            statement
+            for statement in iam.render("monitor_lambda.json", self.config)["Statement"]
+            if statement["Sid"] == "AnswerThePipeline"
+        )
+        answer["Resource"] = self.config.arn("sagemaker", f"pipeline/{self.config.prefix}-*")
+        document = json.dumps({"Version": "2012-10-17", "Statement": answer})
+        self.session.client("iam").put_role_policy(
+            RoleName=self.config.monitor_lambda_role, PolicyName="more-pipelines", PolicyDocument=document
+        )
 
     def deploy(self, push=False, **settings):
         self.kit = kit.deploy(
