@@ -5,6 +5,7 @@ Only this module of utils imports the SageMaker SDK (v3), which takes some secon
 
 from __future__ import annotations
 
+import inspect
 import re
 from datetime import timedelta
 from typing import Any
@@ -12,22 +13,27 @@ from typing import Any
 from sagemaker.core.lambda_helper import Lambda
 from sagemaker.core.workflow import is_pipeline_variable
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
+from sagemaker.core.workflow.functions import Join
 from sagemaker.core.workflow.properties import Properties
-from sagemaker.mlops.workflow import CallbackOutput, CallbackStep, LambdaOutput, LambdaStep
+from sagemaker.mlops.workflow import CallbackOutput, CallbackStep, LambdaOutput, LambdaStep, Pipeline
 from sagemaker.mlops.workflow.lambda_step import LambdaOutputTypeEnum
 
 SUBMIT_OUTPUTS = ("jobIds", "jobCount", "submittedCount", "reportUri")
-# As in check_jobs. SQS forgets a message after 14 days at most, hence 13 for a deadline.
-LIMITS = {"deadline": (1, 13 * 86_400), "tolerated_failure_percentage": (0, 100)}
+# As in check_jobs and submit_jobs. SQS forgets a message after 14 days at most, hence 13 for a deadline.
+LIMITS = {"deadline": (1, 13 * 86_400), "tolerated_failure_percentage": (0, 100), "max_jobs": (1, 1_000)}
+S3_URI = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.+)?"
 WAIT_OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 
 
 class BatchStep(CallbackStep):
     """Runs jobs on AWS Batch and waits for them: a LambdaStep that submits and this CallbackStep that waits.
 
-    Put it alone into the pipeline's `steps`: its LambdaStep comes with it. Other steps depend on it, and it on others,
-    through `depends_on` or through properties, as with any step; several, also in parallel, share the two functions
-    (`lambda_code/submit_jobs`, `lambda_code/check_jobs`) and the queue.
+    Put it alone into the pipeline's `steps`: its LambdaStep comes with it. In the branch of a ConditionStep and in the
+    body of a ForEachStep put both: `if_steps=[*step.steps]`. The SDK adds what comes along at the pipeline's top only,
+    out of reach of the condition, so there a BatchStep alone is refused when the pipeline is compiled.
+
+    Other steps depend on it, and it on others, through `depends_on` or through properties, as with any step; several,
+    also in parallel, share the two functions (`lambda_code/submit_jobs`, `lambda_code/check_jobs`) and the queue.
 
     It is a step that brings another rather than a `StepCollection`, because the SDK's v3 no longer compiles those
     ("Invalid input step type", seen with sagemaker-mlops 1.27.0).
@@ -48,19 +54,24 @@ class BatchStep(CallbackStep):
         input_uri: instead of `items`, a prefix whose objects are the items; with `max_jobs`, of numbered files.
         may_be_empty: with no items the step succeeds at once instead of failing. For a step whose items are what failed
             in another: `items=first.properties.Outputs["failed_items_uri"], may_be_empty=True`.
-        max_jobs: with `input_uri`, submit this many plain jobs for file_01.json, file_02.json, ... instead of an array.
+        max_jobs: with `input_uri`, submit this many plain jobs for file_01.json, file_02.json, ... instead of an array;
+            1,000 at most.
         input_name, output_name: with `max_jobs`, other names, such as "output_{i:02d}.json".
         tolerated_failure_percentage: 0 to 100. With it the step waits for every job, lists those that failed, and
             succeeds if they are no more than this share. Without it, the first failed job fails the step.
         deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails; 13 days at
             most, and by default what check_jobs' DEADLINE_SECONDS says, a day.
+        iteration: in the body of a ForEachStep, and needed there, what tells its iterations apart: `CurrentItem()` or a
+            member of it. The jobs are named after it too, so it may hold letters, digits, "-" and "_", with `name` no
+            more than 63 characters.
         depends_on: steps or their names that must succeed before the jobs are submitted.
         sagemaker_session: the SDK's session. The SDK would make one from the environment if it had none.
 
     Any of the values but `name` may be a pipeline variable.
 
     Raises:
-        ValueError: the inputs don't go together, or are none that the functions would accept.
+        ValueError: the inputs don't go together, or are none that the functions would accept. When the pipeline is
+            compiled: the step does not stand beside its LambdaStep, or its iterations' jobs would share their names.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
     """
@@ -82,6 +93,7 @@ class BatchStep(CallbackStep):
         output_name: str | None = None,
         tolerated_failure_percentage: Any = None,
         deadline: Any = None,
+        iteration: Any = None,
         depends_on: list | None = None,
         display_name: str | None = None,
         description: str | None = None,
@@ -92,8 +104,16 @@ class BatchStep(CallbackStep):
         _refuse_what_the_functions_would(
             name,
             uris={"items": items, "input_uri": input_uri, "output_uri": output_uri},
-            numbers={"deadline": deadline, "tolerated_failure_percentage": tolerated_failure_percentage},
+            numbers={
+                "deadline": deadline,
+                "tolerated_failure_percentage": tolerated_failure_percentage,
+                "max_jobs": max_jobs,
+            },
         )
+        if max_jobs is None:
+            _refuse_outputs_among_inputs(name, input_uri, output_uri)
+        if iteration is not None and not is_pipeline_variable(iteration):
+            raise ValueError(f'BatchStep "{name}": iteration is a variable such as CurrentItem(), not {iteration!r}.')
         inputs = {
             "mode": "array" if max_jobs is None else "per_file",
             "manifest_uri": items,
@@ -106,7 +126,7 @@ class BatchStep(CallbackStep):
             "job_queue": job_queue,
             "job_definition": job_definition,
             "execution_id": ExecutionVariables.PIPELINE_EXECUTION_ARN,
-            "step_name": name,
+            "step_name": name if iteration is None else Join(on="-", values=[name, iteration]),
         }
         self.submit_step = _DeployedLambdaStep(
             name=f"{name}-Submit",
@@ -120,8 +140,7 @@ class BatchStep(CallbackStep):
             sqs_queue_url=callback_queue_url,
             inputs=_given(
                 {
-                    "job_ids": self._submitted("jobIds"),
-                    "report_uri": self._submitted("reportUri"),
+                    **self._submitted(),
                     "tolerated_failure_percentage": tolerated_failure_percentage,
                     "deadline_seconds": deadline,
                 }
@@ -136,10 +155,24 @@ class BatchStep(CallbackStep):
         """Both steps, in their order."""
         return [self.submit_step, self]
 
-    def _submitted(self, output: str) -> Properties:
-        """An output of the submitting step. It names the step itself, by which the SDK finds it for the pipeline."""
-        step = self.submit_step
-        return Properties(step_name=step.name, path=f"OutputParameters['{output}']", step=step)
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The inputs. The SDK asks for them when it compiles a pipeline: the moment to see where the two steps stand.
+
+        A LambdaStep that the inputs refer to by its name must be among the pipeline's steps, or the SDK refuses. One
+        that they hold as an object it adds, at the top wherever this step stands: so they hold it only at the top.
+        """
+        pipeline = _pipeline_being_compiled()
+        if pipeline is not None and _brings_its_lambda_step(self, pipeline):
+            return {**self.inputs, **self._submitted(self.submit_step)}
+        return self.inputs
+
+    def _submitted(self, step: LambdaStep | None = None) -> dict[str, Properties]:
+        """What the submitting step hands over, which this step waits for; with that step itself or by its name."""
+        return {
+            key: Properties(step_name=self.submit_step.name, path=f"OutputParameters['{output}']", step=step)
+            for key, output in (("job_ids", "jobIds"), ("report_uri", "reportUri"))
+        }
 
     @property
     def depends_on(self) -> None:
@@ -160,6 +193,54 @@ class _DeployedLambdaStep(LambdaStep):
 
     def _get_function_arn(self) -> str:
         return self.lambda_func.function_arn
+
+
+def _pipeline_being_compiled() -> Pipeline | None:
+    """The pipeline, found among the SDK's calls that led here: the SDK does not tell a step which one it is in.
+
+    Should a later SDK hide it, BatchStep still compiles right where both its steps are listed, and else not at all.
+    """
+    frame = inspect.currentframe()
+    while frame:
+        if frame.f_globals.get("__name__", "").startswith("sagemaker."):
+            for value in frame.f_locals.values():
+                if isinstance(value, Pipeline):
+                    return value
+        frame = frame.f_back
+    return None
+
+
+def _brings_its_lambda_step(step: BatchStep, pipeline: Pipeline) -> bool:
+    """Whether it stands alone at the top, where the SDK adds its LambdaStep. What would be torn apart is refused."""
+    place, other_place = _place(step, pipeline), _place(step.submit_step, pipeline)
+    if place is None:
+        raise ValueError(
+            f'BatchStep "{step.name}" is only referred to in "{pipeline.name}": put it among the steps there too.'
+        )
+    holder, branch = place
+    alone = other_place is None and holder is pipeline
+    if not alone and other_place != place:
+        raise ValueError(
+            f'BatchStep "{step.name}" stands apart from its LambdaStep, in {branch} of "{holder.name}": '
+            f"put both there, as in {branch}=[*step.steps]."
+        )
+    if branch == "for_each_body" and not is_pipeline_variable(step.submit_step.inputs["step_name"]):
+        raise ValueError(
+            f'BatchStep "{step.name}" would name its jobs alike in each iteration of "{holder.name}", so that all but '
+            "the first find theirs submitted: give it iteration=CurrentItem() or a member of it."
+        )
+    return alone
+
+
+def _place(step: Any, holder: Any) -> tuple[Any, str] | None:
+    """What directly holds a step (the pipeline, a ConditionStep, a ForEachStep), and in which of its lists."""
+    branches = ("steps",) if isinstance(holder, Pipeline) else ("if_steps", "else_steps", "for_each_body")
+    for branch in branches:
+        for held in getattr(holder, branch, ()):
+            found = (holder, branch) if held is step else _place(step, held)
+            if found:
+                return found
+    return None
 
 
 def _given(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -186,9 +267,29 @@ def _refuse_what_the_functions_would(name: str, uris: dict[str, Any], numbers: d
             f'BatchStep "{name}": a name has 1 to 57 letters, digits, "-" and "_", which leaves room for "-Submit".'
         )
     for key, uri in _given(uris).items():
-        if not is_pipeline_variable(uri) and not str(uri).startswith("s3://"):
-            raise ValueError(f'BatchStep "{name}": {key} is an s3:// URI, not {uri!r}.')
+        if not is_pipeline_variable(uri) and not (isinstance(uri, str) and re.fullmatch(S3_URI, uri.rstrip("/"))):
+            raise ValueError(f'BatchStep "{name}": {key} must look like s3://bucket/prefix, not {uri!r}.')
     for key, number in _given(numbers).items():
         low, high = LIMITS[key]
-        if isinstance(number, (int, float)) and not low <= number <= high:
-            raise ValueError(f'BatchStep "{name}": {key} is {number:.10g}; it must be from {low} to {high:,}.')
+        whole = key == "max_jobs"
+        if not is_pipeline_variable(number) and not _is_number(number, low, high, whole):
+            kind = "whole number" if whole else "number"
+            raise ValueError(f'BatchStep "{name}": {key} is {number!r}; it must be a {kind} from {low} to {high:,}.')
+
+
+def _is_number(value: Any, low: float, high: float, whole: bool) -> bool:
+    """As the functions see it: a string may be one too."""
+    try:
+        number = int(value) if whole and isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return not isinstance(value, bool) and low <= number <= high and (not whole or number == int(number))
+
+
+def _refuse_outputs_among_inputs(name: str, input_uri: Any, output_uri: Any) -> None:
+    if is_pipeline_variable(input_uri) or is_pipeline_variable(output_uri) or input_uri is None:
+        return
+    if f"{output_uri.rstrip('/')}/".startswith(f"{input_uri.rstrip('/')}/"):
+        raise ValueError(
+            f'BatchStep "{name}": output_uri must not lie within input_uri, or the next run takes outputs for inputs.'
+        )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -202,25 +203,26 @@ def test_jobs_of_an_execution_stopped_before_its_callback_step_are_terminated(de
     assert "stopped" in job["statusReason"]
 
 
-def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, aws, monkeypatch):
-    """Two at once, on one pair of functions and one queue; two more run again what failed in each, if anything did."""
+@pytest.fixture
+def sdk(deployed, aws, monkeypatch):
+    """What it takes to make BatchSteps of the deployed kit, and to run them as a pipeline."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # the SDK makes clients of its own when it is imported
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
-    sdk = pipeline.sdk_session(deployed.session, deployed.config.bucket)
+    session = pipeline.sdk_session(deployed.session, deployed.config.bucket)
     from sagemaker.mlops.workflow import Pipeline
 
     from utils.batch_step import BatchStep
 
     def step(name, items, **options):
+        options.setdefault("output_uri", deployed.config.s3_uri(name))
         return BatchStep(
             name,
             items=items,
             job_definition=deployed.kit.job_definition,
             job_queue=deployed.kit.job_queue,
-            output_uri=deployed.config.s3_uri(name),
             submit_function_arn=deployed.kit.submit_function,
             callback_queue_url=deployed.kit.callback_queue,
-            sagemaker_session=sdk,
+            sagemaker_session=session,
             **options,
         )
 
@@ -229,15 +231,30 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, aws, monkeypatc
         deployed.session.client("s3").put_object(Bucket=deployed.config.bucket, Key=f"{name}.jsonl", Body=body)
         return deployed.config.s3_uri(f"{name}.jsonl")
 
+    def flow(name, steps, parameters=()):
+        made = Pipeline(
+            f"{deployed.config.prefix}-{name}", steps=steps, parameters=[*parameters], sagemaker_session=session
+        )
+        made.upsert(role_arn=deployed.kit.pipeline_role)
+        return made
+
+    return SimpleNamespace(step=step, manifest=manifest, flow=flow)
+
+
+def statuses(deployed, execution):
+    found = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+    return {step["StepName"]: step["StepStatus"] for step in found["PipelineExecutionSteps"]}
+
+
+def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, sdk):
+    """Two at once, on one pair of functions and one queue; two more run again what failed in each, if anything did."""
     failing = [{"n": n, "exit_code": 3 if n == 1 else 0, "seconds": 1} for n in range(3)]
-    first = step("First", manifest("three", failing), tolerated_failure_percentage=50)
-    second = step("Second", manifest("one", [{"seconds": 1}]))
+    first = sdk.step("First", sdk.manifest("three", failing), tolerated_failure_percentage=50)
+    second = sdk.step("Second", sdk.manifest("one", [{"seconds": 1}]))
     failed = first.properties.Outputs["failed_items_uri"]
-    third = step("Third", failed, may_be_empty=True, tolerated_failure_percentage=100, depends_on=[second])
-    fourth = step("Fourth", second.properties.Outputs["failed_items_uri"], may_be_empty=True)
-    flow = Pipeline(f"{deployed.config.prefix}-steps", steps=[fourth, third, first, second], sagemaker_session=sdk)
-    flow.upsert(role_arn=deployed.kit.pipeline_role)
-    execution = flow.start().arn
+    third = sdk.step("Third", failed, may_be_empty=True, tolerated_failure_percentage=100, depends_on=[second])
+    fourth = sdk.step("Fourth", second.properties.Outputs["failed_items_uri"], may_be_empty=True)
+    execution = sdk.flow("steps", [fourth, third, first, second]).start().arn
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
 
     names = ("First", "Second", "Third", "Fourth")
@@ -252,3 +269,55 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, aws, monkeypatc
     told = monitoring.answers(deployed.session, deployed.config, execution)
     assert {*told["step"].dropna()} == {"First", "Second", "Third"}
     assert told["answer"].tolist() == ["Success"] * 4
+
+
+def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):
+    from sagemaker.core.workflow.conditions import ConditionEquals
+    from sagemaker.core.workflow.parameters import ParameterString
+    from sagemaker.mlops.workflow import ConditionStep
+
+    answer = ParameterString("Answer", default_value="no")
+    items = sdk.manifest("condition", [{"n": 1}, {"n": 2}])
+    before = sdk.step("Before", items)
+    taken, deep, other = (sdk.step(name, items, depends_on=[before]) for name in ("Taken", "Deep", "Other"))
+    deep.add_depends_on([taken])
+    after = sdk.step("After", taken.properties.Outputs["failed_items_uri"], may_be_empty=True)
+    nested = ConditionStep("Nested", conditions=[ConditionEquals(answer, "no")], else_steps=[*deep.steps])
+    condition = ConditionStep(
+        "If",
+        conditions=[ConditionEquals(answer, "yes")],
+        if_steps=[*taken.steps, nested],
+        else_steps=[*other.steps],
+    )
+    flow = sdk.flow("condition", [before, condition, after], parameters=[answer])
+    for given, ran in (("yes", {"Taken", "Deep", "After"}), ("no", {"Other"})):
+        execution = flow.start({"Answer": given}).arn
+        assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+        steps = statuses(deployed, execution)
+        assert set(steps) - {"If", "Nested"} == {each + end for each in {"Before", *ran} for end in ("", "-Submit")}
+        assert set(steps.values()) == {"Succeeded"}
+        jobs = deployed.jobs(execution)
+        assert {job["jobName"].split("-")[1] for job in jobs} == {"Before", *ran} - {"After"}, "After has no items"
+        assert {job["status"] for job in jobs} == {"SUCCEEDED"}, "every job was waited for"
+
+
+def test_batch_steps_of_a_for_each_step_run_their_own_jobs(deployed, sdk):
+    from sagemaker.core.workflow.functions import Join
+    from sagemaker.mlops.workflow import CurrentItem, ForEachStep
+
+    items = [{"name": n * "x", "uri": sdk.manifest(f"loop-{n}", [{"n": i} for i in range(n)])} for n in (1, 2, 3)]
+    each = sdk.step(
+        "Each",
+        CurrentItem().uri,
+        output_uri=Join(on="/", values=[deployed.config.s3_uri("loop"), CurrentItem().name]),
+        iteration=CurrentItem().name,
+    )
+    loop = ForEachStep(
+        "Loop", iterable_items=[json.dumps(item) for item in items], max_concurrency=3, for_each_body=each.steps
+    )
+    execution = sdk.flow("loop", [loop]).start().arn
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+    outputs = [monitoring.step_outputs(deployed.session, execution, f"Each-{number}") for number in range(3)]
+    assert [of["jobs_succeeded"] for of in outputs] == ["1", "2", "3"]
+    names = {job["jobName"].split("-", 1)[1] for job in deployed.jobs(execution)}
+    assert names == {"Each-x-01", "Each-xx-01", "Each-xxx-01"}
