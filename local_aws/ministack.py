@@ -58,6 +58,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
     os.environ.update(settings)
     from ministack import app
 
+    _shut_ministacks_own_doors()
     _authorize_on_awss_resources()
     _tell_what_a_handler_raised()
     _wait_for_a_functions_last_lines()
@@ -66,6 +67,30 @@ def load(port: int, state_dir: Path | None) -> Callable:
     _fill_in_the_callers_name()
     _simulate_with_the_calls_context()
     return app.app
+
+
+def _shut_ministacks_own_doors() -> None:
+    """Of what MiniStack answers beside AWS's services nothing is left, and so nothing that it does not authenticate.
+
+    That is its health, its reset and its settings, sign-in pages, a registry of images, and more found by a path or a
+    host. For S3, `/health` is a bucket like any other. A bucket that is named in the host stays.
+    """
+    from ministack import app
+    from ministack.core import router
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        return None
+
+    async def buckets_host(
+        method: str, path: str, headers: dict, body: bytes, query: dict, request_id: str, **_: Any
+    ) -> tuple | None:
+        if router.detect_service(method, path, headers, query) != "s3":
+            return None
+        answer = await app._handle_s3_vhost_request(headers.get("host", ""), path, method, headers, body, query)
+        return app._with_data_plane_headers(answer, request_id, include_s3_id=True, wildcard_cors=False)
+
+    app._handle_pre_body_request = app._handle_post_body_shortcuts = nothing
+    app._handle_special_data_plane_request = buckets_host
 
 
 def _authorize_on_awss_resources() -> None:
@@ -275,6 +300,23 @@ def stop_functions() -> None:
     from ministack.core import lambda_runtime
 
     lambda_runtime.reset()
+
+
+def check_scope(service: str, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]]) -> None:
+    """Refuse a request that MiniStack would have another service answer than the one it is signed for.
+
+    Raises:
+        ApiError: as AWS answers; 501 for a service that is not here.
+    """
+    from ministack.core import router
+
+    if service not in SERVICES.split(","):
+        message = f"The embedded AWS does not have the service {service!r}; local_aws/README.md lists what it has."
+        raise ApiError("NotImplementedException", message, 501)
+    found = router.detect_service(method, path, headers, query)
+    if found != service:
+        message = f"Credential should be scoped to correct service: '{found}'."
+        raise ApiError("SignatureDoesNotMatch", message, 403)
 
 
 # --- who calls, and may they ----------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """One process, one port, one event loop: MiniStack and our own services behind one ASGI application.
 
 The SigV4 credential scope of a request names its service; `batch`, `ecs` and `sagemaker` are answered here, everything
-else by MiniStack. The server listens on 127.0.0.1 only and answers no request that a web page could have sent.
+else by MiniStack. The server listens on 127.0.0.1 only; it answers no request that a web page could have sent, and
+unsigned ones at /_local_aws/ only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
+from xml.sax.saxutils import escape
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
@@ -68,18 +70,18 @@ class App:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope["headers"])
         if refusal := _foreign(headers):
             await _respond(send, Response(403, {"content-type": "application/json"}, json.dumps(refusal).encode()))
             return
         if scope["path"].startswith(LOCAL_PATH):
             await self._local(scope, receive, send, headers)
             return
-        service = _signed_service(headers, scope.get("query_string", b"").decode("latin-1"))
+        query = scope.get("query_string", b"").decode("latin-1")
+        service = _signed_for(headers, query)
         if not service or scope["path"].startswith("/_"):
-            # MiniStack would answer: ListBuckets to anyone, and its own /_ministack/reset without a signature.
-            refusal = {"__type": "MissingAuthenticationToken", "message": "Missing Authentication Token"}
-            await _respond(send, Response(403, {"content-type": "application/json"}, json.dumps(refusal).encode()))
+            # MiniStack would take it for the account's root, and answer its own /_ministack/reset to anyone.
+            await _respond(send, _refused(ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)))
             return
         self.changed |= scope["method"] != "GET"
         if service in self.apis:
@@ -87,7 +89,7 @@ class App:
         elif service == "lambda" and guards.watches(scope["method"], scope["path"]):
             await self._guarded(scope, receive, send)
         else:
-            await self.ministack_app(scope, receive, send)
+            await self._theirs(service, scope, receive, send, headers)
 
     async def _ours(self, api: Api, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
         body = await _read(receive)
@@ -104,6 +106,18 @@ class App:
         await _respond(
             send, await api.handle(scope["method"], raw_path.partition("?")[0], query, headers, body, identify)
         )
+
+    async def _theirs(
+        self, service: str, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]
+    ) -> None:
+        """MiniStack answers. It checks the signature itself, of whatever service it finds the request to be for."""
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        try:
+            ministack.check_scope(service, scope["method"], scope["path"], headers, query)
+        except ApiError as error:
+            await _respond(send, _refused(error, service))
+            return
+        await self.ministack_app(scope, receive, send)
 
     async def _guarded(self, scope: dict, receive: Callable, send: Callable) -> None:
         """A Lambda call that hands over a role: AWS's checks of that role first, then MiniStack."""
@@ -192,14 +206,42 @@ def _identify(scope: dict, raw_path: str, query: str, body: bytes):
     )
 
 
-_SCOPE = re.compile(r"Credential=[^/,]+/\d+/[^/,]*/([^/,]+)/aws4_request")
-_QUERY_SCOPE = re.compile(r"X-Amz-Credential=[^&]*?(?:%2F|/)\d+(?:%2F|/)[^&]*?(?:%2F|/)([^&/%]+)(?:%2F|/)aws4_request")
+# What a signature names by its algorithm: key, date, Region and service; SigV4A's Regions are in a header.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html
+_SCOPES = {
+    "AWS4-HMAC-SHA256": re.compile(r"[^/,\s]+/\d{8}/[^/,\s]+/([^/,\s]+)/aws4_request"),
+    "AWS4-ECDSA-P256-SHA256": re.compile(r"[^/,\s]+/\d{8}/([^/,\s]+)/aws4_request"),
+}
+_AUTHORIZATION = re.compile(r"(\S+) Credential=([^=,\s]+),\s*SignedHeaders=[^=,\s]+,\s*Signature=[^=,\s]+")
+_PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature")
 
 
-def _signed_service(headers: dict[str, str], query: str) -> str:
-    """The service in the credential scope of a header- or query-signed request, else ""."""
-    found = _SCOPE.search(headers.get("authorization", "")) or _QUERY_SCOPE.search(query)
+def _signed_for(headers: dict[str, str], query: str) -> str:
+    """The service that a request is signed for in its header or, presigned, in its query; "" when it is not signed.
+
+    Whether the signature is right is for who answers to check, once. What is no signature MiniStack would not check.
+    """
+    if "authorization" in headers:
+        found = _AUTHORIZATION.fullmatch(headers["authorization"])
+        algorithm, credential = found.groups() if found else ("", "")
+    else:
+        given = parse_qs(query, keep_blank_values=True)
+        algorithm, credential, *others = (given.get(name, []) for name in _PRESIGNED)
+        if not all(len(values) == 1 and values[0] for values in (algorithm, credential, *others)):
+            return ""
+        algorithm, credential = algorithm[0], credential[0]
+    scope = _SCOPES.get(algorithm)
+    found = scope.fullmatch(credential) if scope else None
     return found.group(1) if found else ""
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by their names in lower case; the values of one that is there twice are joined, as MiniStack does."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 _LOOPBACK = re.compile(r"(?:[a-z0-9.-]+\.)?(?:localhost|127\.0\.0\.1)(?::\d+)?")
@@ -227,6 +269,16 @@ async def _read(receive: Callable) -> bytes | None:
             return None
         if not message.get("more_body"):
             return b"".join(chunks)
+
+
+def _refused(error: ApiError, service: str = "") -> Response:
+    """A refusal before MiniStack is asked, in a form that the service's clients read."""
+    if service == "s3":
+        code, message = escape(error.code), escape(error.message)
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return Response(error.status, {"content-type": "application/xml"}, body.encode())
+    answer = {"__type": error.code, "message": error.message}
+    return Response(error.status, {"content-type": "application/json"}, json.dumps(answer).encode())
 
 
 async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) -> None:

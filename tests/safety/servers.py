@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import json
 import socket
 import time
 import zipfile
@@ -58,16 +59,28 @@ class Server:
         self.client("sagemaker").list_pipelines()
         return True
 
-    def client(self, service: str, **config: Any) -> Any:
-        """A client as the account's root."""
+    def client(self, service: str, key: dict[str, Any] | None = None, host: str = "127.0.0.1", **config: Any) -> Any:
+        """A client with this access key; without one as the account's root."""
+        key = key or {"AccessKeyId": "test", "SecretAccessKey": "test"}
         return boto3.client(
             service,
-            endpoint_url=self.info.endpoint_url,
+            endpoint_url=f"http://{host}:{self.port}",
             region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=key["AccessKeyId"],
+            aws_secret_access_key=key["SecretAccessKey"],
+            aws_session_token=key.get("SessionToken"),
             config=Config(**config),
         )
+
+
+def user(server: Server, name: str, *actions: str) -> dict[str, Any]:
+    """A new IAM user that may do these actions; its access key."""
+    iam = server.client("iam")
+    iam.create_user(UserName=name)
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+    return iam.create_access_key(UserName=name)["AccessKey"]
 
 
 def package() -> dict[str, bytes]:
