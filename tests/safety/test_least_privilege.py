@@ -152,6 +152,14 @@ def items_of_a_manifest(kit: Deployment) -> None:
     submit(kit, mode="array", manifest_uri=kit.config.s3_uri("items.jsonl"))
 
 
+def step_done_again(kit: Deployment) -> None:
+    """The second call finds the first one's jobs, and sees that they came of the same request."""
+    again = {"execution": f"again{next(_numbers)}", "input_uri": kit.config.s3_uri(data.INPUT), "max_jobs": 2}
+    first, second = (submit(kit, **again, output_uri=kit.config.s3_uri("again")) for _ in range(2))
+    if first["jobIds"] != second["jobIds"] or second["submittedCount"]:
+        raise Failed(f"submit_jobs: {first}, and then {second}")
+
+
 def job_submitted_twice(kit: Deployment) -> None:
     name = f"twice{next(_numbers)}"
     for _ in range(2):
@@ -305,6 +313,7 @@ NEEDED_BY: dict[str, dict[str, Callable[[Deployment], None]]] = {
         "batch:SubmitJob": whole_pipeline,
         "batch:TagResource": whole_pipeline,
         "batch:ListJobs": whole_pipeline,
+        "batch:DescribeJobs": step_done_again,
         "batch:TerminateJob": job_submitted_twice,
         "s3:ListBucket": items_under_a_prefix,
         "s3:PutObject": items_under_a_prefix,
