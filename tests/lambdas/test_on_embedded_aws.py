@@ -129,7 +129,7 @@ def test_a_partly_failed_array_is_tolerated_reported_and_run_again(deployed):
     report = deployed.session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     failed = [json.loads(line) for line in report.splitlines()]
     assert [item["n"] for item in failed] == [2, 5]
-    assert {item["failure"]["exit_code"] for item in failed} == {3}
+    assert {item["batch_failure"]["exit_code"] for item in failed} == {3}
 
     again = deployed.start(outputs["failed_items_uri"])
     ended = deployed.finish(again)

@@ -203,6 +203,17 @@ def test_it_keeps(name, path):
     assert wrong == [], f"{path.stem} breaks {name} ({RULES[name].__doc__}): {'; '.join(wrong)}"
 
 
+@rule
+def NB12_no_experiments(notebook):
+    """A pipeline makes an experiment on AWS unless it is told not to, and cleanup would leave that behind.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-experiments.html
+    """
+    for kind, source, _ in notebook.cells:
+        if kind == "code" and re.search(r"\bPipeline\(", source) and "pipeline_experiment_config=None" not in source:
+            yield "a Pipeline is made without pipeline_experiment_config=None"
+
+
 BROKEN = {
     "NB01_one_title": [("markdown", "# One\n\n# Two", [])],
     "NB02_opening": [("markdown", "# One\n\nWelcome.", [])],
@@ -211,6 +222,7 @@ BROKEN = {
     "NB09_pictures_have_prose": [("markdown", "Look:", []), ("code", "plot()", [{"data": {"image/png": ""}}])],
     "NB10_diagrams_are_closed_fences": [("markdown", "```mermaid\npie\n```", [])],
     "NB11_pictures_have_alternative_text": [("code", "plot()", [{"data": {"image/png": ""}}])],
+    "NB12_no_experiments": [("code", 'flow = Pipeline(name="flights", steps=[])', [])],
 }
 AS_A_NUMBERED_ONE = {
     "NB04_in_practice_has_a_source": [("markdown", "> **In practice.** Be careful.", [])],
