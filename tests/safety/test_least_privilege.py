@@ -31,6 +31,8 @@ pytestmark = pytest.mark.slow
 # seconds in which nothing else has made up for it.
 SECONDS_TO_SUCCEED, SECONDS_AFTER_A_REFUSAL = 180, 8
 _numbers = itertools.count(1)
+# Where the functions keep their own files when output_uri is a folder, and when it is the bucket itself.
+FOLDERS = ("out/_jobs/", "_jobs/")
 
 LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
 SQS_MAPPING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
@@ -213,22 +215,24 @@ def job_ends(kit: Deployment, job: str, who: str) -> None:
 
 
 def list_of_ids_on_s3(kit: Deployment) -> None:
-    job = sleeping_job(kit, f"listed{next(_numbers)}-Submit-01")
-    key = "out/_jobs/job_ids.json"
-    body = json.dumps({"job_ids": [job]}).encode()
-    kit.client("s3").put_object(Bucket=kit.config.bucket, Key=key, Body=body)
-    look(kit, {"job_ids": kit.config.s3_uri(key)}, status="Stopping")
-    job_ends(kit, job, "check_jobs, given a list of ids")
+    for folder in FOLDERS:
+        job = sleeping_job(kit, f"listed{next(_numbers)}-Submit-01")
+        key = f"{folder}job_ids.json"
+        body = json.dumps({"job_ids": [job]}).encode()
+        kit.client("s3").put_object(Bucket=kit.config.bucket, Key=key, Body=body)
+        look(kit, {"job_ids": kit.config.s3_uri(key)}, status="Stopping")
+        job_ends(kit, job, f"check_jobs, given a list of ids in {folder}")
 
 
 def report_of_failures(kit: Deployment) -> None:
     job = sleeping_job(kit, f"failing{next(_numbers)}-Submit-01", "raise SystemExit(3)")
     until(lambda: kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]["status"] == "FAILED")
-    key = f"out/_jobs/failed-{next(_numbers)}.jsonl"
-    look(kit, {"job_ids": job, "tolerated_failure_percentage": "100", "report_uri": kit.config.s3_uri(key)})
-    listed = kit.client("s3").list_objects_v2(Bucket=kit.config.bucket, Prefix=key)
-    if not listed["KeyCount"]:
-        raise Failed("check_jobs: no report of the failed items")
+    for folder in FOLDERS:
+        key = f"{folder}failed-{next(_numbers)}.jsonl"
+        look(kit, {"job_ids": job, "tolerated_failure_percentage": "100", "report_uri": kit.config.s3_uri(key)})
+        listed = kit.client("s3").list_objects_v2(Bucket=kit.config.bucket, Prefix=key)
+        if not listed["KeyCount"]:
+            raise Failed(f"check_jobs: no report of the failed items in {folder}")
 
 
 def token_on_the_first_job(kit: Deployment) -> None:
