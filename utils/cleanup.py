@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 
 from utils import batch as batch_helpers
 from utils import cost
+from utils import events as event_helpers
 from utils import iam as iam_helpers
 from utils import queues as queue_helpers
 from utils.config import Config
@@ -25,11 +27,12 @@ from utils.pipeline import FINAL
 
 @dataclass(frozen=True)
 class Resource:
-    """Something the notebooks made: AWS's word for its kind, its name, and how to delete it."""
+    """Something with one of our names: AWS's word for its kind, its name, and how to delete it."""
 
     kind: str
     name: str
     delete: Callable[[], None]
+    ours: bool = True  # it has our tag, too, and not only one of our names
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -53,7 +56,7 @@ _IF_LEFT = {
 
 def find_all(session: boto3.Session, config: Config) -> list[Resource]:
     """What there is to delete, in the order in which it can be: what uses a thing before the thing itself."""
-    return [resource for find in _FINDERS for resource in find(session, config)]
+    return [resource for resource in _named(session, config) if resource.ours]
 
 
 def table(found: list[Resource]) -> pd.DataFrame:
@@ -72,16 +75,24 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
         RuntimeError: S3 refuses to delete an object.
     """
     deleted = []
-    for find in _FINDERS:
-        for resource in find(session, config):
+    for resource in _named(session, config):
+        if resource.ours:
             resource.delete()
             deleted.append(str(resource))
             tell(deleted[-1])
     return deleted
 
 
+def _named(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    """All with one of our names, tagged or not, each kind looked for when those before it have been dealt with."""
+    for find in _FINDERS:
+        yield from find(session, config)
+
+
 def leftovers(session: boto3.Session, config: Config) -> list[str]:
     """What is still there, looked for by name and by tag; empty after a complete cleanup.
+
+    What has one of our names and not our tag may be somebody else's. It is told apart, since it may cost.
 
     AWS's register of tags still tells of a resource for a while after its deletion, so it is given a minute to forget.
     """
@@ -91,7 +102,9 @@ def leftovers(session: boto3.Session, config: Config) -> list[str]:
         stop=stop_after_delay(60),
         retry_error_callback=lambda state: state.outcome.result(),
     )(lambda: tagged(session, config))
-    return [*map(str, find_all(session, config)), *by_tag]
+    named = list(_named(session, config))
+    untagged = [f"not tagged, left alone: {resource}" for resource in named if not resource.ours]
+    return [*(str(resource) for resource in named if resource.ours), *by_tag, *untagged]
 
 
 def tagged(session: boto3.Session, config: Config) -> list[str]:
@@ -143,14 +156,13 @@ def _pipeline(session: boto3.Session, config: Config) -> Iterator[Resource]:
         arn = sagemaker.describe_pipeline(PipelineName=config.pipeline)["PipelineArn"]
     except sagemaker.exceptions.ResourceNotFound:
         return
-    if not _ours(config, sagemaker.list_tags(ResourceArn=arn)["Tags"]):
-        return
+    ours = _ours(config, sagemaker.list_tags(ResourceArn=arn)["Tags"])
 
     def delete() -> None:
         _stop_executions(session, config)
         sagemaker.delete_pipeline(PipelineName=config.pipeline)
 
-    yield Resource("pipeline", config.pipeline, delete)
+    yield Resource("pipeline", config.pipeline, delete, ours)
 
 
 def _stop_executions(session: boto3.Session, config: Config) -> None:
@@ -178,11 +190,12 @@ def _stop_executions(session: boto3.Session, config: Config) -> None:
 
 
 def _rules(session: boto3.Session, config: Config) -> Iterator[Resource]:
-    events = session.client("events")
+    events, usual = session.client("events"), event_helpers.rule_names(config)
     for page in events.get_paginator("list_rules").paginate(NamePrefix=config.prefix):
         for rule in page["Rules"]:
-            if _ours(config, events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]):
-                yield Resource("event rule", rule["Name"], _rule_deleter(events, rule["Name"]))
+            ours = _ours(config, events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"])
+            if ours or rule["Name"] in usual:
+                yield Resource("event rule", rule["Name"], _rule_deleter(events, rule["Name"]), ours)
 
 
 def _rule_deleter(events: Any, name: str) -> Callable[[], None]:
@@ -199,9 +212,16 @@ def _alarms(session: boto3.Session, config: Config) -> Iterator[Resource]:
     cloudwatch = session.client("cloudwatch")
     for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{config.prefix}-"):
         for alarm in page["MetricAlarms"]:
-            if _ours(config, cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]):
-                name = alarm["AlarmName"]
-                yield Resource("alarm", name, lambda name=name: cloudwatch.delete_alarms(AlarmNames=[name]))
+            ours = _ours(config, cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"])
+            name = alarm["AlarmName"]
+            if ours or name in _alarm_names(config):
+                yield Resource("alarm", name, lambda name=name: cloudwatch.delete_alarms(AlarmNames=[name]), ours)
+
+
+def _alarm_names(config: Config) -> list[str]:
+    functions = (config.submit_jobs_function, config.check_jobs_function)
+    queues = (f"{config.dead_letter_queue}-not-empty", f"{config.callback_queue}-not-looked-at")
+    return [*queues, *(f"{function}-errors" for function in functions)]
 
 
 def _dashboard(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -212,17 +232,17 @@ def _dashboard(session: boto3.Session, config: Config) -> Iterator[Resource]:
         if "NotFound" not in error.response["Error"]["Code"]:
             raise
         return
-    if config.mark in body:
-        delete = cloudwatch.delete_dashboards
-        yield Resource("dashboard", name, lambda: _gone_is_fine(delete, DashboardNames=[name]))
+    delete = cloudwatch.delete_dashboards
+    yield Resource("dashboard", name, lambda: _gone_is_fine(delete, DashboardNames=[name]), config.mark in body)
 
 
 def _mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
     client = session.client("lambda")
     queue = config.arn("sqs", config.callback_queue)
     found = queue_helpers.find_mapping(session, queue=queue, function=config.check_jobs_function)
-    if found is None or not _ours(config, client.list_tags(Resource=found["EventSourceMappingArn"])["Tags"]):
+    if found is None:
         return
+    ours = _ours(config, client.list_tags(Resource=found["EventSourceMappingArn"])["Tags"])
 
     def delete() -> None:
         # While it is being created or updated it can't be deleted.
@@ -234,7 +254,8 @@ def _mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
             "the event source mapping is still there",
         )
 
-    yield Resource("event source mapping", f"{config.callback_queue} -> {config.check_jobs_function}", delete)
+    name = f"{config.callback_queue} -> {config.check_jobs_function}"
+    yield Resource("event source mapping", name, delete, ours)
 
 
 def _queues(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -245,8 +266,8 @@ def _queues(session: boto3.Session, config: Config) -> Iterator[Resource]:
             tags = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
         except sqs.exceptions.QueueDoesNotExist:
             continue
-        if _ours(config, tags):
-            yield Resource("queue", name, lambda url=url: _gone_is_fine(sqs.delete_queue, QueueUrl=url))
+        delete = partial(_gone_is_fine, sqs.delete_queue, QueueUrl=url)
+        yield Resource("queue", name, delete, _ours(config, tags))
 
 
 def _functions(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -256,8 +277,8 @@ def _functions(session: boto3.Session, config: Config) -> Iterator[Resource]:
             tags = client.get_function(FunctionName=name).get("Tags", {})
         except client.exceptions.ResourceNotFoundException:
             continue
-        if _ours(config, tags):
-            yield Resource("function", name, lambda name=name: _gone_is_fine(client.delete_function, FunctionName=name))
+        delete = partial(_gone_is_fine, client.delete_function, FunctionName=name)
+        yield Resource("function", name, delete, _ours(config, tags))
 
 
 def _function_names(config: Config) -> list[str]:
@@ -271,7 +292,7 @@ def _function_names(config: Config) -> list[str]:
 
 def _job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:
     found = batch_helpers.describe(session, "job queue", config.job_queue)
-    if found is None or not _ours(config, found.get("tags", {})):
+    if found is None:
         return
 
     def delete() -> None:
@@ -284,7 +305,7 @@ def _job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:
         client.delete_job_queue(jobQueue=name)
         _until_empty(lambda: batch_helpers.describe(session, "job queue", name), "the job queue is still there")
 
-    yield Resource("job queue", config.job_queue, delete)
+    yield Resource("job queue", config.job_queue, delete, _ours(config, found.get("tags", {})))
 
 
 def _end_jobs(client: Any, queue: str) -> None:
@@ -303,7 +324,7 @@ def _end_jobs(client: Any, queue: str) -> None:
 
 def _compute_environment(session: boto3.Session, config: Config) -> Iterator[Resource]:
     found = batch_helpers.describe(session, "compute environment", config.compute_environment)
-    if found is None or not _ours(config, found.get("tags", {})):
+    if found is None:
         return
 
     def delete() -> None:
@@ -319,7 +340,7 @@ def _compute_environment(session: boto3.Session, config: Config) -> Iterator[Res
             "the compute environment is still there",
         )
 
-    yield Resource("compute environment", config.compute_environment, delete)
+    yield Resource("compute environment", config.compute_environment, delete, _ours(config, found.get("tags", {})))
 
 
 def _job_definitions(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -327,12 +348,9 @@ def _job_definitions(session: boto3.Session, config: Config) -> Iterator[Resourc
     for name in (config.copy_job_definition, config.aggregate_job_definition):
         pages = client.get_paginator("describe_job_definitions").paginate(jobDefinitionName=name, status="ACTIVE")
         for revision in [revision for page in pages for revision in page["jobDefinitions"]]:
-            if _ours(config, revision.get("tags", {})):
-                arn = revision["jobDefinitionArn"]
-                label = f"{name}:{revision['revision']}"
-                yield Resource(
-                    "job definition", label, lambda arn=arn: client.deregister_job_definition(jobDefinition=arn)
-                )
+            delete = partial(client.deregister_job_definition, jobDefinition=revision["jobDefinitionArn"])
+            ours = _ours(config, revision.get("tags", {}))
+            yield Resource("job definition", f"{name}:{revision['revision']}", delete, ours)
 
 
 def _bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -340,11 +358,11 @@ def _bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
     try:
         tags = s3.get_bucket_tagging(Bucket=config.bucket)["TagSet"]
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchBucket", "NoSuchTagSet"):
+        if error.response["Error"]["Code"] == "NoSuchBucket":
             return
-        raise
-    if not _ours(config, tags):
-        return
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            raise
+        tags = []
 
     def delete() -> None:
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=config.bucket):
@@ -355,7 +373,7 @@ def _bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
                 _raise_first(config.bucket, answer.get("Errors", []))
         s3.delete_bucket(Bucket=config.bucket)
 
-    yield Resource("bucket", config.bucket, delete)
+    yield Resource("bucket", config.bucket, delete, _ours(config, tags))
 
 
 def _raise_first(bucket: str, errors: list[dict[str, str]]) -> None:
@@ -372,8 +390,10 @@ def _log_groups(session: boto3.Session, config: Config) -> Iterator[Resource]:
     logs = session.client("logs")
     for name in [config.job_log_group, *map(config.lambda_log_group, _function_names(config))]:
         found = batch_helpers.log_group(session, name)
-        if found and _ours(config, logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"]):
-            yield Resource("log group", name, lambda name=name: _gone_is_fine(logs.delete_log_group, logGroupName=name))
+        if found:
+            tags = logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"]
+            delete = partial(_gone_is_fine, logs.delete_log_group, logGroupName=name)
+            yield Resource("log group", name, delete, _ours(config, tags))
 
 
 def _roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -385,8 +405,7 @@ def _roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
             tags = iam.list_role_tags(RoleName=name)["Tags"]
         except iam.exceptions.NoSuchEntityException:
             continue
-        if _ours(config, tags):
-            yield Resource("role", name, _role_deleter(iam, name))
+        yield Resource("role", name, _role_deleter(iam, name), _ours(config, tags))
 
 
 def _role_deleter(iam: Any, name: str) -> Callable[[], None]:

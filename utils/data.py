@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pandas as pd
@@ -31,20 +32,37 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NoSuchBucket", "NoSuchTagSet", "AccessDenied"):
             raise
-        # Missing, without tags, or another account's: creating it tells which.
         found = {}
-        # us-east-1 is the one region that must not be named.
-        region = session.region_name
-        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        try:
-            s3.create_bucket(Bucket=name, **where)
-        except s3.exceptions.BucketAlreadyOwnedByYou:
-            pass
-        except s3.exceptions.BucketAlreadyExists:
-            raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            # Missing, or another account's: creating it tells which.
+            found = _create_bucket(session, name, tags)
     if not tags.items() <= found.items():
-        wanted = [{"Key": key, "Value": value} for key, value in (found | tags).items()]
-        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": wanted})
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": _tag_list(found | tags)})
+
+
+def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> dict[str, str]:
+    """Create a bucket, and return the tags it has from its first moment; an older boto3 can give it none."""
+    s3, region = session.client("s3"), session.region_name
+    # us-east-1 is the one region that must not be named.
+    settings: dict[str, Any] = {} if region == "us-east-1" else {"LocationConstraint": region}
+    if _takes_tags(s3):
+        settings["Tags"] = _tag_list(tags)
+    try:
+        s3.create_bucket(Bucket=name, **({"CreateBucketConfiguration": settings} if settings else {}))
+    except s3.exceptions.BucketAlreadyOwnedByYou:
+        return {}
+    except s3.exceptions.BucketAlreadyExists:
+        raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
+    return tags if _takes_tags(s3) else {}
+
+
+def _takes_tags(s3: Any) -> bool:
+    """Whether this boto3 can tag a bucket as it creates it."""
+    return "Tags" in s3.meta.service_model.shape_for("CreateBucketConfiguration").members
+
+
+def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def flights() -> pd.DataFrame:

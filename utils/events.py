@@ -8,6 +8,13 @@ from typing import Any
 
 import boto3
 
+from utils.config import Config
+
+
+def rule_names(config: Config) -> list[str]:
+    """The rules of a kit with push."""
+    return [f"{config.prefix}-job-ended", f"{config.prefix}-execution-stopped"]
+
 
 def job_ended(job_queue: str) -> dict[str, Any]:
     """The pattern of a job's end in a queue (its ARN). An array's children are left out: the array's own end counts.
@@ -56,8 +63,12 @@ def ensure_rule(
     """
     events, functions = session.client("events"), session.client("lambda")
     tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
-    arn = events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED")["RuleArn"]
-    events.tag_resource(ResourceARN=arn, Tags=tag_list)  # PutRule takes tags for a new rule only
+    found = _rule(events, name)
+    # A new rule has its tags from its first moment. Of one that is there PutRule ignores them.
+    new = {} if found else {"Tags": tag_list}
+    arn = events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED", **new)["RuleArn"]
+    if found and not all(tag in events.list_tags_for_resource(ResourceARN=arn)["Tags"] for tag in tag_list):
+        events.tag_resource(ResourceARN=arn, Tags=tag_list)
     with contextlib.suppress(functions.exceptions.ResourceConflictException):  # it has this permission already
         functions.add_permission(
             FunctionName=function,
@@ -70,3 +81,9 @@ def ensure_rule(
     if failed:
         raise RuntimeError(f'The rule "{name}" could not be given its function: {failed[0]["ErrorMessage"]}')
     return arn
+
+
+def _rule(events: Any, name: str) -> dict[str, Any] | None:
+    """A rule of the default event bus, or None."""
+    pages = events.get_paginator("list_rules").paginate(NamePrefix=name)
+    return next((rule for page in pages for rule in page["Rules"] if rule["Name"] == name), None)

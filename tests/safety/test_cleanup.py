@@ -19,8 +19,9 @@ from rehearsal import Rehearsal
 from servers import until
 
 import local_aws
-from utils import cleanup
+from utils import cleanup, events, monitoring
 from utils.config import TAG_KEY, Config
+from utils.kit import deploy as deploy_kit
 from utils.session import embedded_session
 
 pytestmark = pytest.mark.slow
@@ -101,9 +102,21 @@ def untag(session: boto3.Session, config: Config) -> None:
         batch.untag_resource(resourceArn=arn, tagKeys=key)
     pipeline = config.arn("sagemaker", f"pipeline/{config.pipeline}")
     session.client("sagemaker").delete_tags(ResourceArn=pipeline, TagKeys=key)
+    for name in events.rule_names(config):
+        session.client("events").untag_resource(ResourceARN=config.arn("events", f"rule/{name}"), TagKeys=key)
+    alarms = session.client("cloudwatch")
+    for alarm in alarms.describe_alarms(AlarmNamePrefix=config.prefix)["MetricAlarms"]:
+        alarms.untag_resource(ResourceARN=alarm["AlarmArn"], TagKeys=key)
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         if config.prefix in mapping["FunctionArn"]:
             functions.untag_resource(Resource=mapping["EventSourceMappingArn"], TagKeys=key)
+
+
+def push(kit: Deployment) -> None:
+    """The rules, as utils/kit.py makes them."""
+    function = kit.config.arn("lambda", f"function:{kit.config.check_jobs_function}")
+    for name in events.rule_names(kit.config):
+        events.ensure_rule(kit.session, name, events.job_ended("q"), function=function, tags=kit.config.tags)
 
 
 def test_nothing_is_left_anywhere(endpoint: str) -> None:
@@ -121,12 +134,16 @@ def test_nothing_is_left_anywhere(endpoint: str) -> None:
 
 def test_what_only_looks_like_ours_survives(endpoint: str) -> None:
     kit = deployment(endpoint).deploy()
+    push(kit)
+    monitoring.ensure_alarms(kit.session, kit.config)
+    ours = [str(resource) for resource in cleanup.find_all(kit.session, kit.config)]
     untag(kit.session, kit.config)
     before = everything(kit.session, kit.config.prefix)
     with Rehearsal(endpoint) as stage:
         assert cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config) == []
     assert stage.writes == []
     assert everything(kit.session, kit.config.prefix) == before
+    assert cleanup.leftovers(kit.session, kit.config) == [f"not tagged, left alone: {each}" for each in ours]
 
 
 def test_another_prefix_that_begins_alike_survives(endpoint: str) -> None:
@@ -216,6 +233,36 @@ def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> N
             assert everything(kit.session, kit.config.prefix) == {}, fatal_calls
 
         list(pool.map(interrupt, others, [calls[share::4] for share in range(4)]))
+
+
+def test_a_build_interrupted_at_any_write_leaves_nothing_that_cleanup_does_not_find(endpoint: str) -> None:
+    """Each writing call of a build is once the one it dies at, so also one between a thing's creation and its tags."""
+    first, kit = deployment(endpoint), deployment(endpoint)
+
+    def build(config: Config) -> list[str]:
+        deploy_kit(session, config, program="print(1)", push=True)
+        Deployment(session, config).notebook_05()
+        monitoring.ensure_alarms(session, config)
+        monitoring.ensure_dashboard(session, config)
+        return [str(resource) for resource in cleanup.find_all(session, config)]
+
+    with Rehearsal(endpoint) as stage:
+        session = embedded_session(stage.endpoint_url)
+        made = build(first.config)
+        calls = list(dict.fromkeys(named(call) for call in stage.calls if call.writes))
+        assert len(calls) > 35
+        for fatal in calls:
+            stage.acts = [InterruptedAt(fatal.replace(first.config.prefix, kit.config.prefix))]
+            with pytest.raises(ClientError, match="The rehearsal ends here"):
+                build(kit.config)
+            assert [str(each) for each in cleanup._named(kit.session, kit.config) if not each.ours] == [], fatal
+        stage.acts = []
+        assert build(kit.config) == [each.replace(first.config.prefix, kit.config.prefix) for each in made]
+    assert set(everything(kit.session, kit.config.prefix)) == set(everything(first.session, first.config.prefix))
+    for built in (first, kit):
+        cleanup.delete_all(built.session, built.config)
+        assert cleanup.leftovers(built.session, built.config) == []
+        assert everything(built.session, built.config.prefix) == {}
 
 
 def mapping_id(kit: Deployment) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from botocore.exceptions import ClientError
 
-from utils import batch, cleanup, data, iam
+from utils import batch, cleanup, data, iam, monitoring
 
 
 def names(found):
@@ -107,6 +107,24 @@ def test_records_are_not_leftovers(session, config, calls):
     found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in records], "PaginationToken": ""}
     calls.answer("GetResources", found)
     assert cleanup.tagged(session, config) == []
+
+
+def test_what_has_our_name_and_not_our_tag_is_told_apart(session, config):
+    """On AWS it may cost; test_cleanup.py of tests/safety looks at all kinds."""
+    mine, other = session.client("sqs"), config.prefix + "-other"
+    mine.create_queue(QueueName=config.callback_queue)
+    mine.create_queue(QueueName=other)  # not a name of ours
+    monitoring.ensure_alarms(session, config)
+    session.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"{other}-x", Namespace="N", MetricName="M", Statistic="Sum", Period=60, EvaluationPeriods=1,
+        Threshold=1, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    cleanup.delete_all(session, config)
+    assert cleanup.leftovers(session, config) == [f"not tagged, left alone: queue {config.callback_queue}"]
+
+
+def test_the_alarms_names_are_those_of_notebook_06(session, config):
+    assert sorted(monitoring.ensure_alarms(session, config)) == sorted(cleanup._alarm_names(config))
 
 
 def test_an_active_job_definition_with_our_tag_is_no_record(session, config, monkeypatch, no_waiting):

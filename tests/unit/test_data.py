@@ -2,8 +2,9 @@ import hashlib
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 
-from utils import data
+from utils import cleanup, data
 from utils.session import _EmbeddedSession, boto3
 
 
@@ -14,9 +15,22 @@ def tags_of(session, bucket):
 def test_a_bucket_is_made_once_in_its_region_with_its_tags(session, config, calls):
     data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert tags_of(session, config.bucket) == config.tags
+    assert calls.writes == ["CreateBucket"], "killed between two calls it would be there untagged"
     calls.made.clear()
     data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert calls.writes == []
+
+
+def test_an_older_boto3_tags_the_bucket_when_it_is_made(session, config, calls, monkeypatch):
+    members = session.client("s3").meta.service_model.shape_for("CreateBucketConfiguration").members
+    assert "Tags" in members
+    monkeypatch.setattr(data, "_takes_tags", lambda _: False)
+    calls.refuse("PutBucketTagging", "InternalError", "killed here")
+    with pytest.raises(ClientError, match="killed here"):
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert cleanup.leftovers(session, config) == [f"not tagged, left alone: bucket {config.bucket}"]
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert tags_of(session, config.bucket) == config.tags
 
 
 def test_a_bucket_elsewhere_is_made_there(aws, config):
@@ -24,6 +38,7 @@ def test_a_bucket_elsewhere_is_made_there(aws, config):
     data.ensure_bucket(session, f"{config.prefix}-eu", tags=config.tags)
     place = session.client("s3").get_bucket_location(Bucket=f"{config.prefix}-eu")
     assert place["LocationConstraint"] == "eu-west-1"
+    assert tags_of(session, f"{config.prefix}-eu") == config.tags
 
 
 def test_tags_that_are_not_ours_stay(session, config):

@@ -1,20 +1,24 @@
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 
 from utils import events, iam, lambdas
 
 
-def test_a_rule_calls_the_function_and_may_be_made_again(session, config):
-    role = iam.ensure_roles(session, config)["monitor_lambda"]
-    function = lambdas.ensure_function(
+def a_function(session, config):
+    return lambdas.ensure_function(
         session,
         config.check_jobs_function,
         code=lambdas.package("check_jobs"),
-        role=role,
+        role=iam.ensure_roles(session, config)["monitor_lambda"],
         timeout_seconds=60,
         tags=config.tags,
     )
+
+
+def test_a_rule_calls_the_function_and_may_be_made_again(session, config):
+    function = a_function(session, config)
     name = f"{config.prefix}-job-ended"
     pattern = events.job_ended(config.arn("batch", f"job-queue/{config.job_queue}"))
     for _ in range(2):
@@ -31,16 +35,24 @@ def test_a_rule_calls_the_function_and_may_be_made_again(session, config):
     assert arn in json.dumps(statement["Condition"]), "no other rule may call it"
 
 
+def test_a_rule_has_its_tags_from_its_first_moment_and_keeps_them(session, config, calls):
+    """Killed after PutRule it must not be there untagged: nobody would find it."""
+    name, tags = f"{config.prefix}-r", [{"Key": k, "Value": v} for k, v in config.tags.items()]
+    calls.refuse("PutTargets", "InternalException", "killed here")
+    with pytest.raises(ClientError, match="killed here"):
+        events.ensure_rule(session, name, events.job_ended("q"), function=a_function(session, config), tags=config.tags)
+    arn = config.arn("events", f"rule/{name}")
+    assert session.client("events").list_tags_for_resource(ResourceARN=arn)["Tags"] == tags
+    assert "TagResource" not in calls.made
+    given = []
+    session.events.register("provide-client-params.events.PutRule", lambda params, **_: given.append(params))
+    events.ensure_rule(session, name, events.job_ended("q"), function=a_function(session, config), tags=config.tags)
+    assert "Tags" not in given[0], "of a rule that is there AWS ignores them"
+    assert session.client("events").list_tags_for_resource(ResourceARN=arn)["Tags"] == tags
+
+
 def test_a_target_that_is_refused_is_an_error(session, config, calls):
-    role = iam.ensure_roles(session, config)["monitor_lambda"]
-    function = lambdas.ensure_function(
-        session,
-        config.check_jobs_function,
-        code=lambdas.package("check_jobs"),
-        role=role,
-        timeout_seconds=60,
-        tags=config.tags,
-    )
+    function = a_function(session, config)
     refused = {"FailedEntryCount": 1, "FailedEntries": [{"TargetId": "function", "ErrorMessage": "not now"}]}
     calls.answer("PutTargets", refused)
     with pytest.raises(RuntimeError, match="could not be given its function: not now"):
