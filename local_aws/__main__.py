@@ -64,7 +64,9 @@ def _serve(options: argparse.Namespace, home: Path) -> int:
 
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    os.environ.update(local_aws._clean_environment(home))
+    clean = local_aws._clean_environment(home)
+    os.environ.clear()  # the functions' environment is this one
+    os.environ.update(clean)
     listening = local_aws._listen(options.port)
     instance = secrets.token_hex(8)
     record = home / "server.json"

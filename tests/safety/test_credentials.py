@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +42,9 @@ def look():
 '''
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A server started by a user with AWS credentials in every place boto3 looks."""
+@pytest.fixture(scope="module", params=["start", "serve"])
+def client(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A server run, in either way, by a user with AWS credentials in every place boto3 looks."""
     home = tmp_path_factory.mktemp("user")
     (home / ".aws").mkdir()
     (home / ".aws" / "credentials").write_text(
@@ -60,12 +62,17 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:1/{CANARY}",
         "AWS_WEB_IDENTITY_TOKEN_FILE": f"/{CANARY}",
         "GITHUB_TOKEN": CANARY,
+        "PYTHONSTARTUP": f"/{CANARY}",
+        "LD_PRELOAD": "",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
         server_home = tmp_path_factory.mktemp("server")
-        server = local_aws.start(port=0, home=server_home)
+        if request.param == "start":
+            server = local_aws.start(port=0, home=server_home)
+        else:
+            server = serve(server_home)
 
     def root(service: str) -> Any:
         return boto3.client(
@@ -76,6 +83,14 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     root.server = server
     yield root
     local_aws.stop(server_home)
+
+
+def serve(home: Path) -> local_aws.ServerInfo:
+    """A server in the foreground of another process, as a user would run it in a terminal."""
+    command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home), "--port", "0"]
+    with (home / "server.log").open("wb") as log:
+        subprocess.Popen(command, stdout=log, stderr=log)
+    return until(lambda: local_aws.find(home))
 
 
 def role(client: Any, name: str, service: str, *actions: str) -> str:
@@ -89,6 +104,7 @@ def role(client: Any, name: str, service: str, *actions: str) -> str:
 
 def assert_clean(seen: dict[str, Any], role_name: str) -> None:
     assert CANARY not in json.dumps(seen)
+    assert not {"GITHUB_TOKEN", "PYTHONSTARTUP", "LD_PRELOAD"} & seen["environment"].keys()
     assert seen["files"] == []
     assert seen["profiles"] == []
     assert seen["token"], "long-lived credentials"
