@@ -240,20 +240,26 @@ class Launcher:
         return Running(job, attempt.number, account, log_region, credentials, group, token, link)
 
     def _assume(self, role: str, service: str, job: Job) -> Any:
-        """A role's credentials; that the role trusts the service is remembered for a second."""
-        key = (role, service, job.spec.definition_name, job.queue.arn)
+        """A role's credentials; that the role trusts the service is remembered for a second.
+
+        aws:SourceArn is the task's ARN, which a trust policy as ECS's guide has it, with arn:aws:ecs:region:account:*,
+        lets through: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+        """
+        # A task's id is random, so what holds for one task of a cluster holds for the next.
+        key = (role, service, job.spec.definition_name, job.current.task_arn.rpartition("/")[0])
         now = time.monotonic()
         until, credentials = self._assumed.get(key, (0.0, None))
         if until > now:
             return credentials
-        if not self.context.ministack.trusts(role, service, source_arn=job.queue.arn):
+        source = job.current.task_arn if service == TASKS else None
+        if not self.context.ministack.trusts(role, service, source_arn=source):
             raise StartError(
                 f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
                 "role being passed has the proper trust relationship and permissions and that your IAM user has "
                 "permissions to pass this role."
             )
         credentials = self.context.ministack.assume_role(
-            role, service, session_name=job.spec.definition_name, source_arn=job.queue.arn
+            role, service, session_name=job.spec.definition_name, source_arn=source
         )
         if len(self._assumed) > 1000:
             self._assumed.clear()
@@ -433,8 +439,9 @@ class Launcher:
             return None
         job = running.job
         credentials = self.context.ministack.assume_role(
-            job.spec.container["jobRoleArn"], TASKS, session_name=job.spec.definition_name, source_arn=job.queue.arn
-        )
+            job.spec.container["jobRoleArn"], TASKS, session_name=job.spec.definition_name,
+            source_arn=job.current.task_arn,
+        )  # fmt: skip
         return {
             "AccessKeyId": credentials.access_key_id,
             "SecretAccessKey": credentials.secret_access_key,

@@ -82,9 +82,10 @@ class World:
     def name(self, kind: str = "batch") -> str:
         return f"{kind}-test-{next(self.names)}"
 
-    def role(self, *statements: dict, service: str = TASKS) -> str:
+    def role(self, *statements: dict, service: str = TASKS, **condition: dict) -> str:
         iam, name = self.client("iam"), self.name("role")
-        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        principal = {"Service": service}
+        trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         if statements:

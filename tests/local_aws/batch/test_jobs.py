@@ -146,6 +146,32 @@ def test_a_role_that_does_not_trust_ecs_tasks(world: World, queue: str, which: s
     assert f"unable to assume the role '{role}'" in job["container"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("source", "trusted"),
+    [
+        ("arn:aws:ecs:{region}:{account}:*", True),  # as ECS's guide has it
+        ("{cluster}/*", True),
+        ("arn:aws:ecs:eu-south-2:{account}:*", False),
+        ("arn:aws:batch:{region}:{account}:*", False),
+    ],
+)
+def test_a_task_tells_its_own_arn_to_a_roles_trust(world: World, queue: str, source: str, trusted: bool) -> None:
+    """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"""
+    (found,) = world.batch.describe_job_queues(jobQueues=[queue])["jobQueues"]
+    environment = found["computeEnvironmentOrder"][0]["computeEnvironment"]
+    (found,) = world.batch.describe_compute_environments(computeEnvironments=[environment])["computeEnvironments"]
+    _, _, _, region, account, cluster = found["ecsClusterArn"].split(":")
+    tasks = f"arn:aws:ecs:{region}:{account}:{cluster.replace('cluster/', 'task/')}"
+    pattern = source.format(region=region, account=account, cluster=tasks)
+    condition = {"StringEquals": {"aws:SourceAccount": account}, "ArnLike": {"aws:SourceArn": pattern}}
+    # The job asks for its role's credentials itself, as well.
+    script = ["python", "-c", "import boto3; boto3.client('sts', 'us-east-1').get_caller_identity()"]
+    roles = {"executionRoleArn": world.role(LOGS, **condition), "jobRoleArn": world.role(**condition)}
+    job = world.run(queue, *script, container=roles)
+    assert job["status"] == ("SUCCEEDED" if trusted else "FAILED"), job
+    assert trusted or "unable to assume the role" in job["container"]["reason"]
+
+
 def test_an_execution_role_that_may_not_log(world: World, queue: str) -> None:
     job = world.run(queue, container={"executionRoleArn": world.role()})
     assert job["statusReason"] == "Task failed to start"
