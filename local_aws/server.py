@@ -35,6 +35,7 @@ from local_aws.store import Store
 log = logging.getLogger("local_aws.server")
 
 LOCAL_PATH = "/_local_aws/"
+MARKER = ".made-by-local-aws"  # in a directory that the server deletes
 SNAPSHOT_SECONDS = 2
 MAX_BODY_BYTES = 16 * 1024 * 1024  # of a request to our services; AWS's own limits are far below
 
@@ -289,12 +290,15 @@ async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) 
 
 
 def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: str) -> None:
-    """Serve on this socket until SIGTERM or SIGINT. The caller has made `home` and keeps its lock."""
+    """Serve on this socket until SIGTERM or SIGINT. The caller has made `home` and keeps its lock.
+
+    Raises:
+        LocalAwsError: `home` has a directory of somebody else's where ours has to be.
+    """
     port = listening.getsockname()[1]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    work_dir = home / "work"
-    shutil.rmtree(work_dir, ignore_errors=True)  # of a server that was killed
-    work_dir.mkdir(mode=0o700)
+    work_dir = home / "local-aws-work"
+    _make_own(work_dir)
     store = None
     if state_dir:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -313,7 +317,34 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
     asyncio.run(_until_signalled(app, listening))
     if store:
         store.close()
-    shutil.rmtree(work_dir, ignore_errors=True)
+    _empty(work_dir)
+    (work_dir / MARKER).unlink()
+    with contextlib.suppress(OSError):  # something in it can't be deleted
+        work_dir.rmdir()
+
+
+def _make_own(directory: Path) -> None:
+    """Make an empty directory, from what a killed server left too, but never from what is not marked as ours.
+
+    Raises:
+        LocalAwsError: it is not ours.
+    """
+    if directory.exists() and any(directory.iterdir()) and not (directory / MARKER).exists():
+        raise local_aws.LocalAwsError(
+            f"{directory} is not the embedded AWS's own directory; move it away, or start with another --home."
+        )
+    directory.mkdir(mode=0o700, exist_ok=True)
+    (directory / MARKER).touch()
+    _empty(directory)
+
+
+def _empty(directory: Path) -> None:
+    """Delete all but the mark, which goes last: whoever is interrupted still knows what is ours."""
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != MARKER:
+            entry.unlink(missing_ok=True)
 
 
 async def _until_signalled(app: App, listening: socket.socket) -> None:

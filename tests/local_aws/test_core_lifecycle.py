@@ -163,3 +163,39 @@ def test_a_state_directory_survives_a_killed_server(home: Path, tmp_path: Path) 
     assert client("s3").get_object(Bucket="kept-bucket", Key="k")["Body"].read() == b"kept"
     assert client("sqs").list_queues()["QueueUrls"]
     assert state.stat().st_mode & 0o777 == 0o700
+
+
+# --- what is the user's ----------------------------------------------------------------------------------------------
+
+
+def test_only_directories_of_its_own_are_deleted(home: Path) -> None:
+    """`home` may be any directory, and hold anything."""
+    home.mkdir()
+    files = [home / "work" / "thesis.txt", home / "jobs" / "x", home / "tmp" / "y"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("precious")
+    local_aws.start(port=0, home=home)
+    local_aws.stop(home)
+    assert [file.read_text() for file in files] == ["precious"] * 3
+    assert not list(home.glob("**/.made-by-local-aws"))
+
+
+def test_a_directory_that_is_not_its_own_but_has_the_name_is_left_alone(home: Path) -> None:
+    theirs = home / "local-aws-work" / "x"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("precious")
+    with pytest.raises(local_aws.LocalAwsError, match=r"local-aws-work is not the embedded AWS's .* another --home"):
+        local_aws.start(port=0, home=home)
+    assert theirs.read_text() == "precious"
+
+
+def test_what_a_killed_server_left_is_deleted(home: Path) -> None:
+    first = local_aws.start(port=0, home=home)
+    [marker] = home.glob("**/.made-by-local-aws")
+    (marker.parent / "left").write_text("x")
+    os.kill(first.pid, signal.SIGKILL)
+    assert gone(first.pid)
+    local_aws.start(port=0, home=home)
+    assert marker.exists()
+    assert not (marker.parent / "left").exists()

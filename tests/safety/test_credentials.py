@@ -69,10 +69,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         for name, value in settings.items():
             patch.setenv(name, value)
         server_home = tmp_path_factory.mktemp("server")
-        if request.param == "start":
-            server = local_aws.start(port=0, home=server_home)
-        else:
-            server = serve(server_home)
+        server = local_aws.start(port=0, home=server_home) if request.param == "start" else serve(server_home)
 
     def root(service: str) -> Any:
         return boto3.client(
