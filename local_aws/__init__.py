@@ -21,9 +21,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 __all__ = ["LocalAwsError", "ServerInfo", "default_home", "find", "start", "stop"]
 
@@ -81,7 +81,8 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
     home = Path(home or default_home())
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    with _lock(home):  # two notebooks started at once must not make two servers
+    deadline = time.monotonic() + START_SECONDS
+    while True:
         if running := find(home):
             if port not in (None, 0, running.port):
                 raise LocalAwsError(
@@ -89,9 +90,16 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
                     "`python -m local_aws stop`."
                 )
             return running
-        if port:
-            _listen(port).close()  # a taken port is told at once
-        return _spawn(port, home, state_dir)
+        if lock := _lock(home):  # two notebooks started at once must not make two servers
+            with lock:
+                if port:
+                    _listen(port).close()  # a taken port is told at once
+                return _spawn(port, home, state_dir, lock)
+        if time.monotonic() > deadline:
+            raise LocalAwsError(
+                f"The embedded AWS of {home} is there and does not answer; its log is {home / 'server.log'}."
+            )
+        time.sleep(0.02)
 
 
 def stop(home: Path | None = None) -> bool:
@@ -103,7 +111,7 @@ def stop(home: Path | None = None) -> bool:
     home = Path(home or default_home())
     info = find(home)
     if info is None:
-        (home / "server.json").unlink(missing_ok=True)
+        _forget(home)
         return False
     os.kill(info.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
@@ -113,13 +121,22 @@ def stop(home: Path | None = None) -> bool:
                 f"The embedded AWS (process {info.pid}) does not stop; end it with `kill -9 {info.pid}`."
             )
         time.sleep(0.02)
-    (home / "server.json").unlink(missing_ok=True)
+    _forget(home)
     return True
 
 
-def _spawn(port: int | None, home: Path, state_dir: Path | None) -> ServerInfo:
+def _forget(home: Path) -> None:
+    """Delete the record of a server that is gone; one that is coming up keeps its own."""
+    record = home / "server.json"
+    if record.exists() and (lock := _lock(home)):
+        with lock:
+            record.unlink(missing_ok=True)
+
+
+def _spawn(port: int | None, home: Path, state_dir: Path | None, lock: IO[str]) -> ServerInfo:
+    """Start a server in the background and hand it the home's lock."""
     log = home / "server.log"
-    command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home)]
+    command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home), "--lock", str(lock.fileno())]
     if port is not None:
         command += ["--port", str(port)]
     if state_dir:
@@ -128,7 +145,7 @@ def _spawn(port: int | None, home: Path, state_dir: Path | None) -> ServerInfo:
         log.chmod(0o600)
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_clean_environment(home),
-            start_new_session=True,
+            start_new_session=True, pass_fds=[lock.fileno()],
         )  # fmt: skip
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
@@ -198,8 +215,15 @@ def _alive(pid: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _lock(home: Path) -> Iterator[None]:
-    with (home / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _lock(home: Path) -> IO[str] | None:
+    """The home's lock, kept until this file is closed, here and by who got it from here; None when it is taken.
+
+    Who starts the server has it, and then the server as long as it lives.
+    """
+    file = (home / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import secrets
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="on 127.0.0.1 (default: 4566, or a free one when that is taken)")
     parser.add_argument("--home", type=Path, help="directory of the server's files (default: $LOCAL_AWS_HOME)")
     parser.add_argument("--state-dir", type=Path, help="keep resources, jobs and executions in this directory")
+    parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)  # the home's, when `start` has it already
     options = parser.parse_args(arguments)
     home = options.home or local_aws.default_home()
     try:
@@ -64,19 +66,30 @@ def _serve(options: argparse.Namespace, home: Path) -> int:
 
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    clean = local_aws._clean_environment(home)
-    os.environ.clear()  # the functions' environment is this one
-    os.environ.update(clean)
-    listening = local_aws._listen(options.port)
-    instance = secrets.token_hex(8)
-    record = home / "server.json"
-    partial = record.with_suffix(".tmp")
-    partial.write_text(json.dumps({"port": listening.getsockname()[1], "pid": os.getpid(), "instance": instance}))
-    partial.replace(record)  # written before the server answers: find() asks the server itself whether it is up
-    try:
-        server.run(listening, home, options.state_dir, instance)
-    finally:
-        record.unlink(missing_ok=True)
+    lock = local_aws._lock(home) if options.lock is None else os.fdopen(options.lock, "w")
+    if lock:
+        os.set_inheritable(lock.fileno(), False)  # what the server starts may outlive it
+    else:
+        running = local_aws.find(home)
+        where = f", at {running.endpoint_url} (process {running.pid})" if running else ""
+        raise local_aws.LocalAwsError(
+            f"The embedded AWS of {home} already runs{where}; use that, or stop it first with "
+            f"`python -m local_aws stop --home {shlex.quote(str(home))}`."
+        )
+    with lock:
+        clean = local_aws._clean_environment(home)
+        os.environ.clear()  # the functions' environment is this one
+        os.environ.update(clean)
+        listening = local_aws._listen(options.port)
+        instance = secrets.token_hex(8)
+        record = home / "server.json"
+        partial = record.with_suffix(".tmp")
+        partial.write_text(json.dumps({"port": listening.getsockname()[1], "pid": os.getpid(), "instance": instance}))
+        partial.replace(record)  # written before the server answers: find() asks the server itself whether it is up
+        try:
+            server.run(listening, home, options.state_dir, instance)
+        finally:
+            record.unlink(missing_ok=True)
     return 0
 
 

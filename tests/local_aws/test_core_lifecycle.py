@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -163,6 +164,89 @@ def test_a_state_directory_survives_a_killed_server(home: Path, tmp_path: Path) 
     assert client("s3").get_object(Bucket="kept-bucket", Key="k")["Body"].read() == b"kept"
     assert client("sqs").list_queues()["QueueUrls"]
     assert state.stat().st_mode & 0o777 == 0o700
+
+
+# --- in the foreground -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve(home: Path) -> Iterator[Callable[[], subprocess.Popen]]:
+    """Starts `serve`, as often as it is called."""
+    running = []
+
+    def start() -> subprocess.Popen:
+        line = [sys.executable, "-m", "local_aws", "serve", "--home", str(home), "--port", "0"]
+        running.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def found(home: Path) -> local_aws.ServerInfo:
+    deadline = time.monotonic() + 30
+    while not (server := local_aws.find(home)):
+        assert time.monotonic() < deadline, "the server did not come up"
+        time.sleep(0.02)
+    return server
+
+
+def test_a_server_in_the_foreground_is_found_and_stopped_like_another(home: Path, serve: Callable) -> None:
+    process = serve()
+    server = found(home)
+    assert server.pid == process.pid
+    assert local_aws.start(home=home) == server
+    assert local_aws.stop(home)
+    assert process.wait(10) == 0
+    assert local_aws.find(home) is None
+    assert local_aws.start(port=0, home=home).pid != server.pid
+
+
+@pytest.mark.parametrize("way", ["start", "serve"])
+def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, serve: Callable, way: str) -> None:
+    if way == "start":
+        local_aws.start(port=0, home=home)
+    else:
+        serve()
+    first = found(home)
+    [work] = home.glob("**/.made-by-local-aws")
+    (work.parent / "of the first").write_text("x")
+    second = serve()
+    said, _ = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert said == (
+        f"The embedded AWS of {home} already runs, at {first.endpoint_url} (process {first.pid}); use that, or stop it "
+        f"first with `python -m local_aws stop --home {home}`.\n"
+    )
+    assert local_aws.find(home) == first
+    assert (work.parent / "of the first").exists()
+
+
+def test_of_two_started_at_once_in_the_foreground_one_serves(home: Path, serve: Callable) -> None:
+    processes = [serve(), serve()]
+    server = found(home)
+    [loser] = [process for process in processes if process.pid != server.pid]
+    said, _ = loser.communicate(timeout=30)
+    assert loser.returncode == 1 and "already runs" in said and len(said.splitlines()) == 1
+    assert local_aws.find(home) == server
+
+
+def test_a_start_waits_for_a_server_that_is_coming_up(home: Path, serve: Callable) -> None:
+    process = serve()
+    deadline = time.monotonic() + 30
+    while not (home / "lock").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert local_aws.start(home=home).pid == process.pid
+
+
+def test_a_killed_server_leaves_no_lock(home: Path, serve: Callable) -> None:
+    first = local_aws.start(port=0, home=home)
+    os.kill(first.pid, signal.SIGKILL)
+    assert gone(first.pid)
+    process = serve()
+    assert found(home).pid == process.pid
 
 
 # --- what is the user's ----------------------------------------------------------------------------------------------
