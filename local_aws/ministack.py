@@ -60,6 +60,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
 
     _shut_ministacks_own_doors()
     _authorize_on_awss_resources()
+    _check_the_roles_of_functions()
     _tell_what_a_handler_raised()
     _wait_for_a_functions_last_lines()
     _add_managed_policies()
@@ -142,6 +143,31 @@ def _cloudwatch_arn(operation: str, params: dict[str, Any], region: str, account
         if names and names[0]:
             return f"{prefix}{names[0]}"
     return ""
+
+
+def _check_the_roles_of_functions() -> None:
+    """`guards.check` where a function is made or changed, by whatever spelling of the path the call got there."""
+    from ministack.core.responses import error_response_json
+    from ministack.services import lambda_svc
+
+    from local_aws import guards
+
+    def checked(known: Callable[..., tuple]) -> Callable[..., tuple]:
+        @functools.wraps(known)
+        def call(*arguments: Any) -> tuple:
+            params = arguments[-1]
+            role = params.get("Role") if isinstance(params, dict) else None
+            try:
+                if isinstance(role, str):
+                    guards.check(_caller("lambda", lambda_svc._request_access_key.get()), role)
+            except ApiError as error:
+                return error_response_json(error.code, error.message, error.status)
+            return known(*arguments)
+
+        return call
+
+    lambda_svc._create_function = checked(lambda_svc._create_function)
+    lambda_svc._update_config = checked(lambda_svc._update_config)
 
 
 def _tell_what_a_handler_raised() -> None:
@@ -306,7 +332,7 @@ def check_scope(service: str, method: str, path: str, headers: dict[str, str], q
     """Refuse a request that MiniStack would have another service answer than the one it is signed for.
 
     Raises:
-        ApiError: as AWS answers; 501 for a service that is not here.
+        ApiError: as AWS answers; 501 for a service that is not here. Also for a path that Lambda's API does not have.
     """
     from ministack.core import router
 
@@ -317,6 +343,12 @@ def check_scope(service: str, method: str, path: str, headers: dict[str, str], q
     if found != service:
         message = f"Credential should be scoped to correct service: '{found}'."
         raise ApiError("SignatureDoesNotMatch", message, 403)
+    if service == "lambda" and not _LAMBDA_PATH.fullmatch(path):
+        raise ApiError("UnknownOperationException", f"Lambda has no operation at {method} {path}.", 404)
+
+
+# MiniStack reads other spellings too, and another action from them than the one it takes.
+_LAMBDA_PATH = re.compile(r"/\d{4}-\d\d-\d\d/[a-z-]+(?:/[^/%]+)*/?")
 
 
 # --- who calls, and may they ----------------------------------------------------------------------------------------
@@ -353,6 +385,13 @@ def identify(
     if failure:
         raise ApiError(_AUTH_CODES.get(failure.code, failure.code), failure.message, 403)
     iam_evaluator.pin_request_caller(headers, query)
+    return _caller("", access_key)
+
+
+def _caller(service: str, access_key: str) -> Request:
+    """The request under way as far as it says who calls; its signature has been checked."""
+    from ministack.core import iam_evaluator, responses
+
     return Request(
         operation="",
         params={},
@@ -361,6 +400,7 @@ def identify(
         partition=partition(responses.get_region()),
         caller_arn=iam_evaluator.caller_arn(),
         access_key_id=access_key,
+        service=service,
         authorizer=authorize,
     )
 

@@ -28,7 +28,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 import local_aws
-from local_aws import guards, ministack
+from local_aws import ministack
 from local_aws.protocol import Api, ApiError, Response
 from local_aws.store import Store
 
@@ -87,8 +87,6 @@ class App:
         self.changed |= scope["method"] != "GET"
         if service in self.apis:
             await self._ours(self.apis[service], scope, receive, send, headers)
-        elif service == "lambda" and guards.watches(scope["method"], scope["path"]):
-            await self._guarded(scope, receive, send)
         else:
             await self._theirs(service, scope, receive, send, headers)
 
@@ -119,27 +117,6 @@ class App:
             await _respond(send, _refused(error, service))
             return
         await self.ministack_app(scope, receive, send)
-
-    async def _guarded(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """A Lambda call that hands over a role: AWS's checks of that role first, then MiniStack."""
-        body = await _read(receive)
-        raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-        query = scope.get("query_string", b"").decode("latin-1")
-        try:
-            if body is None:
-                raise ApiError("RequestEntityTooLargeException", "The request is too large.", 413)
-            guards.check(lambda: _identify(scope, raw_path, query, body), body)
-        except ApiError as error:
-            answer = {"Type": "User", "message": error.message, "Message": error.message}
-            response_headers = {"content-type": "application/json", "x-amzn-errortype": error.code}
-            await _respond(send, Response(error.status, response_headers, json.dumps(answer).encode()))
-            return
-        replay = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-        async def receive_again() -> dict:
-            return next(replay, None) or await receive()
-
-        await self.ministack_app(scope, receive_again, send)
 
     async def _local(self, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
         name = scope["path"].removeprefix(LOCAL_PATH)

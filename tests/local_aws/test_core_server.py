@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 import http.client
 import io
@@ -17,7 +18,10 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import local_aws
@@ -109,6 +113,13 @@ class Running:
         if statements:
             iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps({"Statement": statements}))
         return arn
+
+    def signed(self, key: dict, method: str, path: str, body: dict) -> tuple[int, str]:
+        """A call of Lambda at a path that no client would write."""
+        content = json.dumps(body)
+        request = AWSRequest(method, f"http://127.0.0.1:{self.port}{path}", data=content)
+        SigV4Auth(Credentials(key["AccessKeyId"], key["SecretAccessKey"]), "lambda", "us-east-1").add_auth(request)
+        return self.http(method, path, content, **dict(request.headers.items()))
 
     def http(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -410,12 +421,20 @@ def test_the_default_network_exists(running: Running) -> None:
 # --- Lambda's roles --------------------------------------------------------------------------------------------------
 
 
-def test_lambda_refuses_a_role_it_cannot_assume_or_the_caller_may_not_pass(running: Running) -> None:
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
+def package() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("a.py", "def b(event, context): return event")
-    code = {"ZipFile": package.getvalue()}
-    function = {"FunctionName": "f", "Runtime": "python3.13", "Handler": "a.b", "Code": code}
+    return content.getvalue()
+
+
+def zipped() -> dict:
+    """A function's code as it is on the wire."""
+    return {"ZipFile": base64.b64encode(package()).decode()}
+
+
+def test_lambda_refuses_a_role_it_cannot_assume_or_the_caller_may_not_pass(running: Running) -> None:
+    function = {"FunctionName": "f", "Runtime": "python3.13", "Handler": "a.b", "Code": {"ZipFile": package()}}
     foreign = running.role("not-for-lambda", trust("ecs-tasks.amazonaws.com"))
     error = refusal(running.client("lambda").create_function, Role=foreign, **function)
     assert error["Code"] == "InvalidParameterValueException"
@@ -424,6 +443,43 @@ def test_lambda_refuses_a_role_it_cannot_assume_or_the_caller_may_not_pass(runni
     key = running.user("no-passer", allow("lambda:*"))
     assert "iam:PassRole" in refusal(running.client("lambda", key).create_function, Role=mine, **function)["Message"]
     running.client("lambda").create_function(Role=mine, **function)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/2015-03-31/functions//",
+        "/2015-03-31/functions%2f",
+        "/2015-03-31/functions%252f",
+        "/2015-03-31%252ffunctions",
+        "/x/functions",
+        "//functions",
+    ],
+)
+def test_no_spelling_of_the_path_leads_round_the_check_of_a_functions_role(running: Running, path: str) -> None:
+    name = f"spelt-{path.encode().hex()}"
+    role = running.role(name, trust("lambda.amazonaws.com"))
+    function = {"FunctionName": name, "Runtime": "python3.13", "Handler": "a.b", "Role": role, "Code": zipped()}
+    key = running.user(name, allow("lambda:*"))
+    status, answer = running.signed(key, "POST", path, function)
+    assert status in (403, 404), answer
+    status, answer = running.signed(running.user(f"{name}-2", allow("iam:PassRole")), "POST", path, function)
+    assert status in (403, 404), answer
+    assert name not in [one["FunctionName"] for one in running.client("lambda").list_functions()["Functions"]]
+
+
+@pytest.mark.parametrize("path", ["", "/", "//", "/x", "%2f", "%252f"])
+def test_nor_when_a_function_gets_another_role(running: Running, path: str) -> None:
+    name = f"other-{path.encode().hex()}"
+    role, other = (running.role(f"{name}-{n}", trust("lambda.amazonaws.com")) for n in (1, 2))
+    function = {"FunctionName": name, "Runtime": "python3.13", "Handler": "a.b", "Role": role}
+    running.client("lambda").create_function(**function, Code={"ZipFile": package()})
+    key = running.user(name, allow("lambda:*"))
+    where = f"/2015-03-31/functions/{name}/configuration{path}"
+    status, answer = running.signed(key, "PUT", where, {"Role": other})
+    assert status in (403, 404), answer
+    assert running.client("lambda").get_function_configuration(FunctionName=name)["Role"] == role
+    assert running.signed(key, "PUT", where, {"Timeout": 7})[0] in (200, 404), "it hands over no role"
 
 
 # --- no hole ---------------------------------------------------------------------------------------------------------
