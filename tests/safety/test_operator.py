@@ -49,6 +49,14 @@ NOT_SEEN_HERE = {
         "a queue that is created with tags",
         "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html",
     ),
+    "s3:TagResource": (
+        "a bucket that is created with tags",
+        "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html",
+    ),
+    "sagemaker:SendPipelineExecutionStepFailure": (
+        "notebook 07, for a step that waits for a function that is broken, after minutes in which it has not answered",
+        "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecution.html",
+    ),
     "lambda:TagResource": (
         "a function or a mapping that is created with tags",
         "https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html",
@@ -198,6 +206,13 @@ def drifted(operator: Operator) -> None:
         alarms.untag_resource(ResourceARN=alarm["AlarmArn"], TagKeys=list(config.tags))
 
 
+def untagged(operator: Operator) -> None:
+    """Somebody has taken the tags off the event rules."""
+    events = operator.root.client("events")
+    for rule in events.list_rules(NamePrefix=operator.config.prefix)["Rules"]:
+        events.untag_resource(ResourceARN=rule["Arn"], TagKeys=list(operator.config.tags))
+
+
 def running(operator: Operator) -> None:
     """An execution that won't end by itself, and a job of nobody's, are under way when the cleanup begins."""
     client, name = operator.root.client("batch"), operator.config.aggregate_job_definition
@@ -219,6 +234,8 @@ def test_the_operators_policy_is_enough_and_not_too_much(operator: Operator, mon
     with learning(operator) as learn:
         learn("notebook 06's alarms after changes by hand", alarms)
         learn("going_further, push by EventBridge", push)
+        untagged(operator)
+        learn("going_further, push by EventBridge after changes by hand", push)
         learn("going_further, a job that loses its machine", interrupt)
         learn("the preflight", look)
     running(operator)
