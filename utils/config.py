@@ -34,7 +34,8 @@ class Config:
 
     Attributes:
         target: "local" (the embedded AWS) or "aws".
-        prefix: the beginning of every name, and the value of the tag TAG_KEY on every resource.
+        prefix: the beginning of every name, and the value of the tag TAG_KEY on every resource. Of two people's, none
+            should begin with the other's and a hyphen: operator.json allows all of `prefix-*`.
         region: such as "us-east-1".
         account: twelve digits.
         role_layout: "separate" (least privilege, one role a task) or "shared" (one role with managed policies).

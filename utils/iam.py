@@ -22,7 +22,7 @@ INLINE_POLICY = "what-its-task-needs"
 # Task of a role: the service that assumes it, its permissions, and whether that service tells its account
 # (aws:SourceAccount) when it assumes a role, which guards against the confused deputy:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
-# Lambda sends no such key for a function's execution role.
+# Lambda's guide has no example of it, and Batch's none of aws:SourceArn: see docs/security.md.
 TASKS = {
     "pipeline": ("sagemaker.amazonaws.com", "pipeline.json", True),
     "submit_lambda": ("lambda.amazonaws.com", "submit_lambda.json", False),

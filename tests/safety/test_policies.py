@@ -129,7 +129,7 @@ def test_a_role_is_trusted_by_one_service_in_one_account(task: str) -> None:
     assert statement["Principal"] == {"Service": service}
     assert statement["Action"] == "sts:AssumeRole"
     condition = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
-    # Lambda assumes a function's execution role without telling for which account, so a condition would shut it out.
+    # That Lambda tells the account for an execution role stands in no page of its guide: see docs/security.md.
     assert statement.get("Condition") == (None if service == "lambda.amazonaws.com" else condition)
 
 
