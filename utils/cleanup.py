@@ -24,6 +24,13 @@ from utils import queues as queue_helpers
 from utils.config import Config
 from utils.pipeline import FINAL
 
+# How long the functions have to end what a stopped execution does, and how long it may then take without them.
+GRACE_SECONDS, LAST_SECONDS = 60, 300
+
+
+class StillRunning(RuntimeError):
+    """An execution that can't be stopped; the message names it and says what to do."""
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -73,13 +80,21 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
     Raises:
         ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call goes on from there.
         RuntimeError: S3 refuses to delete an object.
+        StillRunning: an execution of the pipeline can't be stopped; all but the pipeline is deleted.
     """
-    deleted = []
+    deleted, held = [], None
     for resource in _named(session, config):
-        if resource.ours:
+        if not resource.ours:
+            continue
+        try:
             resource.delete()
+        except StillRunning as error:
+            held = error
+        else:
             deleted.append(str(resource))
             tell(deleted[-1])
+    if held:
+        raise held
     return deleted
 
 
@@ -166,7 +181,13 @@ def _pipeline(session: boto3.Session, config: Config) -> Iterator[Resource]:
 
 
 def _stop_executions(session: boto3.Session, config: Config) -> None:
-    """Stop what runs and wait: while the functions are still there, they terminate the jobs and answer the steps."""
+    """Stop what runs and wait: while the functions are still there, they terminate the jobs and answer the steps.
+
+    Where they don't, being broken or cut off from their queue, this does: an execution does not stop while a callback
+    step waits for its answer.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecution.html
+    """
     sagemaker = session.client("sagemaker")
     pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=config.pipeline)
     running = {
@@ -186,7 +207,50 @@ def _stop_executions(session: boto3.Session, config: Config) -> None:
             if sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"] not in FINAL
         ]
 
-    _until_empty(still_running, "executions are still running", seconds=900)
+    def still_running_when_answered() -> list[str]:
+        for arn in still_running():
+            _answer_steps(sagemaker, config, arn)
+        return still_running()
+
+    if not _left(still_running, GRACE_SECONDS):
+        return
+    queue = batch_helpers.describe(session, "job queue", config.job_queue)
+    if queue and _ours(config, queue.get("tags", {})):
+        _end_jobs(session.client("batch"), config.job_queue)
+    for arn in _left(still_running_when_answered, LAST_SECONDS):
+        steps = " and ".join(step["StepName"] for step in _unfinished_steps(sagemaker, arn))
+        raise StillRunning(
+            f"All is deleted but the pipeline {config.pipeline}: its execution {arn} has not stopped, since its step "
+            f"{steps} goes on; when it has ended, run the cleanup again."
+        )
+
+
+def _answer_steps(sagemaker: Any, config: Config, execution: str) -> None:
+    """Fail the steps that wait for an answer."""
+    for step in _unfinished_steps(sagemaker, execution):
+        token = step.get("Metadata", {}).get("Callback", {}).get("CallbackToken")
+        if not token:
+            continue
+        try:
+            sagemaker.send_pipeline_execution_step_failure(
+                CallbackToken=token, FailureReason="The tutorial is cleaned up."
+            )
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if "AccessDenied" in code:
+                raise StillRunning(
+                    f"All is deleted but the pipeline {config.pipeline}: its execution {execution} can't be stopped, "
+                    f"since its step {step['StepName']} waits for an answer that you may not give; get the permission "
+                    "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
+                ) from None
+            if code not in ("ConflictException", "ResourceNotFound"):  # it has been answered meanwhile
+                raise
+
+
+def _unfinished_steps(sagemaker: Any, execution: str) -> list[dict[str, Any]]:
+    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(PipelineExecutionArn=execution)
+    steps = [step for page in pages for step in page["PipelineExecutionSteps"]]
+    return [step for step in steps if step["StepStatus"] in ("Starting", "Executing", "Stopping")]
 
 
 def _rules(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -450,14 +514,17 @@ def _ours(config: Config, tags: Any) -> bool:
 
 
 def _until_empty(look: Callable[[], Any], otherwise: str, seconds: float = 300) -> None:
-    def give_up(_state) -> None:
+    if _left(look, seconds):
         raise TimeoutError(f"After {seconds:.0f} seconds {otherwise}; run the cleanup again.")
 
-    Retrying(
+
+def _left(look: Callable[[], Any], seconds: float) -> Any:
+    """Look until there is nothing, at most this long; returns what is there in the end."""
+    return Retrying(
         retry=retry_if_result(bool),
         wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
-        retry_error_callback=give_up,
+        retry_error_callback=lambda state: state.outcome.result(),
     )(look)
 
 

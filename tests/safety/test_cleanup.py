@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import boto3
 import psutil
 import pytest
-from acts import InterruptedAt, OneItemAPage, SlowStates, Throttled, named
+from acts import Denied, InterruptedAt, OneItemAPage, SlowStates, Throttled, named
 from botocore.exceptions import ClientError
 from deployment import Deployment
 from rehearsal import Rehearsal
@@ -155,9 +157,8 @@ def test_another_prefix_that_begins_alike_survives(endpoint: str) -> None:
     assert other.run()["PipelineExecutionStatus"] == "Succeeded"
 
 
-def test_what_runs_is_stopped_before_anything_is_deleted(endpoint: str) -> None:
-    kit = deployment(endpoint).deploy()
-    marker = f"marker-{kit.config.prefix}"
+def endless(kit: Deployment, marker: str) -> None:
+    """Let the aggregating jobs run until somebody ends them."""
     batch = kit.client("batch")
     (revision,) = batch.describe_job_definitions(jobDefinitionName=kit.config.aggregate_job_definition)[
         "jobDefinitions"
@@ -166,6 +167,12 @@ def test_what_runs_is_stopped_before_anything_is_deleted(endpoint: str) -> None:
     changed = {key: revision[key] for key in kept}
     changed["containerProperties"]["command"] = ["python", "-c", f"import time; time.sleep(600)  # {marker}"]
     batch.register_job_definition(**changed)
+
+
+def test_what_runs_is_stopped_before_anything_is_deleted(endpoint: str) -> None:
+    kit = deployment(endpoint).deploy()
+    marker = f"marker-{kit.config.prefix}"
+    endless(kit, marker)
     kit.start()
     until(lambda: len(processes(marker)) >= kit.files)
     with Rehearsal(endpoint) as stage:
@@ -173,6 +180,98 @@ def test_what_runs_is_stopped_before_anything_is_deleted(endpoint: str) -> None:
     assert stage.writes.index("sagemaker:StopPipelineExecution") < stage.writes.index("sagemaker:DeletePipeline")
     assert stage.writes.index("sagemaker:DeletePipeline") < stage.writes.index("lambda:DeleteFunction")
     until(lambda: not processes(marker))
+    assert everything(kit.session, kit.config.prefix) == {}
+
+
+def function_is_broken(kit: Deployment) -> None:
+    never = 'return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in event["Records"]]}'
+    replace_code(kit, kit.config.check_jobs_function, f"def lambda_handler(event, context): {never}")
+
+
+def function_is_gone(kit: Deployment) -> None:
+    kit.client("lambda").delete_function(FunctionName=kit.config.check_jobs_function)
+
+
+def mapping_is_off(kit: Deployment) -> None:
+    kit.client("lambda").update_event_source_mapping(UUID=mapping_id(kit), Enabled=False)
+
+
+def mapping_is_gone(kit: Deployment) -> None:
+    kit.client("lambda").delete_event_source_mapping(UUID=mapping_id(kit))
+
+
+def replace_code(kit: Deployment, function: str, text: str) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("lambda_function.py", text)
+    kit.client("lambda").update_function_code(FunctionName=function, ZipFile=archive.getvalue())
+
+
+def waiting_for_nobody(kit: Deployment, broken: Callable[[Deployment], None]) -> tuple[str, str]:
+    """An execution whose step waits for jobs that run on, and nobody to answer it; with what marks its processes."""
+    marker = f"endless-{kit.config.prefix}"
+    kit.deploy()
+    endless(kit, marker)
+    execution = kit.start()
+    until(lambda: kit.steps(execution).get("WaitForAggregates", ("",))[0] == "Executing" and processes(marker))
+    broken(kit)
+    return execution, marker
+
+
+@pytest.mark.parametrize("broken", [function_is_broken, function_is_gone, mapping_is_off, mapping_is_gone])
+def test_it_finishes_when_nobody_answers_the_steps(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, broken: Callable[[Deployment], None]
+) -> None:
+    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 3)
+    kit = deployment(endpoint)
+    _, marker = waiting_for_nobody(kit, broken)
+    with Rehearsal(endpoint) as stage:
+        cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config)
+    writes = stage.writes
+    assert writes.index("batch:TerminateJob") < writes.index("sagemaker:SendPipelineExecutionStepFailure")
+    assert writes.index("sagemaker:SendPipelineExecutionStepFailure") < writes.index("sagemaker:DeletePipeline")
+    until(lambda: not processes(marker))
+    assert everything(kit.session, kit.config.prefix) == {}
+
+
+def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 3)
+    kit = deployment(endpoint)
+    execution, marker = waiting_for_nobody(kit, mapping_is_gone)
+    told: list[str] = []
+    with Rehearsal(endpoint, [Denied(("sagemaker:SendPipelineExecutionStepFailure",))]) as stage:
+        for _ in range(2):
+            with pytest.raises(cleanup.StillRunning) as error:
+                cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config, tell=told.append)
+    assert str(error.value) == (
+        f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} can't be stopped, since its "
+        "step WaitForAggregates waits for an answer that you may not give; get the permission "
+        "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
+    )
+    assert len(told) > 20
+    until(lambda: not processes(marker))
+    assert everything(kit.session, kit.config.prefix) == {"pipeline": [kit.config.pipeline]}
+    assert cleanup.delete_all(kit.session, kit.config) == [f"pipeline {kit.config.pipeline}"]
+    assert everything(kit.session, kit.config.prefix) == {}
+
+
+def test_a_lambda_step_that_goes_on_is_named(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can end it: it runs for up to ten minutes."""
+    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(cleanup, "LAST_SECONDS", 1)
+    kit = deployment(endpoint).deploy()
+    slow = "import time\ndef lambda_handler(event, context): time.sleep(20)"
+    replace_code(kit, kit.config.count_inputs_function, slow)
+    execution = kit.start()
+    until(lambda: kit.steps(execution).get("CountInputs", ("",))[0] == "Executing")
+    with pytest.raises(cleanup.StillRunning) as error:
+        cleanup.delete_all(kit.session, kit.config)
+    assert str(error.value) == (
+        f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} has not stopped, since its "
+        "step CountInputs goes on; when it has ended, run the cleanup again."
+    )
+    monkeypatch.undo()
+    assert cleanup.delete_all(kit.session, kit.config) == [f"pipeline {kit.config.pipeline}"]
     assert everything(kit.session, kit.config.prefix) == {}
 
 
