@@ -36,7 +36,7 @@ from local_aws.pipelines.execution import (
     reset_for_retry,
 )
 from local_aws.pipelines.expressions import ExpressionError, Path
-from local_aws.pipelines.jobs import JobFailed, JobStopped, ProcessingJobs
+from local_aws.pipelines.jobs import HOST_GONE, JobFailed, JobStopped, ProcessingJobs
 from local_aws.pipelines.values import StepFailed
 from local_aws.protocol import ApiError
 
@@ -53,7 +53,7 @@ THREADS = 512
 SERVICE_RETRIES = 5
 SERVICE_RETRY_SECONDS = 0.5
 STOPPED = "stopped"  # the record that a clean stop leaves
-HOST_GONE = "InternalServerError: The host on which the step was running was terminated."
+INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"  # of a retry policy: pipelines-retry-policy.html
 
 # The token's alphabet is the API's: [a-zA-Z0-9]+.
 _TOKEN_ALPHABET = string.ascii_letters + string.digits
@@ -118,24 +118,49 @@ class Engine:
             self._resume(execution, killed)
 
     def _resume(self, execution: Execution, killed: bool) -> None:
-        """Go on after a restart. What ran on this host is gone; what waits for others still waits."""
-        for run in [run for run in execution.runs.values() if run.running]:
-            if execution.ending and run.status != "Stopping":  # the server ended before the step was told
-                self._set(execution, run, "Stopping")
+        """Go on after a restart: what waits for others still waits, what was under way is done again.
+
+        How far a function, a job or a deletion had come is not known. So each is done at least once, and perhaps twice,
+        as SQS delivers and as Lambda invokes asynchronously.
+        """
+        # A Fail step comes last: what it would stop has then been told.
+        for run in sorted(execution.runs.values(), key=lambda run: run.type == "Fail"):
+            if not run.running:
+                continue
+            if execution.ending and run.status != "Stopping" and run.type != "Fail":
+                self._set(execution, run, "Stopping")  # the server ended before the step was told
             step = self._step(execution, run)
-            if run.status == "Starting":
-                self._run(execution, run, step)  # it had done nothing yet
-            elif run.type == "Callback" and run.metadata:
+            if run.type == "Callback" and run.metadata:
                 # MiniStack saves its queues every two seconds and at a clean stop: a killed server may have lost the
                 # message. SQS may deliver any message twice: a second one is nothing new to who reads the queue.
                 if killed or run.sent != run.status:
-                    send = self._send_stopping if run.status == "Stopping" else self._callback
-                    self._work(execution, run, send(execution, run))
-            elif run.status != "Stopping" and (policy := self._retry_policy(step, run, "SageMaker.JOB_INTERNAL_ERROR")):
-                self._work(execution, run, self._again(execution, run, step, policy))
-            elif run.type != "ForEach":
-                self._end(execution, run, "Failed", HOST_GONE)
+                    self._work(execution, run, self._send_again(execution, run))
+            elif run.status == "Stopping":
+                if run.type != "ForEach" or "Items" not in run.properties:
+                    self._end(execution, run, "Stopped")
+            elif run.type == "Processing":
+                self._take_up_job(execution, run, step)
+            elif run.type != "ForEach" or run.status == "Starting":
+                self._run(execution, run, step)
         self.advance(execution)
+
+    def _take_up_job(self, execution: Execution, run: StepRun, step: Step) -> None:
+        """Go on with a Processing step after a restart: its job may have ended without the step's knowing."""
+        job = self.jobs.records.get(run.metadata.get("ProcessingJob", {}).get("Arn"))
+        if job is None:
+            self._run(execution, run, step)
+        elif job["ProcessingJobStatus"] == "Completed":
+            run.properties = self.jobs.shown(job)
+            self._end(execution, run, "Succeeded")
+        elif job.get("FailureReason") != HOST_GONE:
+            self._end(execution, run, job["ProcessingJobStatus"], job.get("FailureReason"))
+        elif policy := self._retry_policy(step, run, INTERNAL_ERROR):
+            self._work(execution, run, self._again(execution, run, step, policy))
+        elif any(INTERNAL_ERROR in policy["ExceptionType"] for policy in step.spec.get("RetryPolicies") or []):
+            self._end(execution, run, "Failed", HOST_GONE)  # it has been tried as often as it may
+        else:
+            # On AWS a job does not run on the host that runs the pipeline, and would not have been lost.
+            self._work(execution, run, self._again(execution, run, step, {"IntervalSeconds": 0}))
 
     # --- state -----------------------------------------------------------------------------------------------------
 
@@ -325,6 +350,7 @@ class Engine:
         task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled before it began
 
     # --- values ----------------------------------------------------------------------------------------------------
 
@@ -361,7 +387,7 @@ class Engine:
     def _variable(self, execution: Execution, run: StepRun, path: Path) -> str:
         return {
             "StartDateTime": lambda: _iso(execution.created),
-            "CurrentDateTime": lambda: _iso(now()),
+            "CurrentDateTime": lambda: _iso(run.started),  # the same when the step is taken up again
             "PipelineName": lambda: execution.pipeline_name,
             "PipelineArn": lambda: execution.pipeline_arn,
             "PipelineExecutionId": lambda: execution.id,
@@ -507,6 +533,16 @@ class Engine:
         if run.status == "Stopping":
             await self._send_stopping(execution, run)
 
+    async def _send_again(self, execution: Execution, run: StepRun) -> None:
+        """Send a waiting step's message after a restart. If it had left before, who has it can answer all the same."""
+        had_left = run.sent == run.status
+        try:
+            await (self._send_stopping if run.status == "Stopping" else self._callback)(execution, run)
+        except (StepFailed, ApiError) as error:
+            if not had_left:
+                raise
+            log.warning("the message of step %s of %s can't be sent again: %s", run.name, execution.arn, error)
+
     async def _send_stopping(self, execution: Execution, run: StepRun) -> None:
         try:
             await self._send(execution, run, run.properties["Arguments"], status="Stopping")
@@ -572,6 +608,7 @@ class Engine:
     # --- Processing and Cleanup ------------------------------------------------------------------------------------
 
     async def _processing(self, execution: Execution, run: StepRun, step: Step, arguments: dict[str, Any]) -> None:
+        self.jobs.name_for(execution, run)  # recorded with the start: the step, taken up again, makes the same job
         run.cache_key = processing.cache_key(arguments)
         cache = step.spec.get("CacheConfig") or {}
         earlier = self._cached(execution, run, cache) if cache.get("Enabled") else None
@@ -618,9 +655,10 @@ class Engine:
         return None
 
     async def _again(self, execution: Execution, run: StepRun, step: Step, policy: dict[str, Any]) -> None:
-        """Another attempt of a Processing step, after the pause its policy asks for."""
+        """Another attempt of a Processing step, a job of its own, after the pause its policy asks for."""
         await asyncio.sleep(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (run.attempts - 1))
         run.attempts += 1
+        run.metadata, run.properties = {}, {}
         self._save_run(execution, run)
         self._run(execution, run, step)
 

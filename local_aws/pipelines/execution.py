@@ -145,7 +145,7 @@ def ready(definition: Definition, execution: Execution) -> list[Start]:
         if outcomes[name] == "Ready":
             found.append(Start(name, step))
         run = execution.runs.get(name)
-        if step.type == "ForEach" and run and run.running:
+        if step.type == "ForEach" and run and run.running and "Items" in run.properties:
             found += _ready_children(execution, step)
     # A ForEach step itself occupies no place; its children do.
     starts = []
@@ -234,7 +234,7 @@ def finished_loops(definition: Definition, execution: Execution) -> list[Step]:
     """The running ForEach steps whose children have all ended, or never will start."""
     loops = []
     for name, run in execution.runs.items():
-        if run.type != "ForEach" or not run.running:
+        if run.type != "ForEach" or not run.running or "Items" not in run.properties:
             continue
         step = definition.steps[name]
         children = _children(execution, step)

@@ -39,6 +39,7 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 ROOT = "/opt/ml"
 SCRIPTS = (".py", ".sh")
 SOURCE_ARCHIVE = "sourcedir.tar.gz"  # what the SDK's FrameworkProcessor makes of a source_dir
+HOST_GONE = "InternalServerError: The host on which the job was running was terminated."
 DEFAULT_SECONDS = 86_400  # StoppingCondition's default: one day, API_ProcessingStoppingCondition
 KILL_AFTER_SECONDS = 30
 GUARD = Path(__file__).with_name("guard.py")
@@ -70,9 +71,10 @@ class ProcessingJobs:
         """Bring jobs back from the store; those that ran are gone with their host."""
         for arn, record in self.store.all("processing-job").items():
             self.records[arn] = record
-            if record["ProcessingJobStatus"] in ("InProgress", "Stopping"):
-                reason = "InternalServerError: The host on which the job was running was terminated."
-                self._end(record, "Failed", reason)
+            if record["ProcessingJobStatus"] == "Stopping":
+                self._end(record, "Stopped")
+            elif record["ProcessingJobStatus"] == "InProgress":
+                self._end(record, "Failed", HOST_GONE)
 
     async def stop(self) -> None:
         """End every process: nothing outlives the server."""
@@ -100,8 +102,6 @@ class ProcessingJobs:
         problem = processing.check({"Arguments": arguments})
         if problem:
             raise JobFailed(f"ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: {problem}")
-        if run.attempts > 1:
-            run.properties.pop("ProcessingJobName", None)
         name = self.name_for(execution, run)
         arn = f"arn:{execution.partition}:sagemaker:{execution.region}:{execution.account}:processing-job/{name}"
         needed = [("sagemaker:CreateProcessingJob", arn), ("iam:PassRole", arguments["RoleArn"])]
@@ -156,11 +156,15 @@ class ProcessingJobs:
             raise
         else:
             self._end(record, "Completed")
-            return json.loads(json.dumps(record, default=lambda moment: moment.isoformat()))
+            return self.shown(record)
         finally:
             self._stopping.discard(arn)
             shutil.rmtree(place, ignore_errors=True)
         raise JobFailed(record["FailureReason"])
+
+    def shown(self, record: dict[str, Any]) -> dict[str, Any]:
+        """What other steps see of a job: its description, with times as text."""
+        return json.loads(json.dumps(record, default=lambda moment: moment.isoformat()))
 
     def terminate(self, arn: str | None) -> None:
         """Stop a job: SIGTERM now, SIGKILL when it has not ended after 30 seconds (AWS waits 120)."""

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from local_aws.pipelines import engine as engine_module
 from local_aws.pipelines import starting
-from local_aws.pipelines.execution import ENDED, STEPS_FAILED, Execution
+from local_aws.pipelines.execution import ENDED, STEPS_FAILED, Execution, StepRun
+from local_aws.pipelines.jobs import HOST_GONE
 from local_aws.store import Store
 
 from .fakes import Bench, FakeAws, ended, refused
@@ -27,6 +28,7 @@ from .test_definition import (
     get,
     lambda_step,
     pipeline,
+    processing_step,
 )
 
 # --- any graph -------------------------------------------------------------------------------------------------------
@@ -740,17 +742,18 @@ def test_a_server_killed_between_the_stop_and_its_steps_stops_them_after_the_res
     second.close()
 
 
-def test_what_ran_on_a_killed_server_has_failed_and_can_be_retried(tmp_path) -> None:
-    document = pipeline(lambda_step("A"), callback_step("W"))
+def test_a_function_that_ran_on_a_killed_server_is_invoked_again_with_the_same_event(tmp_path) -> None:
+    document = pipeline(lambda_step("A", when=get("Execution.CurrentDateTime")), callback_step("W"))
     store, aws = Store(tmp_path / "s"), FakeAws()
     first = Bench(document, store, aws)
     let_go = threading.Event()
-    aws.functions[FUNCTION] = lambda _: let_go.wait(10)
+    events = []
+    aws.functions[FUNCTION] = lambda event: events.append(event) or let_go.wait(10)
 
     async def killed() -> None:
         execution = first.execution()
         first.engine.begin(execution)
-        while not (execution.runs["A"].status == "Executing" and execution.runs["W"].sent):
+        while not (events and execution.runs["W"].sent):
             await asyncio.sleep(0.001)
         first.engine._closing = True
 
@@ -759,20 +762,100 @@ def test_what_ran_on_a_killed_server_has_failed_and_can_be_retried(tmp_path) -> 
     second = restart(Store(tmp_path / "s"), document, aws)
 
     async def main() -> None:
+        aws.functions[FUNCTION] = events.append
         second.engine.load()
+        await second.settled()
         (execution,) = second.engine.executions.values()
-        assert execution.runs["A"].reason == engine_module.HOST_GONE
+        assert execution.runs["A"].status == "Succeeded"
         assert not ended(execution), "W still waits"
         second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
-        assert execution.status == "Failed"
-        aws.functions[FUNCTION] = lambda _: None
-        second.engine.retry(execution)
-        await second.settled()
         assert execution.status == "Succeeded"
 
     asyncio.run(main())
     let_go.set()
     first.close()
+    second.close()
+    assert len(events) == 2
+    assert events[0] == events[1]
+
+
+@pytest.mark.parametrize(
+    ("job", "attempts", "policy", "expected"),
+    [
+        ({"ProcessingJobStatus": "Completed"}, 1, None, ("Succeeded", 1)),
+        ({"ProcessingJobStatus": "Failed", "FailureReason": "AlgorithmError: no"}, 1, None, ("Failed", 1)),
+        ({"ProcessingJobStatus": "Stopping"}, 1, None, ("Stopped", 1)),
+        ({"ProcessingJobStatus": "InProgress"}, 1, None, ("Succeeded", 2)),
+        ({"ProcessingJobStatus": "InProgress"}, 2, {"MaxAttempts": 2}, ("Succeeded", 3)),
+        ({"ProcessingJobStatus": "InProgress"}, 2, {"MaxAttempts": 1}, ("Failed", 2)),
+        (None, 2, {"MaxAttempts": 1}, ("Succeeded", 2)),
+    ],
+)
+def test_a_job_is_taken_up_as_the_last_server_left_it(tmp_path, job, attempts, policy, expected) -> None:
+    """`job`: its record; None when it was not made yet."""
+    policies = [{"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 0, **policy}] if policy else []
+    document = pipeline(processing_step("Job", RetryPolicies=policies))
+    store, aws = Store(tmp_path / "s"), FakeAws()
+    first = Bench(document, store, aws)
+    execution = first.execution()
+    run = StepRun("Job", "Processing", "Executing", attempts=attempts)
+    if job:
+        arn = "arn:aws:sagemaker:us-east-1:000000000000:processing-job/j"
+        run.metadata = {"ProcessingJob": {"Arn": arn}}
+        store.put("processing-job", arn, {"ProcessingJobArn": arn, "ProcessingJobName": "j", **job})
+    first.engine.save(execution)
+    first.engine._save_run(execution, run)
+    first.close()
+    second = restart(Store(tmp_path / "s"), document, aws)
+    aws.is_allowed = lambda *_: None
+
+    async def completed(record: dict, _: Any) -> dict:
+        return record | {"ProcessingJobStatus": "Completed"}
+
+    second.engine.jobs.run = completed
+
+    async def main() -> StepRun:
+        second.engine.load()
+        await second.settled()
+        return second.engine.executions[execution.arn].runs["Job"]
+
+    found = asyncio.run(main())
+    second.close()
+    assert (found.status, found.attempts) == expected
+    if found.status == "Succeeded":
+        assert found.properties["ProcessingJobStatus"] == "Completed"
+    if found.status == "Failed":
+        assert found.reason == job.get("FailureReason", HOST_GONE)
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_step_whose_message_has_left_waits_on_when_it_cannot_be_sent_again(tmp_path, stopping: bool) -> None:
+    document, aws = pipeline(callback_step("W")), FakeAws()
+    first = Bench(document, Store(tmp_path / "s"), aws)
+
+    async def killed() -> None:
+        execution = await first.run()
+        if stopping:
+            first.engine.request_stop(execution)
+            await first.settled()
+
+    asyncio.run(killed())
+    first.close()
+
+    def gone(_: dict) -> None:
+        raise refused("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+
+    aws.sending = gone
+    second = restart(Store(tmp_path / "s"), document, aws)
+
+    async def main() -> Execution:
+        second.engine.load()
+        await second.settled()
+        (execution,) = second.engine.executions.values()
+        assert not ended(execution)
+        return second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
+
+    assert asyncio.run(main()).status == ("Stopped" if stopping else "Succeeded")
     second.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 import local_aws
-from local_aws.pipelines.engine import HOST_GONE
+from utils import kit
+from utils.config import Config
+from utils.session import embedded_session
 
-from .conftest import World
+from .conftest import ACCOUNT, World, refusal
 from .test_processing import processing_step
 
 pytestmark = pytest.mark.slow
@@ -39,6 +42,9 @@ class Home:
 
     def kill(self) -> None:
         time.sleep(2.5)  # MiniStack's own state is written every two seconds
+        self.kill_at_once()
+
+    def kill_at_once(self) -> None:
         os.kill(self.server.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.server.pid, 0)
@@ -119,48 +125,139 @@ def test_an_execution_that_waits_is_completed_after_the_restart(
     assert world.wait(world.start(done))["PipelineExecutionStatus"] == "Succeeded"
 
 
-def test_a_server_stops_while_a_function_runs(home: Home) -> None:
+def hanging_once(path: Path) -> str:
+    """Python that leaves its process's number there and hangs; run again, it does not."""
+    return (
+        f"import os, pathlib, time\npid = pathlib.Path({str(path)!r})\n"
+        "if not pid.exists():\n    pid.write_text(str(os.getpid()))\n    time.sleep(50)\n"
+    )
+
+
+def slow_function(world: World, path: Path) -> dict[str, Any]:
+    """A Lambda step whose function hangs the first time."""
+    code = hanging_once(path).replace("\n", "\n    ")
+    code = f"def lambda_handler(event, context):\n    {code}\n    return {{'out': event['x']}}\n"
+    arn = world.make_function(world.name("slow"), code, timeout=60)
+    return world.lambda_step("Slow", outputs=("out",), x="kept") | {"FunctionArn": arn}
+
+
+@pytest.mark.parametrize("how", [Home.stop, Home.kill], ids=["stopped", "killed"])
+def test_a_function_that_runs_when_its_server_ends_is_invoked_again(home: Home, how: Callable) -> None:
     world = World(home.aws)
-    arn = world.start(world.create(world.lambda_step("Slow", sleep=29)))
-    world.until(lambda: world.steps(arn), lambda steps: steps.get("Slow", {}).get("StepStatus") == "Executing")
-    home.stop()  # raises when it takes longer than 15 seconds
+    slow, pid = slow_function(world, home.path / "pid"), home.path / "pid"
+    arn = world.start(world.create(slow))
+    stopping = world.start(world.create(world.lambda_step("Slow", sleep=25)))
+    world.until(pid.exists, bool)
+    world.until(lambda: world.steps(stopping), lambda steps: steps.get("Slow", {}).get("StepStatus") == "Executing")
+    world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=stopping)
+    assert world.describe(stopping)["PipelineExecutionStatus"] == "Stopping"
+    how(home)  # raises when it takes longer than 15 seconds
     home.start()
     world = renewed(world, home)
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Failed"
-    assert world.steps(arn)["Slow"]["FailureReason"] == HOST_GONE
+    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert world.steps(arn)["Slow"]["Metadata"]["Lambda"]["OutputParameters"] == [{"Name": "out", "Value": "kept"}]
+    assert world.wait(stopping)["PipelineExecutionStatus"] == "Stopped"
 
 
-def test_what_ran_on_a_killed_server_has_failed_or_is_retried_and_leaves_no_process(home: Home) -> None:
+def test_a_job_that_ran_on_a_killed_server_runs_again_and_leaves_no_process(home: Home) -> None:
     world = World(home.aws)
     bucket = world.name("bucket")
     world.s3.create_bucket(Bucket=bucket)
-    pid_file = home.path / "pid"
-    world.s3.put_object(
-        Bucket=bucket, Key="code/count.py",
-        Body=f"import os, pathlib, time\npid = pathlib.Path({str(pid_file)!r})\n"
-        "if not pid.exists():\n    pid.write_text(str(os.getpid()))\n    time.sleep(120)\n",
-    )  # fmt: skip
     world.s3.put_object(Bucket=bucket, Key="data/x", Body="x")
     role = world.role("job", "sagemaker.amazonaws.com", "s3:*", "logs:*")
     policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 2}
-    again = processing_step("Again", bucket, role, RetryPolicies=[policy])
-    del again["Arguments"]["ContainerArguments" if "ContainerArguments" in again["Arguments"] else "Environment"]
-    arn = world.start(world.create(again))
-    slow = world.start(world.create(world.lambda_step("Slow", sleep=25)))
-    world.until(pid_file.exists, bool)
-    world.until(lambda: world.steps(slow), lambda steps: steps.get("Slow", {}).get("StepStatus") == "Executing")
+    pids, executions = [], []
+    for name, more in (("asked", {"RetryPolicies": [policy]}), ("unasked", {})):
+        pids.append(home.path / name)
+        world.s3.put_object(Bucket=bucket, Key=f"{name}/count.py", Body=hanging_once(pids[-1]))
+        step = processing_step("Again", bucket, role, code=f"{name}/count.py", **more)
+        del step["Arguments"]["ContainerArguments" if "ContainerArguments" in step["Arguments"] else "Environment"]
+        executions.append(world.start(world.create(step)))
+    world.until(lambda: all(pid.exists() for pid in pids), bool)
+    before = [world.steps(arn)["Again"]["Metadata"]["ProcessingJob"]["Arn"] for arn in executions]
     home.kill()
-    pid = int(pid_file.read_text())
     deadline = time.monotonic() + 10
-    while _alive(pid):
+    while any(_alive(int(pid.read_text())) for pid in pids):
         assert time.monotonic() < deadline, "the job's process outlived the server"
         time.sleep(0.05)
     home.start()
     world = renewed(world, home)
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
-    assert world.steps(arn)["Again"]["AttemptCount"] == 2
-    assert world.wait(slow)["PipelineExecutionStatus"] == "Failed"
-    assert world.steps(slow)["Slow"]["FailureReason"] == HOST_GONE
+    for arn, lost in zip(executions, before, strict=True):
+        assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+        step = world.steps(arn)["Again"]
+        assert step["AttemptCount"] == 2
+        assert step["Metadata"]["ProcessingJob"]["Arn"] != lost
+        job = world.sagemaker.describe_processing_job(ProcessingJobName=lost.rpartition("/")[2])
+        assert job["ProcessingJobStatus"] == "Failed"
+
+
+OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
+# When the server is killed: so long after this step began. The last is stopped first.
+MOMENTS = (
+    "start", "Before", "Before+0.5", "Submit", "Submit+0.05", "Submit+0.1", "Submit+0.2", "Wait", "Wait+0.4",
+    "Wait+1.5", "After", "After+0.5", "Wait stop", "Wait+1 stop",
+)  # fmt: skip
+
+
+def test_the_kits_pipeline_survives_a_kill_at_any_moment(home: Home) -> None:
+    """Lambdas, jobs of AWS Batch and the callback that tells of their end: nothing is lost, nothing is there twice."""
+    world = World(home.aws)
+    config = Config("local", "sagemaker-kill", "us-east-1", ACCOUNT)
+    made = kit.deploy(embedded_session(home.server.endpoint_url), config, program="print('done')", max_vcpus=8)
+    submit = {
+        "input_uri": config.s3_uri("in"), "output_uri": config.s3_uri("out"), "max_jobs": 4,
+        "job_queue": made.job_queue, "job_definition": made.job_definition, "step_name": "Submit",
+        "execution_id": {"Get": "Execution.PipelineExecutionArn"},
+    }  # fmt: skip
+    job_ids = {"Get": "Steps.Submit.OutputParameters['jobIds']"}
+    world.create(
+        world.lambda_step("Before", sleep=1),
+        world.lambda_step("Submit", "Before", outputs=("jobIds",), **submit) | {"FunctionArn": made.submit_function},
+        world.callback_step("Wait", made.callback_queue, OUTPUTS, job_ids=job_ids),
+        world.lambda_step(
+            "After", outputs=("out",), sleep=1, out={"Get": "Steps.Wait.OutputParameters['jobs_succeeded']"}
+        ),
+        PipelineName=config.pipeline,
+        RoleArn=made.pipeline_role,
+    )
+    world.allow(made.pipeline_role.rpartition("/")[2], "lambda:InvokeFunction", "sqs:SendMessage")
+    time.sleep(2.5)  # MiniStack saves what was made every two seconds
+    found = {}
+    for moment in MOMENTS:
+        when, _, stop = moment.partition(" ")
+        step, _, later = when.partition("+")
+        arn = world.start(config.pipeline)
+        if step != "start":
+            world.until(functools.partial(world.steps, arn), lambda steps, step=step: step in steps, 60)
+            time.sleep(float(later or 0))
+        if stop:
+            world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+        token = world.steps(arn).get("Wait", {}).get("Metadata", {}).get("Callback", {}).get("CallbackToken")
+        home.kill_at_once()
+        home.start()
+        world = renewed(world, home)
+        status = world.wait(arn, 120)["PipelineExecutionStatus"]
+        found[moment] = status
+        steps = world.steps(arn)
+        after = steps["Wait"]["Metadata"]["Callback"]["CallbackToken"]
+        assert token in (None, after), f"{moment}: the token is another"
+        refused = refusal(world.sagemaker.send_pipeline_execution_step_failure, CallbackToken=after)
+        assert refused["Code"] == "ConflictException", moment
+        jobs = batch_jobs(world, made.job_queue, arn)
+        assert len(jobs) == len(set(jobs)) == 4, (moment, jobs)
+        if status == "Succeeded":
+            outputs = steps["After"]["Metadata"]["Lambda"]["OutputParameters"]
+            assert outputs == [{"Name": "out", "Value": "4"}], moment
+    assert found == {moment: "Stopped" if "stop" in moment else "Succeeded" for moment in MOMENTS}
+
+
+def batch_jobs(world: World, queue: str, execution: str) -> list[str]:
+    """The names of an execution's jobs, in whatever status."""
+    pattern = execution.rpartition("/")[2] + "*"
+    pages = world.aws.client("batch").get_paginator("list_jobs").paginate(
+        jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [pattern]}]
+    )  # fmt: skip
+    return [job["jobName"] for page in pages for job in page["jobSummaryList"]]
 
 
 def _alive(pid: int) -> bool:

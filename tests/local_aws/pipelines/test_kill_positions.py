@@ -1,0 +1,269 @@
+"""A server that is killed between any two things it does: nothing is lost, nothing is answered twice.
+
+The engine runs on a fake AWS that outlives it. Each record it writes, each function it invokes, each message it sends
+and each job it runs counts; after the chosen one nothing reaches the world any more, as after SIGKILL, and the next
+server starts with what there is. `test_restart.py` kills real servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local_aws.pipelines.execution import Execution
+from local_aws.protocol import ApiError
+from local_aws.store import Store
+
+from .fakes import Bench, FakeAws, ended
+from .test_definition import (
+    callback_step,
+    condition_step,
+    for_each_step,
+    get,
+    lambda_step,
+    pipeline,
+    processing_step,
+)
+
+
+class Life:
+    """What one server does, until it is killed after so many deeds."""
+
+    def __init__(self, deeds: int | None) -> None:
+        self.deeds, self.done, self.lock = deeds, 0, threading.Lock()
+
+    @property
+    def over(self) -> bool:
+        return self.deeds is not None and self.done >= self.deeds
+
+    def does(self, deed: Any, *args: Any) -> Any:
+        with self.lock:
+            if self.over:
+                return None
+            self.done += 1
+            return deed(*args)
+
+
+class World(FakeAws):
+    """The rest of AWS: its jobs, its queue and its documents outlive the servers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.life = Life(None)
+        self.jobs: list[str] = []
+        self.calls: list[dict[str, Any]] = []
+        self.verdicts: list[str] = []
+        self.deleted: list[str] = []
+        self.read: int = 0  # of the messages
+
+    def is_allowed(self, *_: Any) -> None:
+        return None
+
+    def client(self, service: str, *args: Any, **more: Any) -> Any:
+        client = super().client(service, *args, **more)
+        client.get_object = lambda **_: {"Body": io.BytesIO(b'{"items": ["a", "b"], "word": "read"}')}
+        client.delete_object = lambda **place: self.life.does(self.deleted.append, place["Key"])
+        return client
+
+    def _invoke(self, FunctionName: str, Payload: str) -> dict[str, Any]:
+        answer = self.life.does(self._function, json.loads(Payload))
+        return {"Payload": io.BytesIO(json.dumps(answer or {}).encode())}
+
+    def _function(self, event: dict[str, Any]) -> dict[str, Any]:
+        """As submit_jobs does it: what was submitted before is found by its name."""
+        self.calls.append(event)
+        if event["job"] not in self.jobs:
+            self.jobs.append(event["job"])
+        return {"id": event["job"]}
+
+    def _send(self, QueueUrl: str, MessageBody: str) -> None:
+        self.life.does(self.messages.append, json.loads(MessageBody))
+
+
+class Server(Bench):
+    """A server's engine, whose deeds reach the world and the store while it lives."""
+
+    def __init__(self, document: dict[str, Any], store: Store, world: World, life: Life) -> None:
+        world.life = life
+        super().__init__(document, self, world)
+        self.store, self.life = store, life
+        self.engine.jobs.run = self._run_job
+
+    def put(self, *record: Any) -> None:
+        self.life.does(self.store.put, *record)
+
+    def delete(self, *record: Any) -> None:
+        self.life.does(self.store.delete, *record)
+
+    def all(self, kind: str) -> dict[str, Any]:
+        return self.store.all(kind)
+
+    async def _run_job(self, record: dict[str, Any], _: Any) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        self.life.does(lambda: self.aws.calls.append({"job": record["ProcessingJobName"]}))
+        self.engine.jobs._end(record, "Completed")
+        return json.loads(json.dumps(record, default=str))
+
+    def work(self) -> bool:
+        """Whoever reads the queue answers a message; False when there was none. Without an answer it comes again."""
+        if self.aws.read >= len(self.aws.messages):
+            return False
+        message = self.aws.messages[self.aws.read]
+        verdict = "Failed" if message.get("status") else "Succeeded"
+        word = verdict == "Succeeded" and "word" in message["arguments"]
+        outputs = [{"Name": "word", "Value": "done"}] if word else []
+        answered = False
+        with contextlib.suppress(ApiError):  # "it was answered already"
+            self.engine.answer(message["token"], None, verdict, outputs, "told to stop")
+            answered = True
+        if not self.life.over:
+            self.aws.read += 1
+            if answered:
+                self.aws.verdicts.append(message["token"])
+        return True
+
+    async def end(self) -> None:
+        await asyncio.sleep(0)  # each task has begun, and can be cancelled
+        self.engine._closing = True
+        for task in self.engine._tasks:
+            task.cancel()
+
+
+def lives(document: dict[str, Any], kills: tuple[int, ...], *, stop_at: str = "") -> tuple[World, Execution, int]:
+    """Run an execution through the kills, each so many deeds after its server's start.
+
+    Args:
+        stop_at: a step with whose start the execution is stopped.
+    """
+    world = World()
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "s")
+        for deeds in (*kills, None):
+            server = Server(document, store, world, Life(deeds))
+            execution = asyncio.run(one_life(server, stop_at))
+            server.close()
+            if not server.life.over:
+                break
+        store.close()
+    return world, execution, server.life.done
+
+
+async def one_life(server: Server, stop_at: str) -> Execution:
+    server.engine.load()
+    known = list(server.engine.executions.values())
+    execution = known[0] if known else server.execution()
+    if not known:
+        server.engine.begin(execution)  # the client had no answer, and asks again
+    while not server.life.over:
+        if stop_at in execution.runs and not execution.stop_requested and not ended(execution):
+            server.engine.request_stop(execution)
+        elif server.engine._tasks:
+            await asyncio.wait(server.engine._tasks, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
+        elif not server.work():
+            break
+    await server.end()
+    return execution
+
+
+def everything() -> dict[str, Any]:
+    """All that can go well: each type of step but Fail, and documents that are read from S3."""
+    read = {"Std:JsonGet": {"S3Uri": "s3://bucket/doc.json", "Path": "word"}}
+    items = {"Std:JsonGet": {"S3Uri": "s3://bucket/doc.json", "Path": "items"}}
+    when = get("Execution.CurrentDateTime")
+    wait = callback_step("Wait", ("word",), job=get("Steps.Submit.OutputParameters['id']"), word=read)
+    body = [
+        lambda_step("Do", outputs=("id",), job=get("ForEach.CurrentItem")),
+        lambda_step("Then", job={"Std:Join": {"On": "-", "Values": [get("Steps.Do.OutputParameters['id']"), "then"]}}),
+    ]
+    done = {"Type": "Equals", "LeftValue": get("Steps.Wait.OutputParameters['word']"), "RightValue": "done"}
+    job = processing_step("Job") | {"DependsOn": ["Choose"]}
+    cleanup = {
+        "Name": "Cleanup", "Type": "Cleanup", "DependsOn": ["Job"],
+        "Arguments": {"Resources": {"S3": [{"StepName": "Job", "S3Uris": ["s3://b/o/x"]}]}},
+    }  # fmt: skip
+    return pipeline(
+        lambda_step("Submit", outputs=("id",), job="first", when=when, word=read),
+        wait,
+        condition_step("Choose", [done], [for_each_step("Loop", body, items=items)], [lambda_step("Else", job="else")]),
+        job,
+        cleanup,
+        lambda_step("Last", "Loop", "Cleanup", job=get("Steps.Wait.OutputParameters['word']")),
+    )
+
+
+def failing() -> dict[str, Any]:
+    """A Fail step is reached while a callback is waited for."""
+    return pipeline(
+        callback_step("Wait", job="x"),
+        lambda_step("First", job="first"),
+        {"Name": "Fail", "Type": "Fail", "Arguments": {"ErrorMessage": "meant"}, "DependsOn": ["First"]},
+    )
+
+
+def check_everything(world: World, execution: Execution) -> None:
+    statuses = {name: run.status for name, run in execution.runs.items()}
+    assert execution.status == "Succeeded", (statuses, {run.reason for run in execution.runs.values()})
+    assert set(statuses.values()) == {"Succeeded"}
+    assert {"Do-0", "Do-1", "Then-0", "Then-1", "Job", "Cleanup", "Last"} < set(statuses)
+    assert sorted(world.jobs) == ["a", "a-then", "b", "b-then", "done", "first"]
+    submits = [call for call in world.calls if call["job"] == "first"]
+    assert all(call == submits[0] for call in submits), "invoked again with the same event"
+    check_answers(world, execution)
+    assert world.deleted[:1] == ["o/x"]
+
+
+def check_answers(world: World, execution: Execution) -> None:
+    assert {message["token"] for message in world.messages} <= {execution.runs["Wait"].token}, "the token is kept"
+    assert len(world.verdicts) <= 1, "answered once"
+
+
+def check_stopped(world: World, execution: Execution) -> None:
+    if not execution.stop_requested:  # it was quicker
+        return check_everything(world, execution)
+    assert execution.status == "Stopped", {name: (run.status, run.reason) for name, run in execution.runs.items()}
+    assert "Last" not in execution.runs
+    if "Wait" in execution.runs:
+        check_answers(world, execution)
+    return None
+
+
+def check_failing(world: World, execution: Execution) -> None:
+    assert execution.status == "Failed"
+    assert (execution.runs["Fail"].status, execution.runs["Fail"].reason) == ("Failed", "meant")
+    assert execution.runs["Wait"].status in ("Stopped", "Succeeded")
+    check_answers(world, execution)
+
+
+CASES = {
+    "everything": (everything(), "", check_everything),
+    "failing": (failing(), "", check_failing),
+    **{f"stop-{step}": (everything(), step, check_stopped) for step in ("Submit", "Wait", "Loop", "Do-0", "Job")},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_kill_after_any_deed_changes_nothing_in_the_end(case: str) -> None:
+    document, stop_at, check = CASES[case]
+    world, execution, deeds = lives(document, (), stop_at=stop_at)
+    check(world, execution)
+    for deed in range(1, deeds + 1):
+        world, execution, _ = lives(document, (deed,), stop_at=stop_at)
+        check(world, execution)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(list(CASES)), st.lists(st.integers(1, 60), min_size=2, max_size=6))
+def test_any_number_of_kills_changes_nothing_in_the_end(case: str, kills: list[int]) -> None:
+    document, stop_at, check = CASES[case]
+    world, execution, _ = lives(document, tuple(kills), stop_at=stop_at)
+    check(world, execution)
