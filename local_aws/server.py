@@ -120,6 +120,7 @@ class App:
 
     async def _local(self, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
         name = scope["path"].removeprefix(LOCAL_PATH)
+        body = await _read(receive)  # of any request: what is not read ends the connection
         status, answer = 404, {"message": f"The embedded AWS has no {LOCAL_PATH}{name}."}
         if name == "health" and scope["method"] == "GET":
             status, answer = 200, self.health
@@ -132,8 +133,8 @@ class App:
                 status, answer = 415, {"message": "Send application/json."}
             else:
                 try:
-                    status, answer = 200, self.context.local_routes[name](json.loads(await _read(receive) or b"{}"))
-                except (ApiError, ValueError, KeyError, TypeError) as error:
+                    status, answer = 200, self.context.local_routes[name](json.loads(body or b"{}"))
+                except (ApiError, ValueError, KeyError, TypeError, RecursionError) as error:  # the last is the parser's
                     status, answer = 400, {"message": str(error)}
         await _respond(send, Response(status, {"content-type": "application/json"}, json.dumps(answer).encode()))
 

@@ -63,7 +63,7 @@ def model(service: str):
 
 
 class Fuzzer:
-    """Sends random requests to the `batch`, `ecs` and `sagemaker` of one server and judges the answers."""
+    """Sends random requests to our own services of one server, and judges the answers."""
 
     def __init__(
         self,
@@ -94,6 +94,8 @@ class Fuzzer:
 
     def case(self) -> Case:
         rng = self.rng
+        if rng.random() < 0.02:
+            return self.local()
         if self.recipes and rng.random() < 0.5:
             service, name, params = rng.choice(self.recipes)
             operation = model(service).operation_model(name)
@@ -117,6 +119,19 @@ class Fuzzer:
             path = "/" + quote(rng.choice(STRINGS).encode("utf-8", "surrogatepass"), safe="/%")
         url = path + (f"?{query}" if query else "")
         return Case(service, name, method, url, self.sign(service, method, url, headers, body), body)
+
+    def local(self) -> Case:
+        """An unsigned request to what only the embedded AWS has, under /_local_aws/."""
+        rng = self.rng
+        name = rng.choice(["batch/spot-reclaim"] * 6 + ["health", "credentials", quote(self.text(_STRING, "jobId"))])
+        payload = self.mutated({"jobId": self.text(_STRING, "jobId")}) if rng.random() < 0.7 else self.anything(2)
+        headers = {"Host": self.host}
+        if rng.random() < 0.9:
+            headers["Content-Type"] = rng.choice(["application/json", "application/json; charset=utf-8", "text/plain"])
+        if rng.random() < 0.2:
+            headers["Authorization"] = _header(rng.choice(STRINGS))
+        method = "POST" if rng.random() < 0.9 else rng.choice(["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
+        return Case("local", name, method, f"/_local_aws/{name}", headers, self.torn(json.dumps(payload).encode()))
 
     def any_operation(self) -> tuple[str, str]:
         rng = self.rng
@@ -353,6 +368,8 @@ def _stem(name: str) -> str:
 def _header(text: str) -> str:
     return "".join(character for character in text if " " <= character <= "~")
 
+
+_STRING = Shape("String", {"type": "string"})
 
 _STEPS = [
     {"Name": "Submit", "Type": "Lambda", "FunctionArn": "<functionarn>",

@@ -60,6 +60,17 @@ def test_json_that_is_none_is_a_client_error(server: Server, body: bytes) -> Non
     assert "JSON" in text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"jobId":' * 100_000, b"[]", b"null", b"1", b'"x"', b"\xff", b"", b"{}", b'{"jobId": null}',
+     b'{"jobId": ["a"]}', b'{"jobId": {}}', b'{"jobId": NaN}', b'{"jobId": "\\ud800"}'],
+)  # fmt: skip
+def test_what_is_sent_to_the_routes_of_our_own_is_a_client_error(server: Server, body: bytes) -> None:
+    status, text = server.signed("batch", "/_local_aws/batch/spot-reclaim", body, Content_Type="application/json")
+    assert status == 400, text
+    assert json.loads(text)["message"]
+
+
 def test_a_json_service_takes_post_only(server: Server) -> None:
     request = AWSRequest("GET", server.info.endpoint_url + "/", headers={"X-Amz-Target": "SageMaker.ListPipelines"})
     SigV4Auth(Credentials("test", "test"), "sagemaker", "us-east-1").add_auth(request)
