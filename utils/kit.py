@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 
-from utils import batch, data, events, iam, lambdas, queues
+from utils import batch, data, events, iam, lambdas, preflight, queues
 from utils.config import Config
 
 
@@ -54,7 +54,11 @@ def deploy(
         spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends and when an execution was stopped.
         check_settings: environment variables of the checking function; its docstring tells which.
+
+    Raises:
+        NotReady: something is missing, as notebook 01's preflight sees it; nothing has been made.
     """
+    preflight.require(preflight.check(session, config))
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)

@@ -14,7 +14,7 @@ import pytest
 from rehearsal import Rehearsal
 
 import local_aws
-from utils import iam, preflight
+from utils import iam, kit, preflight
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -145,6 +145,17 @@ def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, acti
     assert missing(preflight.check(as_user(endpoint, *whole, refused), shared)) == {need: f"ask for {action}"}
     with pytest.raises(preflight.NotReady):
         preflight.require(found)
+
+
+def test_a_kit_is_not_half_built(endpoint: str) -> None:
+    lacking = without("events:PutRule", "*")  # the last thing that deploy does
+    credentials = as_user(endpoint, *lacking).get_credentials()
+    with Rehearsal(endpoint) as stage:
+        session = embedded_session(stage.endpoint_url, CONFIG.region)
+        session._session.set_credentials(credentials.access_key, credentials.secret_key)
+        with pytest.raises(preflight.NotReady, match="events:PutRule"):
+            kit.deploy(session, CONFIG, program="print(1)", push=True)
+        assert stage.writes == []
 
 
 def test_nothing_at_all_is_told_in_one_go(endpoint: str) -> None:
