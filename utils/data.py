@@ -12,6 +12,8 @@ import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
 
+from utils.iam import NotOurs
+
 INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
 # Of the 19 columns, those the tutorial speaks of.
 WHEN, WHAT = ["year", "month", "day", "hour"], ["carrier", "flight", "tailnum", "origin", "dest"]
@@ -19,25 +21,53 @@ COLUMNS = [*WHEN, *WHAT, "dep_delay", "arr_delay", "distance"]
 
 
 def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> None:
-    """A private bucket of this account, created when it is missing; its tags are added when they are.
+    """A private bucket of this account with these tags, created when it is missing.
 
     Raises:
         LookupError: the name belongs to another account.
+        NotOurs: the bucket is this account's, but not the kit's.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
+    """
+    found = check_bucket(session, name, tags=tags)
+    if found is None:
+        found = _create_bucket(session, name, tags)
+    if not tags.items() <= found.items():
+        session.client("s3").put_bucket_tagging(Bucket=name, Tagging={"TagSet": _tag_list(found | tags)})
+
+
+def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> dict[str, str] | None:
+    """The tags of a bucket that is there already and is the kit's, None when there is none; look only.
+
+    Without any tags and empty it is what a run leaves that was interrupted between creating and tagging it.
+
+    Raises:
+        LookupError: the name belongs to another account.
+        NotOurs: it lacks these tags, and holds something or has others.
     """
     s3 = session.client("s3")
     try:
         found = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchBucket", "NoSuchTagSet", "AccessDenied"):
+        code = error.response["Error"]["Code"]
+        if code == "NoSuchBucket":
+            return None
+        if code == "AccessDenied":
+            raise LookupError(
+                f'The bucket "{name}" belongs to another account, or you lack s3:GetBucketTagging on it; choose '
+                "another prefix, or ask for the permission."
+            ) from None
+        if code != "NoSuchTagSet":
             raise
         found = {}
-        if error.response["Error"]["Code"] != "NoSuchTagSet":
-            # Missing, or another account's: creating it tells which.
-            found = _create_bucket(session, name, tags)
-    if not tags.items() <= found.items():
-        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": _tag_list(found | tags)})
+    if tags.items() <= found.items():
+        return found
+    if found:
+        raise NotOurs(f'bucket "{name}"', f"it has other tags than ours ({', '.join(sorted(found))})")
+    listed = s3.list_object_versions(Bucket=name, MaxKeys=1)
+    if listed.get("Versions") or listed.get("DeleteMarkers"):
+        raise NotOurs(f'bucket "{name}"', "it lacks our tag and is not empty")
+    return found
 
 
 def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 
 from utils.config import Config
+from utils.iam import NotOurs
 
 
 def rule_names(config: Config) -> list[str]:
@@ -59,16 +60,21 @@ def ensure_rule(
     Returns:
         The rule's ARN.
 
+    Raises:
+        NotOurs: there is such a rule without these tags.
+
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
     """
     events, functions = session.client("events"), session.client("lambda")
     tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
     found = _rule(events, name)
+    if found:
+        has = events.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"]
+        if not all(tag in has for tag in tag_list):
+            raise NotOurs(f'event rule "{name}"', "it lacks our tag")
     # A new rule has its tags from its first moment. Of one that is there PutRule ignores them.
     new = {} if found else {"Tags": tag_list}
     arn = events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED", **new)["RuleArn"]
-    if found and not all(tag in events.list_tags_for_resource(ResourceARN=arn)["Tags"] for tag in tag_list):
-        events.tag_resource(ResourceARN=arn, Tags=tag_list)
     with contextlib.suppress(functions.exceptions.ResourceConflictException):  # it has this permission already
         functions.add_permission(
             FunctionName=function,

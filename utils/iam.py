@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ SHARED_MANAGED_POLICIES = (
     "AWSLambda_FullAccess",
     "CloudWatchLogsFullAccess",
 )
+
+
+class NotOurs(RuntimeError):
+    """Something has one of the kit's names and is somebody else's; the message says what, why, and what to do."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"The {what} exists and is not this kit's, since {why}; choose another prefix, or delete it.")
 
 
 def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
@@ -78,23 +86,75 @@ def ensure_roles(session: boto3.Session, config: Config) -> dict[str, str]:
 
     Raises:
         ClientError: AccessDenied without the iam actions of `policies/operator.json`.
+        NotOurs: one is there already, and somebody else's. Then none was made or changed.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-service.html
     """
+    check_roles(session, config)
     if config.role_layout == "shared":
-        arn = _ensure_shared_role(session, config)
+        arn = ensure_role(
+            session,
+            config.pipeline_role,
+            trust=_trust(config, "pipeline"),
+            managed_policy_arns=_managed_policies(config),
+            tags=config.tags,
+        )
         return dict.fromkeys(TASKS, arn)
     arns = {}
-    for task, (service, template, tells_account) in TASKS.items():
-        trust = "trust_with_source_account.json" if tells_account else "trust.json"
+    for task, (_, template, _) in TASKS.items():
         arns[task] = ensure_role(
             session,
             getattr(config, f"{task}_role"),
-            trust=render(trust, config, service=service),
+            trust=_trust(config, task),
             policy=render(template, config),
             tags=config.tags,
         )
     return arns
+
+
+def check_roles(session: boto3.Session, config: Config) -> None:
+    """See whether a role that is there already is the kit's; look only.
+
+    Raises:
+        NotOurs: it lacks our tag, and trusts somebody else or has policies that the kit gives no role.
+    """
+    iam = session.client("iam")
+    for name, task in {name: task for task, name in role_names(config).items()}.items():
+        try:
+            role = iam.get_role(RoleName=name)["Role"]
+        except iam.exceptions.NoSuchEntityException:
+            continue
+        if config.tags.items() <= {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}.items():
+            continue
+        what = f'role "{name}"'
+        if _trusted(role["AssumeRolePolicyDocument"]) != _trusted(_trust(config, task)):
+            raise NotOurs(what, "it lacks our tag and is trusted to somebody else")
+        inline = set(iam.list_role_policies(RoleName=name)["PolicyNames"])
+        attached = {
+            policy["PolicyArn"] for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+        }
+        if inline - {INLINE_POLICY} or attached - set(_managed_policies(config)):
+            raise NotOurs(what, "it lacks our tag and has other policies")
+
+
+def _trusted(policy: dict[str, Any]) -> list[Any]:
+    return [statement.get("Principal") for statement in policy["Statement"]]
+
+
+def _trust(config: Config, task: str) -> dict[str, Any]:
+    if config.role_layout == "shared":
+        services = sorted({service for service, _, _ in TASKS.values()})
+        trust = render("trust.json", config, service=services[0])
+        trust["Statement"][0]["Principal"]["Service"] = services
+        return trust
+    service, _, tells_account = TASKS[task]
+    return render("trust_with_source_account.json" if tells_account else "trust.json", config, service=service)
+
+
+def _managed_policies(config: Config) -> list[str]:
+    """The policies that the kit attaches: in the "shared" layout AWS's own."""
+    names = SHARED_MANAGED_POLICIES if config.role_layout == "shared" else ()
+    return [f"arn:{config.partition}:iam::aws:policy/{name}" for name in names]
 
 
 def ensure_role(
@@ -103,7 +163,7 @@ def ensure_role(
     *,
     trust: dict[str, Any],
     policy: dict[str, Any] | None = None,
-    managed_policy_arns: tuple[str, ...] = (),
+    managed_policy_arns: Sequence[str] = (),
     tags: dict[str, str],
 ) -> str:
     """Create a role or update its trust policy, inline policy and attached policies; write only what differs.
@@ -196,14 +256,6 @@ def _not_assumable_yet(error: BaseException) -> bool:
     message = error.response["Error"]["Message"].lower()
     words = ("assume", "does not exist", "not valid", "does not have permissions")
     return "role" in message and any(word in message for word in words)
-
-
-def _ensure_shared_role(session: boto3.Session, config: Config) -> str:
-    services = sorted({service for service, _, _ in TASKS.values()})
-    trust = render("trust.json", config, service=services[0])
-    trust["Statement"][0]["Principal"]["Service"] = services
-    arns = tuple(f"arn:{config.partition}:iam::aws:policy/{name}" for name in SHARED_MANAGED_POLICIES)
-    return ensure_role(session, config.pipeline_role, trust=trust, managed_policy_arns=arns, tags=config.tags)
 
 
 def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:

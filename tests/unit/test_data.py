@@ -4,7 +4,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from utils import cleanup, data
+from utils import cleanup, data, iam
 from utils.session import _EmbeddedSession, boto3
 
 
@@ -41,21 +41,67 @@ def test_a_bucket_elsewhere_is_made_there(aws, config):
     assert tags_of(session, f"{config.prefix}-eu") == config.tags
 
 
-def test_tags_that_are_not_ours_stay(session, config):
+@pytest.mark.parametrize(
+    ("tags", "keys", "why"),
+    [
+        ({"owner": "somebody"}, [], "it has other tags than ours (owner)"),
+        ({"owner": "somebody"}, ["thesis"], "it has other tags than ours (owner)"),
+        ({}, ["thesis"], "it lacks our tag and is not empty"),
+    ],
+)
+def test_somebody_elses_bucket_is_refused_and_stays(session, config, calls, tags, keys, why):
     s3 = session.client("s3")
     s3.create_bucket(Bucket=config.bucket)
-    s3.put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": [{"Key": "team", "Value": "blue"}]})
+    if tags:
+        s3.put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": data._tag_list(tags)})
+    for key in keys:
+        s3.put_object(Bucket=config.bucket, Key=key, Body=b"x")
+    calls.made.clear()
+    with pytest.raises(iam.NotOurs) as error:
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert str(error.value) == (
+        f'The bucket "{config.bucket}" exists and is not this kit\'s, since {why}; choose another prefix, or delete it.'
+    )
+    assert calls.writes == []
+    assert cleanup.delete_all(session, config) == []
+
+
+def test_what_was_deleted_from_a_bucket_with_versions_is_still_in_it(session, config):
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket=config.bucket)
+    s3.put_bucket_versioning(Bucket=config.bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=config.bucket, Key="thesis", Body=b"x")
+    s3.delete_object(Bucket=config.bucket, Key="thesis")
+    with pytest.raises(iam.NotOurs, match="not empty"):
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
+
+
+def test_tags_beside_ours_stay(session, config, calls):
+    both = {"team": "blue", **config.tags}
     data.ensure_bucket(session, config.bucket, tags=config.tags)
-    assert tags_of(session, config.bucket) == {"team": "blue", **config.tags}
+    session.client("s3").put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": data._tag_list(both)})
+    calls.made.clear()
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert calls.writes == []
+    assert tags_of(session, config.bucket) == both
 
 
-def test_a_bucket_of_another_account_is_not_taken(aws, session, config):
+def test_a_bucket_that_may_not_be_looked_at_is_not_taken(session, config, calls):
+    calls.refuse("GetBucketTagging", "AccessDenied", "no")
+    with pytest.raises(LookupError, match="or you lack s3:GetBucketTagging on it; choose another prefix, or ask for"):
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert calls.writes == []
+
+
+def test_a_bucket_of_another_account_is_not_taken(aws, calls, config):
     other = boto3.Session(botocore_session=core(aws, "123456789012"), region_name="eu-west-1")
     data.ensure_bucket(other, config.bucket, tags={"k": "theirs"})
+    session = boto3.Session(botocore_session=core(aws, "test"), region_name="eu-west-1")
+    with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account, or you lack'):
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
+    type(calls)(session).refuse("GetBucketTagging", "NoSuchBucket")  # it was made between two calls
     with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account; choose another prefix'):
-        data.ensure_bucket(
-            boto3.Session(botocore_session=core(aws, "test"), region_name="eu-west-1"), config.bucket, tags=config.tags
-        )
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert tags_of(other, config.bucket) == {"k": "theirs"}
 
 

@@ -51,6 +51,15 @@ def test_a_rule_has_its_tags_from_its_first_moment_and_keeps_them(session, confi
     assert session.client("events").list_tags_for_resource(ResourceARN=arn)["Tags"] == tags
 
 
+def test_somebody_elses_rule_is_refused(session, config, calls):
+    name, bus = f"{config.prefix}-job-ended", session.client("events")
+    bus.put_rule(Name=name, EventPattern='{"source": ["theirs"]}')
+    calls.made.clear()
+    with pytest.raises(iam.NotOurs, match=f'The event rule "{name}" exists and is not this kit\'s, since it lacks our'):
+        events.ensure_rule(session, name, events.job_ended("q"), function="f", tags=config.tags)
+    assert calls.writes == []
+
+
 def test_a_target_that_is_refused_is_an_error(session, config, calls):
     function = a_function(session, config)
     refused = {"FailedEntryCount": 1, "FailedEntries": [{"TargetId": "function", "ErrorMessage": "not now"}]}

@@ -4,7 +4,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from utils import iam
+from utils import cleanup, iam
 
 
 def test_each_task_has_a_role_with_its_own_trust_and_policy(session, config):
@@ -34,14 +34,51 @@ def test_what_was_changed_by_hand_is_put_right(session, config):
     by_hand.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
     broad = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     by_hand.put_role_policy(RoleName=name, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(broad))
-    by_hand.untag_role(RoleName=name, TagKeys=list(config.tags))
+    by_hand.untag_role(RoleName=config.batch_job_role, TagKeys=list(config.tags))
     iam.ensure_roles(session, config)
     role = by_hand.get_role(RoleName=name)["Role"]
     assert role["AssumeRolePolicyDocument"] == iam.render(
         "trust_with_source_account.json", config, service="sagemaker.amazonaws.com"
     )
     assert iam.inline_policy(session, name) == iam.render("pipeline.json", config)
-    assert role["Tags"] == [{"Key": "sagemaker-batch:prefix", "Value": config.prefix}]
+    for task in ("pipeline", "batch_job"):
+        tags = by_hand.list_role_tags(RoleName=getattr(config, f"{task}_role"))["Tags"]
+        assert tags == [{"Key": "sagemaker-batch:prefix", "Value": config.prefix}]
+
+
+@pytest.mark.parametrize("layout", ["separate", "shared"])
+@pytest.mark.parametrize(
+    ("foreign", "why"),
+    [
+        ("trust", "it lacks our tag and is trusted to somebody else"),
+        ("inline", "it lacks our tag and has other policies"),
+        ("attached", "it lacks our tag and has other policies"),
+    ],
+)
+def test_somebody_elses_role_is_refused_before_any_is_made(session, config, calls, layout, foreign, why):
+    config = dataclasses.replace(config, role_layout=layout)
+    client, name = session.client("iam"), config.batch_execution_role  # the last to be made
+    services = ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com"]
+    trust = iam.render("trust.json", config, service="ecs-tasks.amazonaws.com" if foreign != "trust" else "ec2")
+    if layout == "shared" and foreign != "trust":
+        trust["Statement"][0]["Principal"]["Service"] = services
+    tags = [{"Key": "owner", "Value": "somebody"}]
+    client.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tags)
+    if foreign == "inline":
+        client.put_role_policy(
+            RoleName=name, PolicyName="theirs", PolicyDocument=json.dumps(iam.render("pipeline.json", config))
+        )
+    elif foreign == "attached":
+        client.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    calls.made.clear()
+    with pytest.raises(iam.NotOurs) as error:
+        iam.ensure_roles(session, config)
+    assert str(error.value) == (
+        f'The role "{name}" exists and is not this kit\'s, since {why}; choose another prefix, or delete it.'
+    )
+    assert calls.writes == []
+    assert cleanup.delete_all(session, config) == []
+    assert client.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"] == trust
 
 
 def test_the_shared_layout_is_the_articles_one_role(session, config):
