@@ -328,18 +328,21 @@ def stop_functions() -> None:
     lambda_runtime.reset()
 
 
-def check_scope(service: str, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]]) -> None:
+def check_scope(
+    service: str, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]], body: bytes
+) -> None:
     """Refuse a request that MiniStack would have another service answer than the one it is signed for.
 
     Raises:
         ApiError: as AWS answers; 501 for a service that is not here. Also for a path that Lambda's API does not have.
     """
+    from ministack import app
     from ministack.core import router
 
     if service not in SERVICES.split(","):
         message = f"The embedded AWS does not have the service {service!r}; local_aws/README.md lists what it has."
         raise ApiError("NotImplementedException", message, 501)
-    found = router.detect_service(method, path, headers, query)
+    found = router.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query))
     if found != service:
         message = f"Credential should be scoped to correct service: '{found}'."
         raise ApiError("SignatureDoesNotMatch", message, 403)

@@ -37,7 +37,13 @@ log = logging.getLogger("local_aws.server")
 LOCAL_PATH = "/_local_aws/"
 MARKER = ".made-by-local-aws"  # in a directory that the server deletes
 SNAPSHOT_SECONDS = 2
-MAX_BODY_BYTES = 16 * 1024 * 1024  # of a request to our services; AWS's own limits are far below
+IDLE_SECONDS = 75  # a connection without a request, or before a request's headers are there
+READ_SECONDS = 20  # the next bytes of a body
+
+# How large a request's body may be. It is kept in memory; AWS's own limits are below, but for S3's, which takes 5 GiB:
+# the SDKs and the CLI upload parts of 8 MiB. Lambda's is AWS's, for a package of 50 MB in base64.
+BODY_BYTES = 16 * 1024 * 1024
+BODY_BYTES_OF = {"s3": 256 * 1024 * 1024, "lambda": 70_167_211, LOCAL_PATH: 64 * 1024}
 
 
 @dataclass
@@ -85,19 +91,26 @@ class App:
             await _respond(send, _refused(ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)))
             return
         self.changed |= scope["method"] != "GET"
-        if service in self.apis:
-            await self._ours(self.apis[service], scope, receive, send, headers)
-        else:
-            await self._theirs(service, scope, receive, send, headers)
-
-    async def _ours(self, api: Api, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
-        body = await _read(receive)
-        if body is None:
-            error = ApiError("RequestEntityTooLarge", "The request is too large.", 413)
-            await _respond(send, api.error(error))
+        api = self.apis.get(service)
+        try:
+            body = await _read(receive, service)
+            if not api:
+                parameters = parse_qs(query, keep_blank_values=True)
+                ministack.check_scope(service, scope["method"], scope["path"], headers, parameters, body)
+        except _Gone:
             return
+        except ApiError as error:
+            await _respond(send, api.error(error) if api else _refused(error, service))
+            return
+        if api:
+            await self._ours(api, scope, send, headers, query, body)
+        else:
+            await self.ministack_app(scope, _again(body, receive), send)
+
+    async def _ours(
+        self, api: Api, scope: dict, send: Callable, headers: dict[str, str], query: str, body: bytes
+    ) -> None:
         raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-        query = scope.get("query_string", b"").decode("latin-1")
 
         def identify():
             return _identify(scope, raw_path, query, body)
@@ -106,21 +119,15 @@ class App:
             send, await api.handle(scope["method"], raw_path.partition("?")[0], query, headers, body, identify)
         )
 
-    async def _theirs(
-        self, service: str, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]
-    ) -> None:
-        """MiniStack answers. It checks the signature itself, of whatever service it finds the request to be for."""
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        try:
-            ministack.check_scope(service, scope["method"], scope["path"], headers, query)
-        except ApiError as error:
-            await _respond(send, _refused(error, service))
-            return
-        await self.ministack_app(scope, receive, send)
-
     async def _local(self, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
         name = scope["path"].removeprefix(LOCAL_PATH)
-        body = await _read(receive)  # of any request: what is not read ends the connection
+        try:
+            body = await _read(receive, LOCAL_PATH)  # of any request: what is not read ends the connection
+        except _Gone:
+            return
+        except ApiError as error:
+            await _respond(send, _refused(error))
+            return
         status, answer = 404, {"message": f"The embedded AWS has no {LOCAL_PATH}{name}."}
         if name == "health" and scope["method"] == "GET":
             status, answer = 200, self.health
@@ -235,19 +242,49 @@ def _foreign(headers: dict[str, str]) -> dict[str, str] | None:
     return None
 
 
-async def _read(receive: Callable) -> bytes | None:
-    """A request's body, or None when it is larger than any AWS takes."""
+class _Gone(Exception):
+    """The client has closed its connection in the middle of a request."""
+
+
+async def _read(receive: Callable, service: str) -> bytes:
+    """A request's body.
+
+    Raises:
+        ApiError: it is larger than the service takes, or does not go on.
+        _Gone: nobody waits for an answer.
+    """
+    limit = BODY_BYTES_OF.get(service, BODY_BYTES)
     chunks, size = [], 0
     while True:
-        message = await receive()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise ApiError("RequestTimeout", f"Nothing of the request came for {READ_SECONDS} seconds.") from None
         if message["type"] == "http.disconnect":
-            return b"".join(chunks)
+            raise _Gone
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > MAX_BODY_BYTES * 8:  # a Lambda package arrives base64 in its request
-            return None
+        if size > limit:
+            chunks.clear()  # the rest is read and not kept: who is still sending hears no answer
         if not message.get("more_body"):
-            return b"".join(chunks)
+            break
+    if size > limit:
+        code = {"s3": "EntityTooLarge", "lambda": "RequestEntityTooLargeException"}.get(
+            service, "RequestEntityTooLarge"
+        )
+        raise ApiError(code, f"The request must not be larger than {limit} bytes.", 413)
+    return b"".join(chunks)
+
+
+def _again(body: bytes, receive: Callable) -> Callable:
+    """A request's messages for the next who reads them, when its body has been read."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive_again() -> dict:
+        return next(messages, None) or await receive()
+
+    return receive_again
 
 
 def _refused(error: ApiError, service: str = "") -> Response:
@@ -338,7 +375,7 @@ async def serve(app: App, listening: socket.socket, stop: asyncio.Event) -> None
     config = Config()
     config.bind = [f"fd://{listening.detach()}"]  # hypercorn's from now on
     config.backlog = local_aws.BACKLOG
-    config.keep_alive_timeout = 75
+    config.keep_alive_timeout = IDLE_SECONDS
     config.keep_alive_max_requests = 1_000_000  # a client's pooled connection is its own to close
     config.graceful_timeout = 1
     config.accesslog = None

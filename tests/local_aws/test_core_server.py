@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
 import http.client
 import io
 import json
 import queue
+import socket
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +28,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import local_aws
-from local_aws import ministack
+from local_aws import ministack, server
 from local_aws.protocol import ApiError
 from local_aws.server import App, Context, serve
 
@@ -137,21 +140,24 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     context.local_routes["echo"] = lambda body: {"echo": body["word"]}
     batch, sagemaker = Batch(), SageMaker()
     app = App(ministack.load(port, None), context, [batch, sagemaker], {"instance": "test"})
+    patch = pytest.MonkeyPatch()
+    patch.setattr(server, "IDLE_SECONDS", 2)
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(app, listening, stop),), daemon=True)
     thread.start()
-    server = Running(port, batch, sagemaker)
+    running = Running(port, batch, sagemaker)
     deadline = time.monotonic() + 20
     while True:
         try:
-            server.http("GET", "/_local_aws/health")
+            running.http("GET", "/_local_aws/health")
             break
         except OSError:
             assert time.monotonic() < deadline, "the server did not come up"
             time.sleep(0.02)
-    yield server
+    yield running
     loop.call_soon_threadsafe(stop.set)
     thread.join(20)
+    patch.undo()
 
 
 def refusal(call, **arguments) -> dict:
@@ -501,6 +507,97 @@ def test_local_routes_take_json_only(running: Running) -> None:
     )
     assert running.http("POST", "/_local_aws/echo", "{}", Content_Type="application/json")[0] == 400
     assert running.http("POST", "/_local_aws/nosuch", "{}", Content_Type="application/json")[0] == 404
+
+
+# --- what does not end, or does not come ----------------------------------------------------------------------------
+
+
+def test_a_body_is_as_large_as_its_service_takes(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BODY_BYTES", 2000)
+    monkeypatch.setattr(server, "BODY_BYTES_OF", {"s3": 4000, "lambda": 3000})
+    s3, sqs, batch = (running.client(name) for name in ("s3", "sqs", "batch"))
+    s3.create_bucket(Bucket="sizes")
+    s3.put_object(Bucket="sizes", Key="k", Body=b"x" * 4000)
+    assert refusal(s3.put_object, Bucket="sizes", Key="k", Body=b"x" * 4001)["Code"] == "EntityTooLarge"
+    url = sqs.create_queue(QueueName="sizes")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="x" * 1500)
+    assert refusal(sqs.send_message, QueueUrl=url, MessageBody="x" * 2000)["Code"] == "RequestEntityTooLarge"
+    batch.describe_jobs(jobs=["x" * 1500])
+    assert refusal(batch.describe_jobs, jobs=["x" * 2000])["Code"] == "RequestEntityTooLarge"
+    function = {"FunctionName": "sizes", "Runtime": "python3.13", "Handler": "a.b", "Role": "r"}
+    large = {"ZipFile": b"x" * 2300}  # in base64
+    assert refusal(running.client("lambda").create_function, **function, Code=large)["Code"] == (
+        "RequestEntityTooLargeException"
+    )
+
+
+def test_what_is_not_signed_is_as_small_as_what_is_sent_there(running: Running) -> None:
+    status, text = running.http("POST", "/_local_aws/echo", json.dumps({"word": "x" * 70_000}))
+    assert (status, json.loads(text)["__type"]) == (413, "RequestEntityTooLarge")
+
+
+def test_a_body_too_large_is_not_kept(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read to its end, or who sends it would not hear the answer."""
+    monkeypatch.setattr(server, "BODY_BYTES_OF", {"s3": 1 << 20})
+    running.client("s3").create_bucket(Bucket="large")
+    tracemalloc.start()
+    answer = refusal(running.client("s3").put_object, Bucket="large", Key="k", Body=io.BytesIO(bytes(50 << 20)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer["Code"] == "EntityTooLarge"
+    assert peak < 110 << 20  # the test's own two copies, and not a third
+
+
+def said(port: int, *parts: bytes, pause: float = 0) -> bytes:
+    """What the server says to bytes that are sent one after the other, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for part in parts:
+            try:
+                connection.sendall(part)
+            except OSError:
+                break
+            time.sleep(pause)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := connection.recv(65536):
+                received += chunk
+        return received
+
+
+@pytest.mark.parametrize("service", ["s3", "batch"])
+def test_a_body_that_does_not_come_ends_the_connection(
+    running: Running, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 0.3)
+    head = f"POST /b/k HTTP/1.1\r\nHost: localhost\r\nAuthorization: {signed(service)}\r\nContent-Length: 9\r\n\r\n"
+    answer = said(running.port, head.encode(), b"half")
+    assert answer.startswith(b"HTTP/1.1 400") and b"RequestTimeout" in answer
+    head = "POST /_local_aws/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    assert b"RequestTimeout" in said(running.port, head.encode(), b"half")
+
+
+def test_a_slow_body_is_waited_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 0.5)
+    head = (
+        f"POST /v1/describejobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: {signed('batch')}\r\n"
+        "Connection: close\r\nContent-Length: 15\r\n\r\n"
+    )
+    assert b"HTTP/1.1 200" in said(running.port, head.encode(), b'{"jo', b'bs": ["', b'x"]}', pause=0.3)
+
+
+def test_a_request_that_never_begins_ends_the_connection(running: Running) -> None:
+    """Bytes that come slowly do not put it off; `running` was started with two seconds."""
+    begun = time.monotonic()
+    assert said(running.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n", *[b"X: y\r\n"] * 12, pause=0.5) == b""
+    assert time.monotonic() - begun < 9
+
+
+def test_an_answer_may_take_longer_than_a_request(running: Running) -> None:
+    sqs = running.client("sqs")
+    url = sqs.create_queue(QueueName="slow")["QueueUrl"]
+    begun = time.monotonic()
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=4)
+    assert time.monotonic() - begun > 3.5
 
 
 def test_only_loopback_listens(running: Running) -> None:
