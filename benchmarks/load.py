@@ -1,10 +1,10 @@
-"""Many pipelines at once: 50 executions of 40 jobs each, then the same with the server killed in the middle.
+"""Many pipelines at once: 50 executions of 40 jobs each, then the same with the server killed at a random moment.
 
-    python benchmarks/load.py [--pipelines 50] [--jobs 40] [--kill-only | --no-kill]
+    python benchmarks/load.py [--pipelines 50] [--jobs 40] [--kill-only | --no-kill] [--seed N]
 
 Each pipeline submits its jobs, waits for them by a callback, and ends. Everything must succeed. The second time the
-server is killed (kill -9) when all of them wait and a third of the jobs have ended, and started again on its state
-directory: no execution, job or answer may be lost, and none may be there twice.
+server is killed (kill -9) wherever the load then is, starting executions, submitting jobs or running them, and started
+again on its state directory: no execution, job or answer may be lost, and none may be there twice.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import argparse
 import collections
 import json
 import os
+import random
 import signal
 import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,14 @@ import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 
 import local_aws
-from utils import batch, iam, pipeline
+from utils import iam, pipeline
 from utils import kit as kits
 from utils.config import Config
 from utils.session import embedded_session
 
 VCPUS = 8  # 32 jobs at once
+SAVED_SECONDS = 2.5  # MiniStack saves every two seconds what was made
+STATUSES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 
 
@@ -90,17 +94,40 @@ class Load:
         ]  # fmt: skip
         return json.dumps({"Version": "2020-12-01", "Steps": steps})
 
-    def begin(self) -> list[str]:
-        """Create the pipelines and start each once; the executions' ARNs."""
+    def create(self) -> list[str]:
+        """Create the pipelines; their names."""
         names = [f"{self.config.prefix}-{number:03d}" for number in range(self.pipelines)]
         self.answer(names)
         for name in names:
             self.sagemaker.create_pipeline(
                 PipelineName=name, RoleArn=self.kit.pipeline_role, PipelineDefinition=self.definition()
             )
-        with ThreadPoolExecutor(8) as pool:
-            starts = pool.map(lambda name: self.sagemaker.start_pipeline_execution(PipelineName=name), names)
-            return [start["PipelineExecutionArn"] for start in starts]
+        return names
+
+    def begin(self, pool: ThreadPoolExecutor, names: list[str]) -> list[Future[str]]:
+        """Start each pipeline once; the executions' ARNs."""
+        return [pool.submit(self.start, name) for name in names]
+
+    def start(self, name: str) -> str:
+        """Start a pipeline, and ask again if the server is gone before it answers: the token makes it one execution."""
+        token = uuid.uuid4().hex
+        while True:
+            try:
+                started = self.sagemaker.start_pipeline_execution(PipelineName=name, ClientRequestToken=token)
+                return started["PipelineExecutionArn"]
+            except BotoCoreError:
+                time.sleep(0.2)
+
+    def standing(self, starts: list[Future[str]]) -> dict[str, int]:
+        """How far the load is: executions started, jobs submitted, jobs that have succeeded."""
+        jobs = {status: len(self.names(status)) for status in STATUSES}
+        started = sum(start.done() for start in starts)
+        return {"started": started, "submitted": sum(jobs.values()), "succeeded": jobs["SUCCEEDED"]}
+
+    def share(self, standing: dict[str, int]) -> float:
+        """The same as one number, from 0 to 1."""
+        jobs = self.pipelines * self.jobs
+        return standing["started"] / self.pipelines / 3 + (standing["submitted"] + standing["succeeded"]) / jobs / 3
 
     def answer(self, names: list[str]) -> None:
         """Let the checking function answer all of these; its policy names the kit's own pipeline."""
@@ -110,12 +137,6 @@ class Load:
         self.session.client("iam").put_role_policy(
             RoleName=self.config.monitor_lambda_role, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(policy)
         )
-
-    def compute(self, state: str) -> None:
-        name = self.config.compute_environment
-        batch.settled(self.session, "compute environment", name)
-        self.batch.update_compute_environment(computeEnvironment=name, state=state)
-        batch.settled(self.session, "compute environment", name)
 
     def listen(self) -> None:
         """Let a queue hear of each waiting step that succeeds, by the event SageMaker sends of it."""
@@ -173,7 +194,9 @@ def in_one_go(pipelines: int, jobs: int, patience: float) -> dict[str, Any]:
             watch = Watch(load.server.pid)
             watch.start()
             begin = time.monotonic()
-            statuses = load.finish(load.begin(), patience)
+            with ThreadPoolExecutor(8) as pool:
+                executions = [start.result() for start in load.begin(pool, load.create())]
+            statuses = load.finish(executions, patience)
             seconds = time.monotonic() - begin
             watch.over.set()
             succeeded = len(load.names("SUCCEEDED"))
@@ -192,29 +215,27 @@ def in_one_go(pipelines: int, jobs: int, patience: float) -> dict[str, Any]:
     }
 
 
-def killed_in_the_middle(pipelines: int, jobs: int, patience: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
+def killed_at_random(pipelines: int, jobs: int, patience: float, seed: int) -> dict[str, Any]:
+    moment = random.Random(seed).random()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(8) as pool:
         load = Load(Path(folder), pipelines, jobs)
         try:
             load.listen()
-            load.compute("DISABLED")
-            executions = load.begin()
-            # A function that runs when its server dies is gone with it; what waits must not be. So no job begins before
-            # all pipelines wait.
-            while sum(step_status(load, arn, "Wait") == "Executing" for arn in executions) < pipelines:
-                time.sleep(0.2)
-            load.compute("ENABLED")
-            while len(load.names("SUCCEEDED")) < pipelines * jobs / 3:
-                time.sleep(0.1)
+            names = load.create()
+            time.sleep(SAVED_SECONDS)
+            starts = load.begin(pool, names)
+            while load.share(standing := load.standing(starts)) < moment:
+                time.sleep(0.02)
             os.kill(load.server.pid, signal.SIGKILL)
             os.waitpid(load.server.pid, 0)
             begin = time.monotonic()
             load.start_server(port=load.server.port)
             back = time.monotonic() - begin
-            before = len(load.names("SUCCEEDED"))
+            executions = [start.result() for start in starts]
             statuses = load.finish(executions, patience)
             seconds = time.monotonic() - begin
-            names = collections.Counter(load.names("SUCCEEDED") + load.names("FAILED"))
+            failed = load.names("FAILED")
+            names = collections.Counter(load.names("SUCCEEDED") + failed)
             answers = collections.Counter(load.heard())
             steps = sum(
                 step_status(load, arn, name) == "Succeeded" for arn in executions for name in ("Submit", "Wait")
@@ -222,9 +243,11 @@ def killed_in_the_middle(pipelines: int, jobs: int, patience: float) -> dict[str
         finally:
             load.stop()
     result = {
+        "seed": seed,
+        "when_it_was_killed": standing,
         "executions": dict(statuses),
-        "jobs_succeeded_before_the_kill": before,
         "jobs": len(names),
+        "jobs_failed": len(failed),
         "jobs_submitted_twice": sum(count - 1 for count in names.values()),
         "steps_succeeded": steps,
         "answers_heard_of": len(answers),
@@ -235,6 +258,7 @@ def killed_in_the_middle(pipelines: int, jobs: int, patience: float) -> dict[str
     result["ok"] = (
         statuses == {"Succeeded": pipelines}
         and len(names) == pipelines * jobs
+        and not failed
         and not result["jobs_submitted_twice"]
         and not result["steps_answered_twice"]
         and steps == 2 * pipelines
@@ -251,6 +275,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pipelines", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the moment of the kill")
     parser.add_argument("--patience", type=float, default=900, help="seconds after which what runs counts as lost")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--kill-only", action="store_true")
@@ -260,7 +285,9 @@ def main() -> int:
     if not arguments.kill_only:
         results["in one go"] = in_one_go(arguments.pipelines, arguments.jobs, arguments.patience)
     if not arguments.no_kill:
-        results["killed in the middle"] = killed_in_the_middle(arguments.pipelines, arguments.jobs, arguments.patience)
+        results["killed at a random moment"] = killed_at_random(
+            arguments.pipelines, arguments.jobs, arguments.patience, arguments.seed
+        )
     for title, result in results.items():
         print(f"{arguments.pipelines} pipelines of {arguments.jobs} jobs, {title}")
         for name, value in result.items():
