@@ -62,7 +62,7 @@ def test_json_that_is_none_is_a_client_error(server: Server, body: bytes) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [b"[" * 100_000, b'{"jobId":' * 100_000, b"[]", b"null", b"1", b'"x"', b"\xff", b"", b"{}", b'{"jobId": null}',
+    [b"[" * 60_000, b'{"jobId":' * 7_000, b"[]", b"null", b"1", b'"x"', b"\xff", b"", b"{}", b'{"jobId": null}',
      b'{"jobId": ["a"]}', b'{"jobId": {}}', b'{"jobId": NaN}', b'{"jobId": "\\ud800"}'],
 )  # fmt: skip
 def test_what_is_sent_to_the_routes_of_our_own_is_a_client_error(server: Server, body: bytes) -> None:
