@@ -192,7 +192,7 @@ def test_a_job_that_ran_on_a_killed_server_runs_again_and_leaves_no_process(home
 
 
 OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
-# When the server is killed: so long after this step began. The last is stopped first.
+# When the server is killed: so long after this step began. The last two executions are asked to stop just before.
 MOMENTS = (
     "start", "Before", "Before+0.5", "Submit", "Submit+0.05", "Submit+0.1", "Submit+0.2", "Wait", "Wait+0.4",
     "Wait+1.5", "After", "After+0.5", "Wait stop", "Wait+1 stop",
