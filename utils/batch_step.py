@@ -87,7 +87,7 @@ class BatchStep(CallbackStep):
         callback_queue_url: str,
         items: Any = None,
         input_uri: Any = None,
-        may_be_empty: bool = False,
+        may_be_empty: Any = False,
         max_jobs: Any = None,
         input_name: str | None = None,
         output_name: str | None = None,
@@ -119,7 +119,7 @@ class BatchStep(CallbackStep):
             "manifest_uri": items,
             "input_uri": input_uri,
             "output_uri": output_uri,
-            "may_be_empty": "true" if may_be_empty else None,
+            "may_be_empty": may_be_empty if is_pipeline_variable(may_be_empty) else "true" if may_be_empty else None,
             "max_jobs": max_jobs,
             "input_name": input_name,
             "output_name": output_name,
@@ -280,10 +280,10 @@ def _refuse_what_the_functions_would(name: str, uris: dict[str, Any], numbers: d
 def _is_number(value: Any, low: float, high: float, whole: bool) -> bool:
     """As the functions see it: a string may be one too."""
     try:
-        number = int(value) if whole and isinstance(value, str) else float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return False
-    return not isinstance(value, bool) and low <= number <= high and (not whole or number == int(number))
+    return not isinstance(value, bool) and low <= number <= high and (not whole or number.is_integer())
 
 
 def _refuse_outputs_among_inputs(name: str, input_uri: Any, output_uri: Any) -> None:

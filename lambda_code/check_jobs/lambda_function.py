@@ -12,7 +12,8 @@ A message's body, as SageMaker sends it:
     job_ids            what submit_jobs returned: ids joined by spaces, the s3:// URI of a list of them, or "none" when
                        it was told that there may be nothing to do
     deadline_seconds   optional; how long the step may wait before its jobs are terminated (default DEADLINE_SECONDS),
-                       at most 13 days and less than the queue's retention period
+                       at most 13 days and less than the queue's retention period. Batch forgets a job 7 days after its
+                       end: a step that waits longer needs an array.
     tolerated_failure_percentage
                        optional, 0 to 100; with it the step waits until every job has ended, and succeeds if no more
                        than this share has failed. Without it, the first failed job fails the step.
@@ -29,7 +30,8 @@ Every message is looked at alone, and comes to one of these ends:
                                      are for the job queue's jobStateTimeLimitActions to cancel.)
     the execution is being stopped   its jobs are terminated and the step is answered, so that the pipeline can stop
     past its deadline                its jobs are terminated and the step fails
-    Batch doesn't know a job         the step fails after a few looks: right after SubmitJob it may only be late
+    Batch doesn't know a job         its other jobs are terminated and the step fails, after a few looks: right after
+                                     SubmitJob Batch may only be late
     the message makes no sense       it goes to the dead-letter queue at once; the step fails if the token is readable
     else, and when throttled         not yet: its visibility is set to the next look and it is reported in
                                      batchItemFailures, so SQS delivers it again. The function never fails for this.
@@ -84,11 +86,11 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 import functools
 import hashlib
-import itertools
 import json
 import os
 import random
 import re
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -103,16 +105,20 @@ TERMINATE_JOBS_IDS = 50
 LIST_JOBS_RESULTS = 1_000
 LIST_JOBS_FILTERED_RESULTS = 100
 FAILURE_REASON_CHARACTERS = 256
+TERMINATE_REASON_CHARACTERS = 1_024
 SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a message waits for the next invocation
 LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at most, and then nobody answers
 LONGEST_HIDING_SECONDS = 43_000  # a message may be hidden for 12 hours from its delivery
 FAILED_JOBS_TO_LOG = 20
 EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down; Batch's clock may be a little ahead
-GIVE_UP_SECONDS = 900  # how long after a step's deadline its end is still tried in the regular way
-JOBS_TO_DESCRIBE = 1_000  # of an array's failed children, for their log streams: ten calls of DescribeJobs
+GIVE_UP_SECONDS = 900  # how long after a step's deadline a look may go wrong before the step is ended without it
+NO_LOOK_SECONDS = 86_400  # and how long until no look is tried: this function is cut off in each, perhaps
+LOOKS_IN_RESERVE = 50  # after MAX_LOOKS, for a step that must be ended; the queue's redrive policy comes after them
+JOBS_TO_DESCRIBE = 1_000  # of a step's failed children, for their log streams: ten calls of DescribeJobs
 READ_BYTES = 1 << 20
 SECONDS_UNTIL_COUNTED = 300  # Batch doesn't say how far an array's statusSummary may be behind: a generous guess
 TERMINAL = ("SUCCEEDED", "FAILED")
+DEADLINE_PASSED = "The pipeline step's deadline has passed."
 # Tags of the first job: submit_jobs has written its step, the first look what on_job_event must know of the Wait.
 STEP_TAG = "sagemaker-batch:step"
 TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
@@ -124,9 +130,15 @@ def setting(name, default):
     return float(os.environ.get(name, default))
 
 
+for name in ("POLL_MIN_SECONDS", "POLL_MAX_SECONDS", "DEADLINE_SECONDS", "MAX_LOOKS", "PROBLEM_LOOKS"):
+    setting(name, 0)  # what is no number makes every invocation an error, which the function's alarm tells
+
+
 @functools.cache
 def client(service):
-    return boto3.client(service, config=Config(retries={"mode": "standard", "total_max_attempts": 3}))
+    # Short timeouts: a service that accepts calls and never answers must not use up this function's own.
+    retries = {"mode": "standard", "total_max_attempts": 3}
+    return boto3.client(service, config=Config(connect_timeout=5, read_timeout=20, retries=retries))
 
 
 ABOUT = {}  # what the log's lines are about at the moment: execution, step, job_ids
@@ -153,15 +165,25 @@ class Unreadable(ValueError):
 
 
 class NotYet(Exception):
-    """Nothing can be said about the step now; look again. `pushed`: an event will tell, so there is no hurry."""
+    """Nothing can be said about the step now; look again.
 
-    def __init__(self, reason, pushed=False):
+    `pushed`: an event will tell, so there is no hurry. `settling`: Batch is only behind and will be there in minutes.
+    """
+
+    def __init__(self, reason, pushed=False, settling=False):
         super().__init__(str(reason))
-        self.pushed = pushed
+        self.pushed, self.settling = pushed, settling
 
 
 class Problem(Exception):
-    """Something that is wrong now and may yet come right; after PROBLEM_LOOKS looks it fails the step."""
+    """Something that is wrong now and may yet come right; after PROBLEM_LOOKS looks it fails the step.
+
+    `unfinished`: ids of jobs that are terminated then, since nobody will wait for them.
+    """
+
+    def __init__(self, reason, unfinished=()):
+        super().__init__(str(reason))
+        self.unfinished = unfinished
 
 
 @dataclass(frozen=True)
@@ -232,42 +254,81 @@ def handle(record):
     try:
         wait = read(record)
         about(execution=wait.execution_arn, job_ids=wait.job_ids)
+        if is_hopeless(wait):
+            return end_without_a_look(record, wait, "no look has come to an end")
         answer(wait, decide(wait))
         return True
     except Unreadable as error:
-        return fail_unreadable(record, str(error)) and bury(record, str(error))
+        return fail_unreadable(record, shorten(str(error), FAILURE_REASON_CHARACTERS))
     except Exception as error:  # noqa: BLE001 - whatever went wrong with one message, the others are looked at
         if not isinstance(error, NotYet):
             log_unexpected(error)
-        if wait and gives_up(wait, error):
-            return give_up(record, wait, f"Gave up after {wait.looks} looks: {error}")
+        if wait and goes_wrong_for_good(wait, error):
+            return give_up(record, wait, error)
         look_again(record, wait, error)
         return False
 
 
-def gives_up(wait, error):
-    """SageMaker refuses the answer for good, or what is needed for an answer fails for ever."""
+def goes_wrong_for_good(wait, error):
+    """SageMaker refuses the answer, or what is needed for an answer fails long after the deadline."""
     few = setting("PROBLEM_LOOKS", 5)
-    overdue = wait.age_seconds > wait.deadline_seconds + GIVE_UP_SECONDS and wait.looks >= few
-    return overdue or wait.looks >= (few if isinstance(error, Problem) else setting("MAX_LOOKS", 900) + 50)
+    if isinstance(error, Problem):
+        return wait.looks >= few
+    if getattr(error, "settling", False):
+        return False
+    return no_looks_left(wait) or (wait.looks >= few and wait.age_seconds > wait.deadline_seconds + GIVE_UP_SECONDS)
 
 
-def give_up(record, wait, why):
-    """The last resort: what can be done of an end is done, each thing for itself; the message is kept for a person."""
-    if past_deadline(wait):
-        best_effort("terminate the jobs", lambda: terminate(list_job_ids(wait.job_ids), why))
-    best_effort("fail the step", lambda: answer(wait, Verdict(failure=why)))
+def is_hopeless(wait):
+    """Nothing was caught, and yet it goes on: this function is killed in every look, for its time or its memory."""
+    late = wait.age_seconds > wait.deadline_seconds + NO_LOOK_SECONDS and wait.looks >= setting("PROBLEM_LOOKS", 5)
+    return late or no_looks_left(wait)
+
+
+def no_looks_left(wait):
+    return wait.looks >= setting("MAX_LOOKS", 900) + LOOKS_IN_RESERVE
+
+
+def give_up(record, wait, error):
+    """Look three times more, in case it was only a bad moment; then end the step. As `handle`, it never raises."""
+    verdict = None
+    for _ in range(3):
+        time.sleep(2)
+        try:
+            verdict = decide(wait)
+            answer(wait, verdict)
+            return True
+        except Exception as again:  # noqa: BLE001 - as in handle
+            error = again
+    if verdict and isinstance(error, NotYet) and not no_looks_left(wait):
+        look_again(record, wait, error)  # the jobs are known, only SageMaker can't be told now
+        return False
+    return end_without_a_look(record, wait, error)
+
+
+def end_without_a_look(record, wait, error):
+    """The last resort: terminate the jobs if the deadline is past, fail the step, and keep the message for a person."""
+    why = shorten(f"Gave up after {wait.looks} looks: {error}", FAILURE_REASON_CHARACTERS)
+    try:
+        if past_deadline(wait):
+            terminate_if_possible(wait, why)
+        answer(wait, Verdict(failure=why))
+    except Exception as trouble:  # noqa: BLE001 - as in handle
+        if isinstance(trouble, NotYet) and not no_looks_left(wait):
+            look_again(record, wait, trouble)
+            return False
+        log("could not fail the step", level="ERROR", error=repr(trouble))
     return bury(record, why)
 
 
-def best_effort(what, act):
-    """Do it; when it can't be done, say so in the log and go on. Returns whether it was done."""
+def terminate_if_possible(wait, why):
+    """Terminate a step's jobs; what Batch refuses is logged. Its passing troubles are a NotYet, though not for ever."""
     try:
-        act()
-    except Exception as error:  # noqa: BLE001 - what comes after it matters too
-        log(f"could not {what}", level="ERROR", error=repr(error))
-        return False
-    return True
+        terminate(list_job_ids(wait.job_ids), why)
+    except Exception as trouble:
+        if isinstance(trouble, NotYet) and wait.age_seconds < wait.deadline_seconds + 4 * GIVE_UP_SECONDS:
+            raise
+        log("could not terminate the jobs", level="ERROR", error=repr(trouble))
 
 
 def read(record):
@@ -320,7 +381,7 @@ def number_of(arguments, name, low, high):
     if value in (None, ""):
         return None
     try:
-        number = float(value)
+        number = float("nan") if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not low <= number <= high:
@@ -367,29 +428,30 @@ def queue_url(queue_arn):
 
 
 def fail_unreadable(record, why):
-    """Fail the step of an unreadable message, if its token can be read; False when that must be tried again.
+    """Put an unreadable message aside, and fail its step if the token can be read; False when SQS must keep it.
 
-    Nobody will wait for its jobs, and no deadline end them: as far as they can be read they are terminated.
+    Nobody will wait for the step's jobs, and no deadline end them: as far as they can be read they are terminated.
     """
     log("unreadable message", level="ERROR", reason=why)
     try:
         body = parse_json(record["body"])
     except Unreadable:
-        return True
+        return bury(record, why)
     if token_of(body):
         arn, arguments = str(body.get("pipelineExecutionArn")), body.get("arguments")
         ABOUT["execution"] = arn
         job_ids = arguments.get("job_ids") if isinstance(arguments, dict) else None
-        if isinstance(job_ids, str) and job_ids:
-            best_effort("terminate the jobs", lambda: terminate(list_job_ids(job_ids), why))
+        looks = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        wait = Wait(body["token"], arn, job_ids if isinstance(job_ids, str) and job_ids else "none", looks=looks)
         try:
-            answer(Wait(body["token"], arn, job_ids=""), Verdict(failure=why))
-        except Problem as problem:
-            log("could not fail the step", level="ERROR", error=str(problem))
-        except NotYet as reason:
-            look_again(record, None, reason)
-            return False
-    return True
+            terminate_if_possible(wait, why)
+            answer(wait, Verdict(failure=why))
+        except (NotYet, Problem) as trouble:
+            if not no_looks_left(wait) and (isinstance(trouble, NotYet) or looks < setting("PROBLEM_LOOKS", 5)):
+                look_again(record, None, trouble)
+                return False
+            log("could not fail the step", level="ERROR", error=str(trouble))
+    return bury(record, why)
 
 
 def bury(record, why):
@@ -537,6 +599,7 @@ def decide(wait, ended=None, tries=3):
         if not past_deadline(wait) and wait.looks < setting("PROBLEM_LOOKS", 5):
             raise NotYet(problem) from problem
         if tries == 1:
+            terminate(problem.unfinished, shorten(str(problem), FAILURE_REASON_CHARACTERS))
             return Verdict(failure=str(problem))
         log("looking once more before this fails the step", level="WARNING", problem=str(problem))
     time.sleep(2)  # after an hour of good looks one odd answer must not be the end
@@ -564,15 +627,17 @@ def look(wait, ended, announced=False):
             raise Problem(f"{unknown_reason(tally)} They may not have been terminated.")
         stopped = f"{len(tally.unfinished)} of {len(ids)} jobs terminated."
         return Verdict(failure=f"The pipeline execution was stopped; {stopped}")
-    if tally.failed and (wait.tolerated_failure_percentage is None or not tally.unfinished):
-        return verdict_on_failures(wait, tally)
-    if not tally.unfinished:
-        return success(tally)
-    if past_deadline(wait):
-        terminate(tally.unfinished, "The pipeline step's deadline has passed.")
-        return Verdict(failure=deadline_reason(wait, tally))
+    late = [id for id, job in tally.jobs.items() if was_late(wait, job)]
+    if not late:
+        if tally.failed and (wait.tolerated_failure_percentage is None or not tally.unfinished):
+            return verdict_on_failures(wait, tally)
+        if not tally.unfinished:
+            return success(tally)
+    if late or past_deadline(wait):
+        terminate(tally.unfinished, DEADLINE_PASSED)
+        return verdict_on_lateness(wait, tally, [*late, *tally.unfinished])
     if tally.unknown:
-        raise Problem(unknown_reason(tally))
+        raise Problem(unknown_reason(tally), unfinished=[id for id in tally.unfinished if id in tally.jobs])
 
     pushed = False
     if os.environ.get("PUSH_EVENTS") == "true":
@@ -580,6 +645,15 @@ def look(wait, ended, announced=False):
         if is_new and not announced:  # a job that ended before the tag was there has found nobody to tell
             return look(wait, ended, announced=True)
     raise NotYet("jobs are unfinished", pushed)
+
+
+def was_late(wait, job):
+    """Whether the deadline has ended this job: an earlier look terminated it, and could not tell SageMaker."""
+    if job["status"] != "FAILED":
+        return False
+    # What an array says of its children's termination isn't documented; when it ended is.
+    ended_after = (job.get("stoppedAt") or 0) / 1000 - (time.time() - wait.age_seconds)
+    return job.get("statusReason") == DEADLINE_PASSED or (array_of(job)[0] > 1 and ended_after > wait.deadline_seconds)
 
 
 def past_deadline(wait):
@@ -648,7 +722,7 @@ def array_of(job):
 
 def terminate(ids, reason):
     """Cancel the jobs that wait and kill those that run; a job that has ended meanwhile is left as it is."""
-    batch = client("batch")
+    batch, reason = client("batch"), shorten(reason, TERMINATE_REASON_CHARACTERS)
     if hasattr(batch, "terminate_jobs"):  # not in every boto3 that a Lambda runtime brings; absent in 1.43.90
         for chunk in chunks(ids, TERMINATE_JOBS_IDS):
             errors = calling(batch.terminate_jobs, jobs=chunk, reason=reason)["errors"]
@@ -708,15 +782,25 @@ def verdict_on_failures(wait, tally):
     if tolerated is None:
         log_failed([first])
         return Verdict(failure=failure_reason(first, tally), jobs_ended=last_end(tally))
-    if any(job["status"] == "FAILED" and is_behind(job) for job in tally.jobs.values()):
-        raise NotYet("an array has ended, but not all of its children are counted yet")
-    failed = [ending for job in tally.jobs.values() if job["status"] == "FAILED" for ending in failed_endings(job)]
-    log_failed([first, *(job for job in failed if job["jobId"] != first["jobId"])])
-    if wait.report_uri:
-        write_report(wait.report_uri, tally, failed)
+    jobs = [job for job in tally.jobs.values() if job["status"] == "FAILED"]
+    if any(is_behind(job) for job in jobs):
+        raise NotYet("an array has ended, but not all of its children are counted yet", settling=True)
+    log_failed([first])
+    report_failures(wait, jobs, but=first["jobId"])
     if 100 * tally.failed <= tolerated * tally.total:
         return success(tally, failed_items_uri=wait.report_uri)
     return Verdict(failure=failure_reason(first, tally), jobs_ended=last_end(tally))
+
+
+def verdict_on_lateness(wait, tally, late):
+    """The deadline has passed. What had not succeeded by then is reported too: a next run can take it up."""
+    if wait.tolerated_failure_percentage is not None:
+        jobs = [job for id, job in tally.jobs.items() if job["status"] == "FAILED" or id in late]
+        try:
+            report_failures(wait, jobs)
+        except (NotYet, Problem) as trouble:  # the deadline is more important
+            log("could not write the report", level="ERROR", error=str(trouble))
+    return Verdict(failure=deadline_reason(wait, tally, late))
 
 
 def is_behind(job):
@@ -730,22 +814,25 @@ def has_just_ended(job):
     return time.time() - (job.get("stoppedAt") or 0) / 1000 < SECONDS_UNTIL_COUNTED
 
 
-def failed_endings(job):
-    """The failed jobs of a failed job: itself, or the children of an array that have not succeeded."""
+def failed_endings(job, to_describe):
+    """The failed jobs of a job that has not succeeded: itself, or the children of an array that have not.
+
+    Args:
+        to_describe: how many children may be asked for their log streams, which ListJobs doesn't tell.
+    """
     size, children = array_of(job)
     if size == 1:
         return [job]
     failed = {index_of(child): child for child in list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED")}
-    # ListJobs tells no log stream; the first ones get theirs.
-    details = describe([child["jobId"] for child in list(failed.values())[:JOBS_TO_DESCRIBE]])
+    details = describe([child["jobId"] for child in list(failed.values())[:to_describe]])
     failed = {index: details.get(child["jobId"], child) for index, child in failed.items()}
-    if len(failed) < size - children.get("SUCCEEDED", 0):  # cancelled before all had begun, or the list is behind
+    if len(failed) < size - children.get("SUCCEEDED", 0):  # ended before all had begun, or the list is behind
         if has_just_ended(job):
-            raise NotYet("an array has ended, but not all of its failed children are listed yet")
+            raise NotYet("an array has ended, but not all of its failed children are listed yet", settling=True)
         succeeded = {index_of(child) for child in list_jobs(arrayJobId=job["jobId"], jobStatus="SUCCEEDED")}
         for index in set(range(size)) - succeeded - failed.keys():
             child = {"jobId": f"{job['jobId']}:{index}", "jobName": job["jobName"], "arrayProperties": {"index": index}}
-            failed[index] = {**child, "statusReason": job.get("statusReason", "it never began")}
+            failed[index] = {**child, "statusReason": job.get("statusReason", "it had not ended")}
     return [failed[index] for index in sorted(failed)]
 
 
@@ -763,17 +850,29 @@ def first_failed(tally):
     return describe([child["jobId"]]).get(child["jobId"], job) if child else job
 
 
-def write_report(uri, tally, failed):
-    """Write the items that failed, one a line, each with its `batch_failure`: a manifest for the next run."""
-    lines = []
-    for parent_id, endings in itertools.groupby(failed, key=lambda job: job["jobId"].partition(":")[0]):
-        endings = list(endings)
-        items = items_of(tally.jobs[parent_id], {index_of(ending) for ending in endings})
-        for ending in endings:
-            failure = {"job_id": ending["jobId"], "job_name": ending["jobName"], **last_attempt(ending)}
-            lines.append(json.dumps({**items[index_of(ending)], "batch_failure": failure}) + "\n")
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    calling(client("s3").put_object, Bucket=bucket, Key=key, Body="".join(lines).encode())
+def report_failures(wait, jobs, but=""):
+    """Log the first failures, and write the items of all to report_uri, one a line: a manifest for the next run.
+
+    Args:
+        jobs: JobDetails of those that have not succeeded; of arrays, their children count.
+        but: the id of a job that is in the log already.
+    """
+    to_describe, to_log = JOBS_TO_DESCRIBE, FAILED_JOBS_TO_LOG
+    with tempfile.TemporaryFile() as report:  # the failures of a million items are more than fits into memory
+        for job in jobs:
+            endings = failed_endings(job, to_describe)
+            to_describe = max(0, to_describe - len(endings))
+            log_failed([ending for ending in endings[:to_log] if ending["jobId"] != but])
+            to_log = max(0, to_log - len(endings))
+            items = items_of(job, {index_of(ending) for ending in endings}) if wait.report_uri else {}
+            for ending in endings if wait.report_uri else ():
+                failure = {"job_id": ending["jobId"], "job_name": ending["jobName"], **last_attempt(ending)}
+                line = json.dumps({**items[index_of(ending)], "batch_failure": failure})
+                report.write(f"{line}\n".encode())
+        if wait.report_uri:
+            report.seek(0)
+            bucket, _, key = wait.report_uri.removeprefix("s3://").partition("/")
+            calling(client("s3").put_object, Bucket=bucket, Key=key, Body=report)
 
 
 def items_of(job, indices):
@@ -828,19 +927,26 @@ def shorten(text, length):
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def deadline_reason(wait, tally):
-    first = tally.jobs.get(tally.unfinished[0], {"jobName": tally.unfinished[0], "status": "UNKNOWN"})
-    why = f" ({first['statusReason']})" if first.get("statusReason") else ""
+def deadline_reason(wait, tally, late):
+    first = tally.jobs.get(late[0], {"jobName": late[0], "status": "UNKNOWN"})
+    why = f" ({first['statusReason']})" if first.get("statusReason") not in (None, DEADLINE_PASSED) else ""
     if wait.age_seconds > wait.deadline_seconds:
         limit = f"the deadline of {wait.deadline_seconds:.0f} s"
     else:
-        limit = f"{wait.looks} looks"
-    unfinished = tally.total - tally.succeeded - tally.failed
+        limit = f"{wait.looks} looks" if past_deadline(wait) else "the deadline"
+    unfinished = sum(still_to_do(tally.jobs.get(id)) for id in late)
     return shorten(
         f"{unfinished} of {tally.total} jobs were unfinished after {limit} and terminated; "
         f"first {first['jobName']}: {first['status']}{why}",
         FAILURE_REASON_CHARACTERS,
     )
+
+
+def still_to_do(job):
+    """How many jobs a job that was late stands for: itself, or the children of an array that had not ended."""
+    size, children = array_of(job) if job else (1, {})
+    ended = ("SUCCEEDED",) if job and job["status"] == "FAILED" else TERMINAL
+    return size - sum(children.get(status, 0) for status in ended)
 
 
 def unknown_reason(tally):
@@ -856,7 +962,7 @@ def last_end(tally):
 
 
 def log_failed(failed):
-    for job in failed[:FAILED_JOBS_TO_LOG]:
+    for job in failed:
         log("job failed", level="WARNING", job_id=job["jobId"], job_name=job["jobName"], **last_attempt(job))
 
 

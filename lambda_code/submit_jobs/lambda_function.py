@@ -109,11 +109,15 @@ def lambda_handler(event, context):
     ids = {name: jobs[0]["jobId"] for name, jobs in found.items() if name in requests}
     refuse_others(options, ids, give_up_at)
     missing = [request for name, request in requests.items() if name not in ids]
-    for request in missing:
-        ids[request["jobName"]] = submit(request, give_up_at)
+    own = {request["jobName"]: submit(request, give_up_at) for request in missing}
+    ids.update(own)
     if missing or any(len(jobs) > 1 for jobs in found.values()):
         winners = settle_duplicates(options["job_queue"], prefix, requests, give_up_at)
-        refuse_others(options, {name: id for name, id in winners.items() if id != ids.get(name)}, give_up_at)
+        try:
+            refuse_others(options, {name: id for name, id in winners.items() if id != ids.get(name)}, give_up_at)
+        except BadEvent:
+            terminate(own.values(), "The step it was submitted for has the step_name of another.", give_up_at)
+            raise
         ids.update(winners)
 
     job_ids = fit_step_output([ids[name] for name in requests], f"{folder}/job_ids.json") or "none"
@@ -411,22 +415,31 @@ def settle_duplicates(job_queue, prefix, requests, give_up_at):
         winners[name] = jobs[0]["jobId"]
         for duplicate in jobs[1:]:
             log("job submitted twice, terminating the later one", job_name=name, job_id=duplicate["jobId"])
-            terminate = {"jobId": duplicate["jobId"], "reason": f"Duplicate of job {winners[name]}"}
-            calling(client("batch").terminate_job, terminate, give_up_at)
+            terminate([duplicate["jobId"]], f"Duplicate of job {winners[name]}", give_up_at)
     return winners
+
+
+def terminate(ids, reason, give_up_at):
+    for id in ids:
+        calling(client("batch").terminate_job, {"jobId": id, "reason": reason}, give_up_at)
 
 
 def refuse_others(options, ids, give_up_at):
     """Raise BadEvent if one of these jobs, by its name one of this step's, was submitted for something else."""
-    found = list(ids.values())
-    for first in range(0, len(found), DESCRIBE_JOBS_IDS):
-        request = {"jobs": found[first : first + DESCRIBE_JOBS_IDS]}
-        for job in calling(client("batch").describe_jobs, request, give_up_at)["jobs"]:
-            if job.get("tags", {}).get(REQUEST_TAG, digest(options)) != digest(options):
-                raise BadEvent(
-                    f"step_name {options['step_name']} has been used in this execution for other jobs, such as "
-                    f"{job['jobName']}: give each submitting step a step_name of its own."
-                )
+    unseen = list(ids.values())
+    for _ in range(3):
+        for first in range(0, len(unseen), DESCRIBE_JOBS_IDS):
+            request = {"jobs": unseen[first : first + DESCRIBE_JOBS_IDS]}
+            for job in calling(client("batch").describe_jobs, request, give_up_at)["jobs"]:
+                unseen.remove(job["jobId"])
+                if job.get("tags", {}).get(REQUEST_TAG, digest(options)) != digest(options):
+                    raise BadEvent(
+                        f"step_name {options['step_name']} has been used in this execution for other jobs, such as "
+                        f"{job['jobName']}: give each submitting step a step_name of its own."
+                    )
+        if not unseen:
+            return
+        time.sleep(2)  # DescribeJobs may be a little behind ListJobs
 
 
 def calling(operation, request, give_up_at):

@@ -276,6 +276,8 @@ class Batch:
     def terminate_jobs(self, jobs, reason):
         if len(jobs) > 50:
             raise AwsError("ClientException", "Maximum number of jobs supported is 50")
+        if len(reason) > 1_024:
+            raise AwsError("ClientException", "Reason must have 1 to 1024 characters")
         for id in jobs:
             if id in self.jobs:
                 self.terminate_job(id, reason)
@@ -467,7 +469,8 @@ class S3:
     def put_object(self, Bucket, Key, Body, ContentType=None, IfNoneMatch=None):
         if IfNoneMatch and f"s3://{Bucket}/{Key}" in self.objects:
             raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
-        self.objects[f"s3://{Bucket}/{Key}"] = Body if isinstance(Body, bytes) else Body.encode()
+        body = Body.read() if hasattr(Body, "read") else Body
+        self.objects[f"s3://{Bucket}/{Key}"] = body if isinstance(body, bytes) else body.encode()
 
     def get_object(self, Bucket, Key):
         uri = f"s3://{Bucket}/{Key}"

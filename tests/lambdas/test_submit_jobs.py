@@ -398,3 +398,24 @@ def test_a_report_that_would_not_fit_a_steps_output_is_refused_before_anything_r
 @pytest.mark.parametrize("number", [3, 3.0, "3", "3.0"])
 def test_a_number_comes_in_many_forms(submit, number):
     assert run(submit, max_jobs=number)["jobCount"] == 3
+
+
+def test_a_refused_step_leaves_none_of_its_jobs_running(fake, submit):
+    """It had submitted more than the step whose name it shares."""
+    fake.batch.seconds_until_visible = 3
+    run(submit)
+    fake.batch.seconds_until_visible = 0
+    first = list(fake.batch.jobs)
+    fake.fault_rule = lambda name, _: fake.clock.sleep(1) if name == "SubmitJob" else None
+    with pytest.raises(submit.BadEvent, match="give each submitting step a step_name of its own"):
+        run(submit, input_uri="s3://bucket-sagemaker/b", max_jobs=6)
+    assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
+
+
+def test_jobs_that_describe_jobs_does_not_know_yet_are_asked_for_again(fake, submit):
+    run(submit)
+    unseen = [{"jobs": []}]
+    describe = fake.batch.describe_jobs
+    fake.batch.describe_jobs = lambda jobs: unseen.pop() if unseen else describe(jobs)
+    with pytest.raises(submit.BadEvent, match="step_name SubmitCopies has been used"):
+        run(submit, input_uri="s3://bucket-sagemaker/b")

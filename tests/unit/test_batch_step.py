@@ -291,7 +291,7 @@ def test_alone_in_a_for_each_body_it_is_refused(sdk):
 
 def test_numbers_and_uris_that_the_functions_take_are_taken(sdk):
     for options in (
-        {"input_uri": "s3://bucket/in/", "max_jobs": "12", "output_uri": "s3://bucket/in/out"},
+        {"input_uri": "s3://bucket/in/", "max_jobs": "12.0", "output_uri": "s3://bucket/in/out"},
         {"input_uri": "s3://bucket", "max_jobs": 3.0, "tolerated_failure_percentage": "2.5", "deadline": "1e3"},
         {"input_uri": "s3://bucket/in", "output_uri": "s3://bucket/input", "max_jobs": None},
         {"input_uri": "s3://bucket/in", "max_jobs": sdk.ParameterString("Jobs")},
@@ -350,7 +350,7 @@ def test_numbers_and_uris_that_the_functions_take_are_taken(sdk):
             {"input_uri": "s3://bucket/in", "max_jobs": 2.5},
             "max_jobs is 2.5; it must be a whole number from 1 to 1,000",
         ),
-        ({"input_uri": "s3://bucket/in", "max_jobs": "2.0"}, "max_jobs is '2.0'; it must be a whole number"),
+        ({"input_uri": "s3://bucket/in", "max_jobs": "2.5"}, "max_jobs is '2.5'; it must be a whole number"),
         ({"input_uri": "s3://bucket/in", "max_jobs": "many"}, "max_jobs is 'many'; it must be a whole number"),
         ({"input_uri": "s3://bucket/in", "max_jobs": True}, "max_jobs is True; it must be a whole number"),
     ],
@@ -358,3 +358,10 @@ def test_numbers_and_uris_that_the_functions_take_are_taken(sdk):
 def test_inputs_that_do_not_go_together_are_refused(sdk, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         sdk.make(**options)
+
+
+def test_whether_there_may_be_nothing_to_do_can_be_a_parameter(sdk):
+    empty = sdk.ParameterString("Empty", default_value="false")
+    step = sdk.make("Items", items="s3://bucket/items.jsonl", may_be_empty=empty)
+    arguments = sdk.compile(step, parameters=[empty])["Items-Submit"]["Arguments"]
+    assert arguments["may_be_empty"] == {"Get": "Parameters.Empty"}
