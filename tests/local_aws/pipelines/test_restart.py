@@ -152,6 +152,8 @@ def test_a_function_that_runs_when_its_server_ends_is_invoked_again(home: Home, 
     world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=stopping)
     assert world.describe(stopping)["PipelineExecutionStatus"] == "Stopping"
     how(home)  # raises when it takes longer than 15 seconds
+    # The first invocation has ended before the second begins.
+    world.until(lambda: _alive(int(pid.read_text())), lambda alive: not alive)
     home.start()
     world = renewed(world, home)
     assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
