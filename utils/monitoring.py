@@ -175,9 +175,11 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
 def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFrame:
     """What check_jobs has logged of the steps of an execution that it answered, one row each.
 
+    It knows a step by its jobs, whose names hold the name of the step that submitted them.
+
     Returns:
-        Columns step, answer (Success or Failure), path (poll or push), looks and lag: the seconds from the last job's
-        end to the answer, None where no job ended it.
+        Columns step (whose jobs they are), answer (Success or Failure), path (poll or push), looks and lag: the
+        seconds from the last job's end to the answer, None where no job ended it.
 
     https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
     """
@@ -400,7 +402,23 @@ def gantt(table: pd.DataFrame):
     axes.set_xlabel("seconds since the first job was submitted")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    return picture(figure, f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds, waiting and running.")
+    return picture(figure, _gantt_in_words(run, created, started, stopped))
+
+
+def _gantt_in_words(run: pd.DataFrame, created: pd.Series, started: pd.Series, stopped: pd.Series) -> str:
+    """What the chart shows: each step's jobs, when they ran, how long the last one waited, how many ran at once."""
+    of_step = run["job"].str.rsplit("-", n=1).str[0]
+    told = []
+    for step in of_step.unique():
+        mine = of_step == step
+        begun, ended = started[mine], stopped[mine]
+        at_once = max(int(((begun <= moment) & (ended > moment)).sum()) for moment in begun)
+        waited = (begun - created[mine]).max()
+        told.append(
+            f"{mine.sum()} of {step} ran from second {begun.min():.0f} to {ended.max():.0f}, "
+            f"{at_once} at once at most; none waited longer than {waited:.0f} seconds"
+        )
+    return f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds: {'. Then '.join(told)}."
 
 
 def delays(summary: dict[str, Any]):
@@ -459,17 +477,29 @@ def queue_over_time(samples: pd.DataFrame):
 
 
 def picture(figure: Any, alt: str) -> Any:
-    """The figure, with a text that says what it shows, shown once: by the cell that returns it."""
+    """The figure, with a text that says what it shows, shown once: by the cell that returns it.
+
+    JupyterLab and nbconvert take the text of an HTML picture only, and prefer HTML; the PNG is for who does not.
+    """
     import matplotlib.pyplot as plt
     from IPython.core.pylabtools import print_figure
 
     plt.close(figure)
     figure.alt = alt
-    figure._repr_mimebundle_ = lambda **_: (
-        {"image/png": print_figure(figure, base64=True), "text/plain": repr(figure)},
-        {"image/png": {"alt": alt}},
-    )
+
+    def mimebundle(**_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        png = print_figure(figure, base64=True).strip()
+        data = {"text/html": _image(png, alt), "image/png": png, "text/plain": repr(figure)}
+        return data, {"image/png": {"alt": alt}}
+
+    figure._repr_mimebundle_ = mimebundle
     return figure
+
+
+def _image(png: str, alt: str) -> str:
+    """A picture as HTML, on its own white in the dark too; whoever doesn't see it hears or reads `alt`."""
+    style = "background: white; max-width: 100%"
+    return f'<img style="{style}" alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
 
 
 def _jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[Counter[str], list[str]]:
@@ -516,14 +546,13 @@ def _done(table: pd.DataFrame, counts: Counter[str]) -> float:
 
 def _live(picture: Any, done: float, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
     """The page that `watch` shows: in the reader's own colours, light or dark; a line where there is no page."""
-    data, metadata = picture._repr_mimebundle_()
+    data, _ = picture._repr_mimebundle_()
     bar = f'<progress value="{done:.2f}"></progress>'
     states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
     log = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
     page = (
         f"<div><b>{html.escape(heading)}</b> {bar} {states}</div>"
-        f'<img style="background: white; max-width: 100%" alt="{html.escape(metadata["image/png"]["alt"])}" '
-        f'src="data:image/png;base64,{data["image/png"].strip()}">'
+        f"{data['text/html']}"
         f'<div style="font-family: monospace; opacity: 0.8">{log}</div>'
     )
     return {"text/html": page, "text/plain": f"{heading}: {states}"}
@@ -623,8 +652,9 @@ def _draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
     axes.set_xlim(-0.6, max(columns.values()) + 0.6)
     axes.set_ylim(-rows / 2, rows / 2)
     axes.axis("off")
-    words = [f"{step} {known.at[step, 'status'] if step in known.index else NOT_STARTED}" for step in waits_for]
-    return picture(figure, "The pipeline as a graph: " + ", ".join(words) + ".")
+    in_order = sorted(waits_for, key=lambda step: columns[step])
+    words = [f"{step} {known.at[step, 'status'] if step in known.index else NOT_STARTED}" for step in in_order]
+    return picture(figure, "The pipeline as a graph, its steps in their order: " + ", ".join(words) + ".")
 
 
 def _seconds(start: Any, end: Any) -> float | None:

@@ -164,7 +164,24 @@ def test_the_gantt_chart_shows_each_ended_job_and_says_so_in_words(session, call
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Submit-01", "Submit-02"]
     ran = [bar for bar in axes.patches if bar.get_height() > 0.5]
     assert [(bar.get_x(), bar.get_width()) for bar in ran] == [(1, 2), (3, 6)]
-    assert "2 jobs over 9 seconds" in figure.alt
+    assert figure.alt == (
+        "Gantt chart of 2 jobs over 9 seconds: "
+        "2 of Submit ran from second 1 to 9, 1 at once at most; none waited longer than 2 seconds."
+    )
+
+
+def test_the_gantt_charts_words_tell_of_each_step_in_order(session, calls):
+    second = {"step": "Later", "definition": "aggregate"}
+    batch_has(
+        calls,
+        job(1),
+        job(2),
+        job(1, **second, created=10, started=11, stopped=14),
+        job(2, **second, created=10, started=13, stopped=15),
+    )
+    alt = monitoring.gantt(monitoring.jobs(session, "q", ARN)).alt
+    assert "2 of Submit ran from second 1 to 3, 2 at once at most; none waited longer than 1 seconds. Then" in alt
+    assert alt.endswith("2 of Later ran from second 11 to 15, 2 at once at most; none waited longer than 3 seconds.")
 
 
 def test_the_answer_is_a_picture_of_the_hours_that_have_one():

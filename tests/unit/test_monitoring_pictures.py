@@ -76,7 +76,7 @@ def test_a_step_follows_those_it_names_and_those_whose_outputs_it_uses():
 def test_the_graph_says_each_steps_status_in_words_and_boxes(session, calls):
     answer_a_look(calls, "Executing")
     figure = monitoring.graph(session, ARN)
-    assert figure.alt.endswith("Count Succeeded, Submit Executing, Wait Not started, Beside Not started.")
+    assert figure.alt.endswith("Count Succeeded, Beside Not started, Submit Executing, Wait Not started.")
     boxes = {text.get_text(): text for text in figure.axes[0].texts if text.get_text()}
     assert set(boxes) == {"Count\nSucceeded\n2.0 s", "Submit\nExecuting", "Wait\nNot started", "Beside\nNot started"}
     places = {text.split("\n")[0]: box.get_position() for text, box in boxes.items()}
@@ -84,11 +84,20 @@ def test_the_graph_says_each_steps_status_in_words_and_boxes(session, calls):
     assert places["Beside"][0] == places["Count"][0] and places["Beside"][1] != places["Count"][1]
 
 
-def test_a_picture_is_shown_as_png_with_its_text(session, calls):
+def test_a_picture_is_shown_as_html_and_as_png_with_its_text(session, calls):
     answer_a_look(calls, "Executing")
     data, metadata = InteractiveShell.instance().display_formatter.format(monitoring.graph(session, ARN))
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert metadata["image/png"]["alt"].startswith("The pipeline as a graph")
+    assert f'src="data:image/png;base64,{data["image/png"]}"' in data["text/html"]
+    assert f'alt="{metadata["image/png"]["alt"]}"' in data["text/html"]
+
+
+def test_a_pictures_text_may_hold_any_sign():
+    import matplotlib.pyplot as plt
+
+    data, _ = monitoring.picture(plt.subplots()[0], '5 < 6 & "so on"')._repr_mimebundle_()
+    assert 'alt="5 &lt; 6 &amp; &quot;so on&quot;"' in data["text/html"]
 
 
 def test_the_queue_over_time_says_how_many_there_were():
