@@ -1,12 +1,16 @@
 """What a run costs on AWS: before it (notebook 01), and after it from the jobs' real durations (notebook 06).
 
 The one table of prices. They are list prices in US dollars of US East (N. Virginia), without free tiers; other regions
-differ by some percent, and AWS changes prices: look at the pages before you rely on them. S3 is left out: its rates
-were not to be found as text, and the tutorial makes some hundred requests and keeps some hundred megabytes for an hour.
+differ by some percent, and AWS changes prices: look at the pages before you rely on them.
+
+Two things are left out, each a fraction of a cent here. S3: its rates were not to be found as text, and the tutorial
+makes some hundred requests and keeps some hundred megabytes for an hour. And what the aggregating jobs have of storage
+beyond the 20 GiB that come with a task (`batch.PYTHON_IMAGE_GIB`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -52,16 +56,20 @@ STANDING = {
     "dashboard": Price(3.00, "month", _AWS.format("cloudwatch"), "factualminds.com/blog, 2026-06"),
 }
 
+JOB_SECONDS = 120  # an assumption, told wherever a job's cost is: from the start of the image's download to its end
 FARGATE_MINIMUM_SECONDS = 60  # a task is paid by the second, but for a minute at least
 VCPUS, MEMORY_GB = 1, 2  # of each job, as notebook 02 defines them
+LOG_BYTES = 2_000  # that a job or a call writes, about
 
 
-def estimate(jobs: int = 37, job_seconds: float = 120, calls: int = 60, waiting_seconds: float = 900) -> pd.DataFrame:
+def estimate(
+    jobs: int = 37, job_seconds: float = JOB_SECONDS, calls: int = 60, waiting_seconds: float = 900
+) -> pd.DataFrame:
     """What the whole tutorial will cost: assumptions times prices.
 
     Args:
         jobs: one by hand in 02, twice twelve in 05, twelve in 06.
-        job_seconds: from the start of the image's download, which is paid too, to the job's end. An assumption.
+        job_seconds: from the start of the image's download, which is paid too, to the job's end.
         calls: of all Lambda functions together, a second each at 0.25 GB.
         waiting_seconds: how long the mapping polls the queue, with five requests every 20 seconds. An assumption, after
             https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
@@ -73,7 +81,7 @@ def estimate(jobs: int = 37, job_seconds: float = 120, calls: int = 60, waiting_
         fargate_seconds=jobs * max(job_seconds, FARGATE_MINIMUM_SECONDS),
         calls=calls,
         sqs_requests=5 * waiting_seconds / 20 + 3 * calls,
-        log_gb=(jobs + calls) * 2_000 / 1e9,
+        log_gb=(jobs + calls) * LOG_BYTES / 1e9,
     )
 
 
@@ -81,19 +89,41 @@ def of_jobs(seconds: Sequence[float]) -> pd.DataFrame:
     """What jobs cost that ran this long.
 
     Args:
-        seconds: from each job's start to its end, as `monitoring.jobs` tells. The image's download before it is paid
-            too, and Batch does not tell how long that took: the real bill is higher by it.
+        seconds: from each job's start to its end, as `monitoring.jobs` tells; without one, the job never started, and
+            costs nothing. The image's download before the start is paid too, and Batch does not tell how long that
+            took: the real bill is higher by it.
 
     Returns:
         Columns what, amount, unit, usd.
     """
-    return _table(fargate_seconds=sum(max(each, FARGATE_MINIMUM_SECONDS) for each in seconds))
+    ran = [each for each in seconds if not pd.isna(each)]
+    return _table(fargate_seconds=sum(max(each, FARGATE_MINIMUM_SECONDS) for each in ran))
+
+
+def of_calls(calls: int) -> pd.DataFrame:
+    """What calls of the functions cost, a second each at 0.25 GB, and the messages behind them.
+
+    Returns:
+        Columns what, amount, unit, usd.
+    """
+    return _table(calls=calls, sqs_requests=3 * calls, log_gb=calls * LOG_BYTES / 1e9)
 
 
 def total(table: pd.DataFrame) -> str:
     """The sum, such as "$0.06"; below a cent with one digit that counts."""
     usd = table["usd"].sum()
-    return f"${usd:.2f}" if usd >= 0.01 or not usd else f"${usd:.1g}"
+    if usd >= 0.01 or not usd:
+        return f"${usd:.2f}"
+    rounded = float(f"{usd:.1g}")
+    return f"${rounded:.{-math.floor(math.log10(rounded))}f}"
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, each amount with the digits that count."""
+    return table.assign(
+        amount=[f"{amount:,.0f}" if amount >= 1 else f"{amount:.1g}" for amount in table["amount"]],
+        usd=[f"{usd:.4f}" if usd >= 0.00005 else "< 0.0001" for usd in table["usd"]],
+    )
 
 
 def prices() -> pd.DataFrame:
@@ -101,7 +131,7 @@ def prices() -> pd.DataFrame:
     return pd.DataFrame([{"what": what} | asdict(price) for what, price in PRICES.items()])
 
 
-def _table(fargate_seconds: float, calls: float = 0, sqs_requests: float = 0, log_gb: float = 0) -> pd.DataFrame:
+def _table(fargate_seconds: float = 0, calls: float = 0, sqs_requests: float = 0, log_gb: float = 0) -> pd.DataFrame:
     amounts = {
         "Fargate vCPU": fargate_seconds * VCPUS,
         "Fargate memory": fargate_seconds * MEMORY_GB,

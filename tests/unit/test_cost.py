@@ -3,6 +3,7 @@
 import math
 import re
 
+import pandas as pd
 import pytest
 
 from utils import cost
@@ -26,6 +27,32 @@ def test_no_jobs_cost_nothing():
     assert cost.total(cost.of_jobs([])) == "$0.00"
 
 
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_a_job_that_never_started_costs_nothing(missing):
+    found = cost.of_jobs(pd.Series([4, missing, 70], dtype="float64"))
+    assert math.isclose(found["usd"].sum(), cost.of_jobs([4, 70])["usd"].sum())
+    assert cost.total(found) == "$0.002"
+
+
+def test_calls_are_paid_with_their_messages_and_logs():
+    assert set(cost.of_calls(15)["what"]) == {"Lambda calls", "Lambda duration", "SQS", "Logs"}
+    assert cost.total(cost.of_calls(0)) == "$0.00"
+
+
+def test_the_assumption_that_the_texts_tell_is_the_estimates():
+    """Two minutes a job, 37 jobs, seven cents: README and the notebooks say so."""
+    assert cost.JOB_SECONDS == 120
+    assert cost.total(cost.estimate()) == "$0.07"
+    assert [cost.total(cost.of_jobs([cost.JOB_SECONDS] * jobs)) for jobs in (24, 12)] == ["$0.04", "$0.02"]
+
+
+def test_a_readable_table_shows_the_digits_that_count():
+    table = cost.readable(cost.estimate()).set_index("what")
+    assert table.at["Fargate vCPU", "amount"] == "4,440"
+    assert table.at["Logs", "amount"] == "0.0002"
+    assert table.at["Lambda calls", "usd"] == "< 0.0001"
+
+
 def test_the_estimate_is_the_sum_of_its_lines_and_names_a_price_for_each():
     table = cost.estimate()
     for row in table.itertuples():
@@ -40,7 +67,9 @@ def test_the_estimate_grows_with_what_it_is_told():
         assert cost.estimate(**more)["usd"].sum() > usual, more
 
 
-@pytest.mark.parametrize(("usd", "told"), [(0.2, "$0.20"), (0.01, "$0.01"), (0.0042, "$0.004"), (0, "$0.00")])
+@pytest.mark.parametrize(
+    ("usd", "told"), [(0.2, "$0.20"), (0.01, "$0.01"), (0.0042, "$0.004"), (0.000099, "$0.0001"), (0, "$0.00")]
+)
 def test_the_total_is_readable(usd, told):
     table = cost.of_jobs([60]).head(1).assign(usd=usd)
     assert cost.total(table) == told
