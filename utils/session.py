@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 import boto3
 import botocore.configprovider
@@ -32,6 +33,8 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         local_aws.LocalAwsError: the embedded AWS does not start.
     """
     if target == "local":
+        if studio.here() and not find_spec("hypercorn"):  # what the embedded AWS runs on, and Studio's image lacks
+            raise ConfigError('In SageMaker Studio, set target = "aws" in the parameters cell.')
         import local_aws  # here and nowhere else: on AWS nothing of it is needed
 
         server = local_aws.start()

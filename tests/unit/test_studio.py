@@ -4,6 +4,7 @@ import boto3
 import pytest
 
 from utils import preflight, session, studio
+from utils.config import ConfigError
 
 LAB = {
     "AppType": "JupyterLab",
@@ -54,6 +55,13 @@ def test_a_session_on_aws_takes_studios_region_when_no_other_is_set(metadata, mo
     assert session.aws_session().region_name == "eu-central-1"
     assert session.aws_session("us-west-2").region_name == "us-west-2"
     assert asked == [("sts", "eu-central-1"), ("sts", "us-west-2")]
+
+
+def test_the_local_target_is_refused_in_studio_where_the_embedded_aws_is_not_installed(metadata, monkeypatch):
+    metadata(LAB)
+    monkeypatch.setattr(session, "find_spec", lambda *_: None)
+    with pytest.raises(ConfigError, match='In SageMaker Studio, set target = "aws"'):
+        session.connect()
 
 
 def test_the_preflight_asks_about_studios_role_by_the_name_that_studio_gives(metadata):
