@@ -1,0 +1,43 @@
+"""Tables of pandas as a notebook shows them: whole, with words to the left and numbers to the right."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+# A number as we write them: 12, 4,440, -9.93, $0.26, < 0.0001, 1e-05; and what may stand in place of one.
+NUMBER = re.compile(r"(< )?\$?-?[\d,.]+(e-?\d+)?%?|nan|None|NaT|")
+
+
+def readable() -> None:
+    """From here on the kernel shows tables with all their rows and words, and the words begin at the left.
+
+    pandas aligns everything to the right, and only a page's own style sheet could change that; a style that a cell
+    carries itself is kept by JupyterLab of a notebook that it does not trust, and by the book.
+    """
+    from IPython import get_ipython
+
+    pd.set_option("display.max_rows", 100, "display.max_colwidth", 100)
+    if shell := get_ipython():
+        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, as_html)
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """The table as HTML; a column is one of words as soon as one of its cells is none of a number."""
+    page = table.to_html(max_rows=100)
+    words = [any(not NUMBER.fullmatch(str(value)) for value in table.iloc[:, place]) for place in range(table.shape[1])]
+    rows = page.split("<tr")
+    return "<tr".join([rows[0], *(_aligned(row, words) for row in rows[1:])])
+
+
+def _aligned(row: str, words: list[bool]) -> str:
+    """One row, whose first cell is the index."""
+    cells = re.split(r"(?=<t[dh]>)", row)
+    number = -1  # of the column
+    for place, cell in enumerate(cells):
+        if cell[:4] in ("<td>", "<th>"):
+            if number >= 0 and words[number]:
+                cells[place] = f'{cell[:3]} style="text-align: left">{cell[4:]}'
+            number += 1
+    return "".join(cells)
