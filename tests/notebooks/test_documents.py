@@ -52,6 +52,13 @@ def test_links_inside_the_repository_lead_somewhere(path):
     assert dead_links(path, prose(path)) == []
 
 
+def test_every_diagram_of_the_documents_says_in_words_what_it_shows():
+    """Those of the notebooks are NB10's."""
+    diagrams = re.findall(r"```mermaid\n.*\n(.*)", commands("README.md", "docs/architecture.md"))
+    assert len(diagrams) >= 2
+    assert all(re.match(r" +accTitle: \S", line) for line in diagrams)
+
+
 def test_a_dead_link_is_seen():
     text = "[a](docs/gone.md) [b](#no-such-part) [c](README.md#two-commands) [d](https://example.org/gone)"
     assert dead_links(ROOT / "README.md", text) == ["docs/gone.md", "#no-such-part"]
@@ -78,20 +85,15 @@ def test_every_set_of_options_for_make_tutorial_is_understood():
 
 @pytest.mark.slow
 def test_the_scheduled_papermill_command_runs_a_notebook_with_its_parameters(own_aws, tmp_path):
-    """README's own line, but for the target and with the first notebook, which takes the same parameters."""
-    (line,) = re.findall(r"^\.venv/bin/papermill (.+)$", commands("README.md"), re.MULTILINE)
-    notebook, executed, *parameters = shlex.split(line)
-    assert (ROOT / notebook).exists() and executed.startswith("outputs/")
-    assert parameters[:3] == ["-p", "target", "aws"]
-    told = dict(zip(parameters[1::3], parameters[2::3], strict=True)) | {"target": "local"}
-    subprocess.run(
-        [sys.executable, "-m", "papermill", ROOT / "notebooks" / "01_iam.ipynb", tmp_path / "executed.ipynb"]
-        + [part for name, value in told.items() for part in ("-p", name, value)],
-        check=True,
-        cwd=tmp_path,  # a crontab's line begins anywhere
-        capture_output=True,
-        timeout=120,
-    )
-    config = load_config(**told)
+    """README's own line, in a fresh clone, but with the first notebook, which takes the same parameters."""
+    on_aws, line = re.findall(r"^mkdir -p outputs && \.venv/bin/papermill .+$", commands("README.md"), re.MULTILINE)
+    assert "-p target aws" in on_aws and "-p target local" in line
+    assert (ROOT / "notebooks" / "05_pipeline_build.ipynb").exists() and " notebooks/05_pipeline_build.ipynb " in line
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    command = line.replace("05_pipeline_build", "01_iam")
+    subprocess.run(["bash", "-c", command], check=True, cwd=tmp_path, capture_output=True, timeout=120)
+    assert (tmp_path / "outputs" / "nightly.ipynb").exists()
+    config = load_config(target="local", prefix=re.search(r"-p prefix (\S+)", line)[1])
     roles = connect(region=config.region).client("iam").list_roles()["Roles"]
     assert config.pipeline_role in [role["RoleName"] for role in roles]

@@ -76,11 +76,10 @@ def NB03_check_yourself(notebook):
 def NB04_in_practice_has_a_source(notebook):
     """What production needs, in a box, with AWS's page or the thing to run."""
     boxes = re.findall(r"^> \*\*In practice\.\*\*(?:.*\n?)(?:^>.*\n?)*", notebook.text, re.MULTILINE)
-    if notebook.path in TUTORIAL:
-        if not boxes:
-            yield "there is no box that begins with > **In practice.**"
-        if not any("](https://" in box for box in boxes):
-            yield "no In practice box links to a source"
+    if not boxes:
+        yield "there is no box that begins with > **In practice.**"
+    if not any("](https://" in box for box in boxes):
+        yield "no In practice box links to a source"
 
 
 @rule
@@ -114,9 +113,9 @@ def NB05_what_now_exists(notebook):
 
 
 def drawn(cell: str) -> list[str]:
-    """The lines of a cell's diagram without those that color it."""
+    """The lines of a cell's diagram without its title and those that color it."""
     diagram = cell.split("```mermaid\n")[1].split("```")[0]
-    return [line for line in diagram.splitlines() if not line.strip().startswith("class ")]
+    return [line for line in diagram.splitlines() if not line.strip().startswith(("class ", "accTitle: "))]
 
 
 def colored(cell: str) -> dict[str, set[str]]:
@@ -174,22 +173,42 @@ def NB09_pictures_have_prose(notebook):
 
 @rule
 def NB10_diagrams_are_closed_fences(notebook):
-    """A Mermaid fence names a kind of diagram and ends."""
+    """A Mermaid fence names a kind of diagram and what it shows, for whoever can't see it, and ends."""
     for cell in notebook.prose:
         if cell.count("```") % 2:
             yield f"a fence is not closed: {cell[:60]!r}"
-        for kind in re.findall(r"```mermaid\n(.*)", cell):
+        for kind, title in re.findall(r"```mermaid\n(.*)\n(.*)", cell):
             if not re.match(r"flowchart (LR|TB)$|sequenceDiagram$|stateDiagram-v2$", kind):
                 yield f"a diagram of kind {kind!r}"
+            if not re.match(r" +accTitle: (\S+ ){4}", title):
+                yield f"a diagram whose second line is no accTitle: {title!r}"
 
 
 @rule
 def NB11_pictures_have_alternative_text(notebook):
-    """A saved picture says in words what it shows, for whoever can't see it: `monitoring.picture` adds them."""
+    """A saved picture says in words what it shows, for whoever can't see it: `monitoring.picture` adds them.
+
+    As HTML, which is what JupyterLab, nbconvert and the book take them from.
+    """
     for _, source, outputs in notebook.cells:
-        for output in outputs:
-            if "image/png" in output.get("data", {}) and not output.get("metadata", {}).get("image/png", {}).get("alt"):
+        for data in (output.get("data", {}) for output in outputs):
+            if "image/png" in data and not re.search(r'<img [^>]*alt="[^"]{20,}"', "".join(data.get("text/html", ""))):
                 yield f"the picture of {source[:60]!r} has no alternative text"
+
+
+def test_01s_questions_to_the_simulator_are_answered_as_its_prose_says():
+    """nbval would hold a wrong answer fast."""
+    cells = load(TUTORIAL[0]).cells
+    table = next(outputs[0]["data"]["text/plain"] for _, source, outputs in cells if "iam.may(" in source)
+    told = [line.split()[1:] for line in "".join(table).splitlines()[1:]]
+    assert [(task, action.split(":")[1], answer) for task, action, answer in told] == [
+        ("batch_job", "GetObject", "True"),
+        ("batch_job", "DeleteObject", "False"),
+        ("batch_job", "SubmitJob", "False"),
+        ("submit_lambda", "SubmitJob", "True"),
+        ("submit_lambda", "SendPipelineExecutionStepSuccess", "False"),
+        ("monitor_lambda", "SendPipelineExecutionStepSuccess", "True"),
+    ]
 
 
 def without_fences(text: str) -> str:
@@ -220,8 +239,10 @@ BROKEN = {
     "NB03_check_yourself": [("markdown", "# One\n\n<details> never closed", [])],
     "NB08_no_leftover_cells": [("code", "# boto3.client('s3')", [])],
     "NB09_pictures_have_prose": [("markdown", "Look:", []), ("code", "plot()", [{"data": {"image/png": ""}}])],
-    "NB10_diagrams_are_closed_fences": [("markdown", "```mermaid\npie\n```", [])],
-    "NB11_pictures_have_alternative_text": [("code", "plot()", [{"data": {"image/png": ""}}])],
+    "NB10_diagrams_are_closed_fences": [("markdown", "```mermaid\nflowchart LR\n    a --> b\n```", [])],
+    "NB11_pictures_have_alternative_text": [
+        ("code", "plot()", [{"data": {"image/png": ""}, "metadata": {"image/png": {"alt": "A line chart of it all."}}}])
+    ],
     "NB12_no_experiments": [("code", 'flow = Pipeline(name="flights", steps=[])', [])],
 }
 AS_A_NUMBERED_ONE = {
