@@ -1,1 +1,1 @@
-"""Thin helpers over boto3 and the SageMaker SDK, one module a notebook."""
+"""Thin helpers over boto3 and the SageMaker SDK, a module a subject."""
