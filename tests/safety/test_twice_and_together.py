@@ -21,10 +21,7 @@ pytestmark = pytest.mark.slow
 # What a notebook does again when it is run again, and why that is no change of what is set up.
 AGAIN = {
     "01_iam": {"sts:AssumeRole": 1},  # which is refused
-    "02_batch_setup": {
-        "batch:SubmitJob": 1,  # the job by hand is the lesson
-        "s3:PUT": 2,  # CreateBucket, which answers that it is there, and its tags
-    },
+    "02_batch_setup": {"batch:SubmitJob": 1},  # the job by hand is the lesson
     "03_lambdas": {"lambda:Invoke": 1},  # a call that shows an error
     "04_sqs_and_mapping": {"sqs:SendMessage": 1, "sqs:DeleteMessage": 1},  # the message that goes astray
     "05_pipeline_build": {
