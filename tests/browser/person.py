@@ -41,6 +41,8 @@ SEEN = """() => {
             + fences.filter(each => each.classList.contains('jp-mod-warning')).length,
         pictures: pictures.filter(each => each.tagName.toLowerCase() === 'svg' || drawn(each)).length,
         broken: [...open.querySelectorAll('img')].filter(each => !drawn(each)).map(each => each.src.slice(0, 200)),
+        // "Image" is what JupyterLab says of a diagram without a title.
+        alts: [...open.querySelectorAll('.jp-OutputArea-output img, .jp-RenderedMermaid img')].map(each => each.alt),
     };
 }"""
 
@@ -56,6 +58,12 @@ class Seen:
     mermaid_sources: int = 0  # fences left as text, or refused by Mermaid
     pictures: int = 0  # in outputs
     broken: list[str] = field(default_factory=list)  # images without content
+    alts: list[str] = field(default_factory=list)  # what is read to whoever can't see the pictures and diagrams
+
+    @property
+    def silent(self) -> list[str]:
+        """The texts that say nothing."""
+        return [alt for alt in self.alts if len(alt.split()) < 5]
 
 
 def menu(page: Page, *path: str) -> None:

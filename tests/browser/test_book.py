@@ -37,7 +37,10 @@ def test_a_page_is_whole_without_the_internet(name, visit):
     diagrams = page.locator("pre.mermaid")
     for number in range(diagrams.count()):
         diagrams.nth(number).locator("svg").wait_for(timeout=15_000)
+        assert len(diagrams.nth(number).locator("svg > title").text_content().split()) >= 5
     pictures = page.locator("main img")
+    alts = pictures.evaluate_all("all => all.map(each => each.alt)")
+    assert [alt for alt in alts if len(alt.split()) < 5] == []
     assert all(pictures.nth(n).evaluate("each => each.naturalWidth > 0") for n in range(pictures.count()))
     assert page.locator("article h1").count() == 1
     SCREENS.mkdir(parents=True, exist_ok=True)

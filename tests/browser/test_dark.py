@@ -1,9 +1,10 @@
-"""A notebook as it is saved, in JupyterLab's dark theme: all is light on dark, only pictures keep their white."""
+"""A notebook as it is saved, and so not trusted, in JupyterLab's dark theme: all is light on dark, only pictures keep
+their white; pictures and diagrams have their text, and a table's words their side."""
 
 import json
 
 import pytest
-from person import ROOT, SCREENS, open_notebook, screenshots
+from person import ROOT, SCREENS, look, open_notebook, screenshots
 from playwright.sync_api import expect
 
 # Runs in the page: how bright things are, 0 to 255: the prose, a diagram's text, the words of tables, each
@@ -42,7 +43,10 @@ def test_it_can_be_read_in_the_dark(name, lab, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     open_notebook(page, lab.page_of(f"notebooks/{name}.ipynb"))
     expect(page.locator(".jp-RenderedMermaid img").first).to_be_visible(timeout=30_000)
-    seen = page.evaluate(BRIGHTNESS)
+    seen, looked = page.evaluate(BRIGHTNESS), look(page)
+    words = page.locator('.jp-OutputArea-output td[style*="left"]').evaluate_all(
+        "all => all.map(each => getComputedStyle(each).textAlign)"
+    )
     screenshots(page, SCREENS, f"dark-{name}")
     page.close()
     saved = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
@@ -51,3 +55,7 @@ def test_it_can_be_read_in_the_dark(name, lab, browser):
     assert seen["diagram"] > 150
     assert min(seen["tables"]) > 150
     assert seen["pictures"] == [255] * len(pictures)
+    assert looked.silent == []
+    assert len(looked.alts) == looked.mermaid + len(pictures)
+    assert set(words) <= {"left"}
+    assert words or name == "05_pipeline_build"

@@ -41,6 +41,7 @@ def test_a_sound_notebook_is_seen_as_sound(open_with):
     assert (seen.errors, seen.stderr, seen.broken) == ([], [], [])
     assert (seen.mermaid, seen.mermaid_sources, seen.pictures) == (1, 0, 1)
     assert seen.prompts == ["[1]:", "[2]:"]
+    assert len(seen.silent) == 2  # neither has a text
     assert screenshots(page, SCREENS, "harness")
 
 

@@ -87,4 +87,6 @@ def test_a_reader_runs_it(path, lab, browser):
     assert seen.prompts == [f"[{number}]:" for number in range(1, len(cells(path, "code")) + 1)]
     assert (seen.mermaid, seen.mermaid_sources) == (sum("```mermaid" in cell for cell in cells(path, "markdown")), 0)
     assert seen.broken == []
+    assert seen.silent == []
+    assert len(seen.alts) == seen.mermaid + seen.pictures
     assert seen.pictures >= saved_pictures(path)
