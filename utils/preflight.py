@@ -10,7 +10,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
 
-from utils import batch, iam, studio
+from utils import batch, data, iam, studio
 from utils.config import Config
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
@@ -31,13 +31,14 @@ class NotReady(RuntimeError):
 
 
 def check(session: boto3.Session, config: Config) -> pd.DataFrame:
-    """Look, and change nothing: permissions, network, room for what is new, the bucket's name.
+    """Look, and change nothing: permissions, network, room for what is new, names that somebody else may have taken.
 
     Returns:
         Columns need, ok (True, False, or None where it can't be told) and then, what to do or know about it.
     """
-    found = [*_permissions(session, config), _network(session), _room(session, config), _roles(session, config)]
-    return pd.DataFrame([*found, _bucket(session, config)], columns=["need", "ok", "then"])
+    looks = (_room, _roles, _names, _bucket)
+    found = [*_permissions(session, config), _network(session), *(look(session, config) for look in looks)]
+    return pd.DataFrame(found, columns=["need", "ok", "then"])
 
 
 def require(found: pd.DataFrame) -> None:
@@ -191,14 +192,22 @@ def _exists(client: Any, role: str) -> bool:
 def _bucket(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:
     need = f"the bucket's name, {config.bucket}"
     try:
-        session.client("s3").head_bucket(Bucket=config.bucket)
+        data.check_bucket(session, config.bucket, tags=config.tags)
+    except iam.NotOurs as refusal:
+        return (need, False, str(refusal))
+    except LookupError as refusal:
+        return (need, None, str(refusal))
+    return (need, True, "")
+
+
+def _names(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:
+    need = "the roles' names"
+    try:
+        iam.check_roles(session, config)
+    except iam.NotOurs as refusal:
+        return (need, False, str(refusal))
     except ClientError as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status == 404:
-            return (need, True, "")
-        if status == 403:
-            return (need, None, "it is taken by another account, or you lack s3:ListBucket on it")
-        raise
+        return (need, _unless_denied(error), "not looked at: you lack iam:GetRole and its like")
     return (need, True, "")
 
 

@@ -208,3 +208,20 @@ def test_a_region_without_a_default_vpc_is_told(endpoint: str, monkeypatch: pyte
         "a default VPC",
         "room for one more queue and compute environment",
     }
+
+
+def test_names_that_somebody_else_has_taken_are_told(endpoint: str) -> None:
+    config = Config("aws", "sagemaker-taken", CONFIG.region, player.ACCOUNT)
+    root = embedded_session(endpoint, config.region)
+    root._session.set_credentials(player.ACCOUNT, "any")
+    assert missing(preflight.check(root, config)) == {}
+    root.client("s3").create_bucket(
+        Bucket=config.bucket, CreateBucketConfiguration={"LocationConstraint": config.region}
+    )
+    root.client("s3").put_object(Bucket=config.bucket, Key="thesis.txt", Body=b"x")
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    root.client("iam").create_role(RoleName=config.pipeline_role, AssumeRolePolicyDocument=document)
+    told = missing(preflight.check(root, config))
+    assert set(told) == {"the roles' names", f"the bucket's name, {config.bucket}"}
+    assert config.pipeline_role in told["the roles' names"]
