@@ -135,6 +135,8 @@ def the_executed_notebooks_and_the_page_are_written(outputs) -> None:
         title = next(line for line in "".join(executed["cells"][0]["source"]).splitlines() if line.startswith("# "))
         assert title.removeprefix("# ") in page
         assert any("sagemaker-end-to-end" in json.dumps(cell.get("outputs", [])) for cell in executed["cells"])
+    assert page.count('alt="The pipeline as a graph, its steps in their order: CountInputs Succeeded') == 2  # in 05, 06
+    assert "No description has been provided" not in page
 
 
 def a_missing_input_fails_the_execution(there: Deployment, execution: dict, missing: str) -> None:
