@@ -25,6 +25,13 @@ POLICIES = {"separate": ("operator.json",), "shared": ("operator.json", "operato
 # The statement of operator.json that not everybody needs.
 FIRST_TIME = "LetBatchMakeItsServiceLinkedRole"
 
+# Those whose name says more of the policy than of what it is for.
+IN_WORDS = {
+    FIRST_TIME: "permission to let Batch make its service-linked role",
+    "LookAroundWithNoNarrowerResource": "permission to see what the account has already",
+    "CreateAMappingWithNoNarrowerResource": "permission to create a mapping",
+}
+
 
 class NotReady(RuntimeError):
     """Something is missing; the message lists all of it."""
@@ -65,7 +72,7 @@ def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool
     caller = session.client("sts").get_caller_identity()["Arn"]
     needs = {_need(statement): statement for statement in statements(config)}
     if caller.endswith(":root"):
-        who = ("a user or role that may no more than this", None, "you are the account's root user, who may do all")
+        who = ("permissions narrower than root's", None, "not tested: you are the account's root user, who may do all")
         return [*((need, True, "") for need in needs), who]
     rows: list[tuple[str, bool | None, str]] = []
     try:
@@ -220,7 +227,8 @@ def _unless_denied(error: ClientError) -> None:
 
 def _need(statement: dict[str, Any]) -> str:
     """A statement's name in words: `ManageTheRoles` as "permission to manage the roles"."""
-    return "permission to" + "".join(f" {c.lower()}" if c.isupper() else c for c in statement["Sid"])
+    sid = statement["Sid"]
+    return IN_WORDS.get(sid) or "permission to" + "".join(f" {c.lower()}" if c.isupper() else c for c in sid)
 
 
 def _listed(value: str | list[str]) -> list[str]:
