@@ -22,15 +22,8 @@ def sdk():
         from sagemaker.core.workflow.conditions import ConditionEquals
         from sagemaker.core.workflow.functions import Join
         from sagemaker.core.workflow.parameters import ParameterString
-        from sagemaker.mlops.workflow import (
-            CallbackOutput,
-            CallbackStep,
-            ConditionStep,
-            CurrentItem,
-            ForEachStep,
-            Pipeline,
-            PipelineGraph,
-        )
+        from sagemaker.mlops import workflow
+        from sagemaker.mlops.workflow import CallbackOutput, CallbackStep, ConditionStep, Pipeline, PipelineGraph
 
         from utils.batch_step import BatchStep
 
@@ -54,7 +47,13 @@ def sdk():
             return ConditionStep(name, conditions=[ConditionEquals("a", "a")], **options)
 
         def for_each(*body, name="Each", **options):
-            return ForEachStep(name, iterable_items=["a", "b"], max_concurrency=2, for_each_body=[*body], **options)
+            return loops("ForEachStep")(
+                name, iterable_items=["a", "b"], max_concurrency=2, for_each_body=[*body], **options
+            )
+
+        def loops(name):
+            """What the SDK has for loops; that of Studio's image has none yet."""
+            return getattr(workflow, name, None) or pytest.skip(f"this SDK has no {name}")
 
         def pipeline(*steps, parameters=()):
             return Pipeline("p", steps=list(steps), parameters=list(parameters), sagemaker_session=session)
@@ -73,7 +72,7 @@ def sdk():
             pipeline=pipeline,
             compile=compile,
             graph=PipelineGraph.from_pipeline,
-            CurrentItem=CurrentItem,
+            CurrentItem=lambda: loops("CurrentItem")(),
             Join=Join,
             ParameterString=ParameterString,
         )
