@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from utils.config import Config
 from utils.pipeline import FINAL
 from utils.queues import message_counts, queue_url
+from utils.tables import as_html
 
 METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its METRICS_NAMESPACE says otherwise
 OLDEST_MESSAGE_SECONDS = 1800
@@ -239,7 +240,7 @@ def watch(
             view.update(_draw_graph(waits_for, table))
             counts = _counts(_listed(session.client("batch"), config.job_queue, execution))
             last = _last_table(definition, table, counts)
-            display({"text/html": last.to_html(), "text/plain": last.to_string()}, raw=True)
+            display({"text/html": as_html(last), "text/plain": last.to_string()}, raw=True)
             return Watched(status, pd.DataFrame(samples))
         counts, lines = _jobs_now(session, config, execution)
         done = _done(table, counts) / len(waits_for)
