@@ -168,6 +168,7 @@ def test_a_job_batch_does_not_list_yet_is_still_returned(fake, submit):
 
 
 ARRAY = {**EVENT, "mode": "array", "max_jobs": None}
+MANIFEST = "s3://bucket/items.jsonl"
 
 
 def put_inputs(fake, *keys):
@@ -177,6 +178,11 @@ def put_inputs(fake, *keys):
 
 def run_array(submit, **changes):
     return submit.lambda_handler({**ARRAY, **changes}, Context())
+
+
+def run_manifest(fake, submit, manifest):
+    fake.s3.objects[MANIFEST] = manifest
+    return run_array(submit, input_uri=None, manifest_uri=MANIFEST)
 
 
 def item_of(fake, job, index):
@@ -214,8 +220,7 @@ def test_a_single_item_is_a_plain_job(fake, submit):
 )
 def test_items_beyond_10_000_are_split_over_several_arrays(fake, submit, items, sizes):
     lines = "\n".join(json.dumps({"number": number}) for number in range(items))
-    fake.s3.objects["s3://bucket/items.jsonl"] = lines.encode()
-    answer = run_array(submit, input_uri=None, manifest_uri="s3://bucket/items.jsonl")
+    answer = run_manifest(fake, submit, lines.encode())
     jobs = list(fake.batch.jobs.values())
     assert [len(job.plans) for job in jobs] == sizes
     assert answer["jobIds"].split() == [job.id for job in jobs]
@@ -239,9 +244,8 @@ def test_max_jobs_limits_the_items(fake, submit):
     ],
 )
 def test_a_bad_manifest_is_refused_in_one_sentence(fake, submit, manifest, sentence):
-    fake.s3.objects["s3://bucket/items.jsonl"] = manifest
     with pytest.raises(submit.BadEvent) as refusal:
-        run_array(submit, input_uri=None, manifest_uri="s3://bucket/items.jsonl")
+        run_manifest(fake, submit, manifest)
     assert sentence in str(refusal.value)
     assert not fake.batch.jobs
 
@@ -251,9 +255,9 @@ def test_no_objects_are_nothing_to_do(submit):
         run_array(submit)
 
 
-@pytest.mark.parametrize("source", [{"manifest_uri": ""}, {"manifest_uri": "s3://bucket/items.jsonl"}, {}])
+@pytest.mark.parametrize("source", [{"manifest_uri": ""}, {"manifest_uri": MANIFEST}, {}])
 def test_nothing_to_do_may_be_allowed(fake, submit, check, source):
-    fake.s3.objects["s3://bucket/items.jsonl"] = b""
+    fake.s3.objects[MANIFEST] = b""
     event = {**source, **({"input_uri": None} if source else {}), "may_be_empty": "true"}
     answer = run_array(submit, **event)
     assert (answer["jobIds"], answer["jobCount"]) == ("none", 0)
@@ -308,15 +312,16 @@ def test_two_steps_with_one_step_name_are_told_apart(fake, submit, change):
     assert len(fake.batch.jobs) == 3
 
 
-def test_two_steps_with_one_step_name_at_once_are_told_apart_too(fake, submit):
-    """Neither sees the other's jobs before it submits its own; the earlier ones go on."""
+@pytest.mark.parametrize("jobs", [3, 6])
+def test_two_steps_with_one_step_name_at_once_are_told_apart_too(fake, submit, jobs):
+    """Neither sees the other's jobs before it submits its own. The earlier ones go on, all of the later are ended."""
     fake.batch.seconds_until_visible = 3
     run(submit)
     fake.batch.seconds_until_visible = 0
     first = list(fake.batch.jobs)
     fake.fault_rule = lambda name, _: fake.clock.sleep(2) if name == "SubmitJob" else None
     with pytest.raises(submit.BadEvent, match="give each submitting step a step_name of its own"):
-        run(submit, input_uri="s3://bucket-sagemaker/b")
+        run(submit, input_uri="s3://bucket-sagemaker/b", max_jobs=jobs)
     assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
 
 
@@ -330,29 +335,20 @@ def test_two_jobs_of_one_name_are_settled_by_the_next_call_even_if_none_is_missi
 
 
 def test_an_array_is_found_again_when_its_items_are_gone(fake, submit):
-    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
-    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
-    fake.s3.objects[event["manifest_uri"]] = b'{"n": 1}\n{"n": 2}'
-    first = submit.lambda_handler(event, Context())
-    del fake.s3.objects[event["manifest_uri"]]
-    again = submit.lambda_handler(event, Context())
+    first = run_manifest(fake, submit, b'{"n": 1}\n{"n": 2}')
+    del fake.s3.objects[MANIFEST]
+    again = run_array(submit, input_uri=None, manifest_uri=MANIFEST)
     assert (again["jobIds"], again["submittedCount"]) == (first["jobIds"], 0)
 
 
 def test_where_the_bucket_may_not_be_listed_a_missing_plan_is_no_failure(fake, submit):
-    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
-    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
-    fake.s3.objects[event["manifest_uri"]] = b'{"n": 1}'
     fake.fail_next("GetObject", AwsError("AccessDenied", "Access Denied", 403))
-    assert submit.lambda_handler(event, Context())["jobCount"] == 1
+    assert run_manifest(fake, submit, b'{"n": 1}')["jobCount"] == 1
 
 
 def test_long_items_make_smaller_arrays(fake, submit):
-    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
-    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
     items = [{"n": n, "text": "x" * (8_000 if n == 7 else 1)} for n in range(9_000)]
-    fake.s3.objects[event["manifest_uri"]] = "\n".join(map(json.dumps, items)).encode()
-    submit.lambda_handler(event, Context())
+    run_manifest(fake, submit, "\n".join(map(json.dumps, items)).encode())
     assert sum(len(job.plans) for job in fake.batch.jobs.values()) == 9_000
     written = {uri: body for uri, body in fake.s3.objects.items() if "/items-" in uri}
     assert len(written) == len(fake.batch.jobs) == 3
@@ -360,10 +356,7 @@ def test_long_items_make_smaller_arrays(fake, submit):
 
 
 def test_an_items_own_member_called_failure_stays(fake, submit):
-    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
-    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
-    fake.s3.objects[event["manifest_uri"]] = b'{"failure": "bearing", "batch_failure": {"exit_code": 1}}'
-    submit.lambda_handler(event, Context())
+    run_manifest(fake, submit, b'{"failure": "bearing", "batch_failure": {"exit_code": 1}}')
     [items] = [body for uri, body in fake.s3.objects.items() if "/items-" in uri]
     assert json.loads(items) == {"failure": "bearing"}
 
@@ -373,11 +366,8 @@ def test_an_items_own_member_called_failure_stays(fake, submit):
     [('{"n": 1}'.encode("utf-16"), "is not text in UTF-8"), (b'{"a":' * 100_000, "Line 1 of .* is not JSON")],
 )
 def test_a_manifest_that_can_not_be_read_is_told(fake, submit, text, why):
-    event = {key: value for key, value in EVENT.items() if key not in ("input_uri", "max_jobs")}
-    event |= {"mode": "array", "manifest_uri": "s3://bucket-sagemaker/items.jsonl"}
-    fake.s3.objects[event["manifest_uri"]] = text
     with pytest.raises(submit.BadEvent, match=why):
-        submit.lambda_handler(event, Context())
+        run_manifest(fake, submit, text)
 
 
 def test_slow_submitting_ends_before_the_functions_timeout_and_says_so(fake, submit):
@@ -398,18 +388,6 @@ def test_a_report_that_would_not_fit_a_steps_output_is_refused_before_anything_r
 @pytest.mark.parametrize("number", [3, 3.0, "3", "3.0"])
 def test_a_number_comes_in_many_forms(submit, number):
     assert run(submit, max_jobs=number)["jobCount"] == 3
-
-
-def test_a_refused_step_leaves_none_of_its_jobs_running(fake, submit):
-    """It had submitted more than the step whose name it shares."""
-    fake.batch.seconds_until_visible = 3
-    run(submit)
-    fake.batch.seconds_until_visible = 0
-    first = list(fake.batch.jobs)
-    fake.fault_rule = lambda name, _: fake.clock.sleep(1) if name == "SubmitJob" else None
-    with pytest.raises(submit.BadEvent, match="give each submitting step a step_name of its own"):
-        run(submit, input_uri="s3://bucket-sagemaker/b", max_jobs=6)
-    assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
 
 
 def test_jobs_that_describe_jobs_does_not_know_yet_are_asked_for_again(fake, submit):
