@@ -6,12 +6,15 @@ import pytest
 from utils import batch, data, iam
 
 
+def ensure_environment(session, config, **changes):
+    subnets, groups = batch.default_network(session)
+    settings = {"subnets": subnets, "security_groups": groups, "max_vcpus": 4, "tags": config.tags, **changes}
+    return batch.ensure_compute_environment(session, config.compute_environment, **settings)
+
+
 @pytest.fixture
 def environment(session, config):
-    subnets, groups = batch.default_network(session)
-    return batch.ensure_compute_environment(
-        session, config.compute_environment, subnets=subnets, security_groups=groups, max_vcpus=4, tags=config.tags
-    )
+    return ensure_environment(session, config)
 
 
 @pytest.fixture
@@ -40,30 +43,13 @@ def test_the_environment_is_managed_fargate_and_made_once(session, config, envir
     assert (environment["type"], environment["state"], environment["status"]) == ("MANAGED", "ENABLED", "VALID")
     assert environment["computeResources"]["type"] == "FARGATE"
     assert environment["tags"] == config.tags
-    kept = environment["computeResources"]
-    again = batch.ensure_compute_environment(
-        session,
-        config.compute_environment,
-        subnets=kept["subnets"],
-        security_groups=kept["securityGroupIds"],
-        max_vcpus=4,
-        tags=config.tags,
-    )
-    assert again == environment
+    assert ensure_environment(session, config) == environment
     assert calls.writes == []
 
 
 def test_the_environment_is_brought_up_to_date(session, config, environment):
     session.client("batch").update_compute_environment(computeEnvironment=config.compute_environment, state="DISABLED")
-    kept = environment["computeResources"]
-    changed = batch.ensure_compute_environment(
-        session,
-        config.compute_environment,
-        subnets=kept["subnets"],
-        security_groups=kept["securityGroupIds"],
-        max_vcpus=2,
-        tags=config.tags,
-    )
+    changed = ensure_environment(session, config, max_vcpus=2)
     assert (changed["state"], changed["computeResources"]["maxvCpus"]) == ("ENABLED", 2)
 
 
@@ -72,9 +58,7 @@ def test_an_invalid_environment_is_an_error_with_awss_reason(session, config, ca
     invalid["computeResources"] = {"type": "FARGATE", "maxvCpus": 1, "subnets": ["s"], "securityGroupIds": ["g"]}
     calls.answer("DescribeComputeEnvironments", *[{"computeEnvironments": [invalid]}] * 2)
     with pytest.raises(batch.BatchError, match=r"is INVALID: CLIENT_ERROR - no such subnet\."):
-        batch.ensure_compute_environment(
-            session, config.compute_environment, subnets=["s"], security_groups=["g"], max_vcpus=1, tags=config.tags
-        )
+        ensure_environment(session, config, subnets=["s"], security_groups=["g"], max_vcpus=1)
 
 
 def test_the_queue_is_made_once_and_brought_up_to_date(session, config, environment, queue, calls):
@@ -182,21 +166,8 @@ def test_a_job_that_ends_just_before_it_is_interrupted_is_told(session, calls):
 
 
 def test_the_environment_becomes_spot_and_on_demand_again(session, config, environment):
-    kept = environment["computeResources"]
-
-    def ensure(spot: bool) -> str:
-        found = batch.ensure_compute_environment(
-            session,
-            config.compute_environment,
-            subnets=kept["subnets"],
-            security_groups=kept["securityGroupIds"],
-            max_vcpus=4,
-            spot=spot,
-            tags=config.tags,
-        )
-        return found["computeResources"]["type"]
-
-    assert [ensure(True), ensure(False)] == ["FARGATE_SPOT", "FARGATE"]
+    found = [ensure_environment(session, config, spot=spot) for spot in (True, False)]
+    assert [each["computeResources"]["type"] for each in found] == ["FARGATE_SPOT", "FARGATE"]
 
 
 def test_a_job_that_does_not_end_is_told_with_batchs_reason(session, calls):
