@@ -77,10 +77,14 @@ class Bench:
             await asyncio.gather(*self.engine._tasks, return_exceptions=True)
             await asyncio.sleep(0)
 
-    async def run(self, **more: Any) -> Execution:
+    async def run(self, *, stopping: bool = False, **more: Any) -> Execution:
+        """An execution that has settled; `stopping`, once more after it was asked to stop."""
         execution = self.execution(**more)
         self.engine.begin(execution)
         await self.settled()
+        if stopping:
+            self.engine.request_stop(execution)
+            await self.settled()
         return execution
 
     def close(self) -> None:

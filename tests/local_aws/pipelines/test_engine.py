@@ -702,10 +702,7 @@ def test_a_message_is_sent_again_after_a_kill_only(tmp_path, stopping: bool) -> 
     first = Bench(document, Store(tmp_path / "s"), aws)
 
     async def stopped() -> None:
-        execution = await first.run()
-        if stopping:
-            first.engine.request_stop(execution)
-            await first.settled()
+        await first.run(stopping=stopping)
         await first.engine.stop()
 
     async def killed(bench: Bench) -> None:
@@ -833,13 +830,7 @@ def test_a_step_whose_message_has_left_waits_on_when_it_cannot_be_sent_again(tmp
     document, aws = pipeline(callback_step("W")), FakeAws()
     first = Bench(document, Store(tmp_path / "s"), aws)
 
-    async def killed() -> None:
-        execution = await first.run()
-        if stopping:
-            first.engine.request_stop(execution)
-            await first.settled()
-
-    asyncio.run(killed())
+    asyncio.run(first.run(stopping=stopping))
     first.close()
 
     def gone(_: dict) -> None:
