@@ -15,6 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
+from . import definitions
+
 ACCOUNT = "000000000000"
 # Newer than the installed model, which the SDK's StepDependency documents.
 NEWER = {"CompletedWithFailures"}
@@ -133,26 +135,13 @@ class World:
     # --- definitions -----------------------------------------------------------------------------------------------
 
     def lambda_step(self, step: str, *needs: Any, outputs: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
-        return {
-            "Name": step,
-            "Type": "Lambda",
-            "FunctionArn": self.function,
-            "Arguments": arguments,
-            "OutputParameters": [{"OutputName": output, "OutputType": "String"} for output in outputs],
-            "DependsOn": list(needs),
-        }
+        return definitions.lambda_step(step, *needs, outputs=outputs, **arguments) | {"FunctionArn": self.function}
 
     def callback_step(self, step: str, queue: str, outputs: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
-        return {
-            "Name": step,
-            "Type": "Callback",
-            "SqsQueueUrl": queue,
-            "Arguments": arguments,
-            "OutputParameters": [{"OutputName": output, "OutputType": "String"} for output in outputs],
-        }
+        return definitions.callback_step(step, outputs, **arguments) | {"SqsQueueUrl": queue}
 
     def definition(self, *steps: dict[str, Any], parameters: list[dict[str, Any]] | None = None) -> str:
-        return json.dumps({"Version": "2020-12-01", "Parameters": parameters or [], "Steps": list(steps)})
+        return json.dumps(definitions.pipeline(*steps, parameters=parameters))
 
     def create(self, *steps: dict[str, Any], parameters: list[dict[str, Any]] | None = None, **more: Any) -> str:
         """A pipeline of these steps; its name."""

@@ -12,69 +12,21 @@ from hypothesis import strategies as st
 
 from local_aws.pipelines.definition import DefinitionError, parse
 
+from .definitions import (
+    EQUALS,
+    FUNCTION,
+    QUEUE,
+    callback_step,
+    condition_step,
+    for_each_step,
+    get,
+    lambda_step,
+    pipeline,
+    processing_step,
+    sdk_v2_document,
+)
+
 REGION = "us-east-1"
-FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:sagemaker-f"
-QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/sagemaker-q"
-
-
-def lambda_step(name: str, *needs: Any, outputs: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
-    return {
-        "Name": name,
-        "Type": "Lambda",
-        "FunctionArn": FUNCTION,
-        "Arguments": arguments,
-        "OutputParameters": [{"OutputName": output, "OutputType": "String"} for output in outputs],
-        **({"DependsOn": list(needs)} if needs else {}),
-    }
-
-
-def callback_step(name: str, outputs: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
-    return {
-        "Name": name,
-        "Type": "Callback",
-        "SqsQueueUrl": QUEUE,
-        "Arguments": arguments,
-        "OutputParameters": [{"OutputName": output, "OutputType": "String"} for output in outputs],
-    }
-
-
-def condition_step(name: str, conditions: list, if_steps: list = (), else_steps: list = ()) -> dict[str, Any]:
-    arguments = {"Conditions": conditions, "IfSteps": list(if_steps), "ElseSteps": list(else_steps)}
-    return {"Name": name, "Type": "Condition", "Arguments": arguments}
-
-
-def processing_step(name: str, **more: Any) -> dict[str, Any]:
-    arguments = {
-        "ProcessingResources": {
-            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
-        },
-        "AppSpecification": {"ImageUri": "python:3.12", "ContainerEntrypoint": ["python3", "x.py"]},
-        "RoleArn": "arn:aws:iam::000000000000:role/job",
-        "ProcessingOutputConfig": {
-            "Outputs": [
-                {
-                    "OutputName": "report",
-                    "S3Output": {"S3Uri": "s3://b/o", "LocalPath": "/opt/ml/processing/o", "S3UploadMode": "EndOfJob"},
-                }
-            ]
-        },
-    }
-    files = [{"PropertyFileName": "Report", "OutputName": "report", "FilePath": "r.json"}]
-    return {"Name": name, "Type": "Processing", "Arguments": arguments, "PropertyFiles": files, **more}
-
-
-def for_each_step(name: str, body: list, items: Any = ("a", "b"), **more: Any) -> dict[str, Any]:
-    items = list(items) if isinstance(items, tuple) else items
-    arguments = {"IterableItems": items, "MaxConcurrency": 2, "ForEachBody": body, **more}
-    return {"Name": name, "Type": "ForEach", "Arguments": arguments}
-
-
-def pipeline(*steps: dict[str, Any], parameters: list | None = None, **more: Any) -> dict[str, Any]:
-    return {"Version": "2020-12-01", "Metadata": {}, "Parameters": parameters or [], "Steps": list(steps), **more}
-
-
-def get(path: str) -> dict[str, str]:
-    return {"Get": path}
 
 
 def parsed(document: dict[str, Any]):
@@ -85,9 +37,6 @@ def problem(document: dict[str, Any]) -> str:
     with pytest.raises(DefinitionError) as caught:
         parsed(document)
     return str(caught.value)
-
-
-EQUALS = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
 
 
 def test_a_step_waits_for_what_it_refers_to_and_what_it_depends_on() -> None:
@@ -334,43 +283,6 @@ def test_parameter_values_are_typed() -> None:
     for name, text in (*wrong, ("Float", "NaN"), ("Integer", "NaN"), ("Float", "-Infinity"), ("Float", "9" * 999)):
         with pytest.raises(DefinitionError, match=f"must be of type {name}"):
             parameters[name].value(text)
-
-
-def sdk_v2_document(function: str, queue: str) -> dict[str, Any]:
-    """What `sagemaker` 2.x serializes: no MlflowConfig, DependsOn by name only, an explicit CacheConfig."""
-    return {
-        "Version": "2020-12-01",
-        "Metadata": {},
-        "Parameters": [{"Name": "ProcessingInstanceCount", "Type": "Integer", "DefaultValue": 1}],
-        "PipelineExperimentConfig": {
-            "ExperimentName": {"Get": "Execution.PipelineName"},
-            "TrialName": {"Get": "Execution.PipelineExecutionId"},
-        },
-        "Steps": [
-            {
-                "Name": "Submit",
-                "Type": "Lambda",
-                "Arguments": {"count": {"Get": "Parameters.ProcessingInstanceCount"}},
-                "FunctionArn": function,
-                "OutputParameters": [{"OutputName": "statusCode", "OutputType": "String"}],
-                "CacheConfig": {"Enabled": False},
-            },
-            {
-                "Name": "Wait",
-                "Type": "Callback",
-                "Arguments": {"job": {"Get": "Steps.Submit.OutputParameters['statusCode']"}},
-                "DependsOn": ["Submit"],
-                "SqsQueueUrl": queue,
-                "OutputParameters": [{"OutputName": "status", "OutputType": "String"}],
-            },
-            condition_step(
-                "Check",
-                [{"Type": "Equals", "LeftValue": {"Get": "Steps.Wait.OutputParameters['status']"}, "RightValue": "ok"}],
-                [lambda_step("Good") | {"FunctionArn": function}],
-                [{"Name": "Bad", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}],
-            ),
-        ],
-    }
 
 
 def test_a_definition_as_sdk_v2_writes_it() -> None:

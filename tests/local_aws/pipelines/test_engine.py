@@ -18,8 +18,7 @@ from local_aws.pipelines.execution import ENDED, STEPS_FAILED, Execution, StepRu
 from local_aws.pipelines.jobs import HOST_GONE
 from local_aws.store import Store
 
-from .fakes import Bench, FakeAws, ended, refused
-from .test_definition import (
+from .definitions import (
     EQUALS,
     FUNCTION,
     callback_step,
@@ -30,6 +29,7 @@ from .test_definition import (
     pipeline,
     processing_step,
 )
+from .fakes import Bench, FakeAws, ended, refused
 
 # --- any graph -------------------------------------------------------------------------------------------------------
 

@@ -24,8 +24,7 @@ from local_aws.pipelines.execution import Execution
 from local_aws.protocol import ApiError
 from local_aws.store import Store
 
-from .fakes import Bench, FakeAws, ended
-from .test_definition import (
+from .definitions import (
     callback_step,
     condition_step,
     for_each_step,
@@ -34,6 +33,7 @@ from .test_definition import (
     pipeline,
     processing_step,
 )
+from .fakes import Bench, FakeAws, ended
 
 
 class Life:

@@ -14,12 +14,7 @@ from botocore import xform_name
 from local_aws.pipelines import PipelinesService, service
 
 from .conftest import World, refusal
-from .test_definition import sdk_v2_document
-
-
-def get(path: str) -> dict[str, str]:
-    return {"Get": path}
-
+from .definitions import get, sdk_v2_document
 
 # --- pipelines -------------------------------------------------------------------------------------------------------
 
