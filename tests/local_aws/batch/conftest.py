@@ -120,11 +120,7 @@ class World:
         return name
 
     def environment_is(self, name: str, status: str | None) -> dict[str, Any]:
-        def look() -> Any:
-            found = self.batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"]
-            return (not found) if status is None else found and found[0]["status"] == status and found[0]
-
-        return wait(look, f"{name} {status}")
+        return self._is(self.batch.describe_compute_environments, "computeEnvironments", name, status)
 
     def queue(self, *environments: str, **arguments: Any) -> str:
         name = self.name("queue")
@@ -135,8 +131,13 @@ class World:
         return name
 
     def queue_is(self, name: str, status: str | None) -> dict[str, Any]:
+        return self._is(self.batch.describe_job_queues, "jobQueues", name, status)
+
+    def _is(self, describe: Callable[..., Any], kind: str, name: str, status: str | None) -> dict[str, Any]:
+        """The resource when it has this status; None stands for none, when it is gone."""
+
         def look() -> Any:
-            found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+            found = describe(**{kind: [name]})[kind]
             return (not found) if status is None else found and found[0]["status"] == status and found[0]
 
         return wait(look, f"{name} {status}")
