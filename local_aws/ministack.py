@@ -98,14 +98,17 @@ def _shut_ministacks_own_doors() -> None:
 def _authorize_on_awss_resources() -> None:
     """MiniStack asks for some calls whether they are allowed on "*", where AWS names what they are about.
 
+    And a role's ARN has its path, if it has one; of GetAccountSettings of Lambda MiniStack asks nothing.
+
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
     """
     from ministack.core import iam_actions
+    from ministack.services import iam
 
-    known = iam_actions.extract_resource_arn
+    known, known_action = iam_actions.extract_resource_arn, iam_actions._lambda_action
 
     @functools.wraps(known)
     def extract(
@@ -117,6 +120,9 @@ def _authorize_on_awss_resources() -> None:
             return name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
         if service == "iam" and arn == "*":  # SimulatePrincipalPolicy
             return str((query.get("PolicySourceArn") or ["*"])[0])
+        if service == "iam" and ":role/" in arn:
+            role = iam._roles.get_scoped(account, None, arn.rpartition("/")[2])
+            return role["Arn"] if role else arn
         if service == "events":
             tagged = str(_body(body).get("ResourceARN") or _body(body).get("Rule") or "")
             if arn == "*" and tagged:  # tags of a rule; its targets
@@ -127,7 +133,13 @@ def _authorize_on_awss_resources() -> None:
             return _cloudwatch_arn(operation, _body(body), region, account) or arn
         return arn
 
-    iam_actions.extract_resource_arn = extract
+    @functools.wraps(known_action)
+    def lambda_action(method: str, path: str) -> str | None:
+        if method == "GET" and path.rstrip("/").endswith("/account-settings"):
+            return "GetAccountSettings"
+        return known_action(method, path)
+
+    iam_actions.extract_resource_arn, iam_actions._lambda_action = extract, lambda_action
 
 
 def _cloudwatch_arn(operation: str, params: dict[str, Any], region: str, account: str) -> str:

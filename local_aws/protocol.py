@@ -4,7 +4,7 @@ One `Api` per service turns an HTTP request into a validated `Request`, hands it
 operation's name, and checks and serializes what the method returns. The models are the ones every AWS SDK for Python
 is generated from, so whatever parses here parses at the client, and a response that would not is an error here.
 
-Protocols: `rest-json` (Batch) and `json` 1.1 (SageMaker, ECS), https://smithy.io/2.0/aws/protocols/index.html
+Protocols: `rest-json` (Batch) and `json` 1.1 (SageMaker, ECS, Service Quotas), https://smithy.io/2.0/aws/protocols/index.html
 """
 
 from __future__ import annotations
@@ -95,11 +95,12 @@ class Response:
 class Api:
     """The wire format of one service."""
 
-    # The code each service answers for a request its model refuses.
-    _VALIDATION_CODES: ClassVar[dict[str, str]] = {
-        "batch": "ClientException",
-        "ecs": "InvalidParameterException",
-        "sagemaker": "ValidationException",
+    # The codes each service answers for a request its model refuses, and for a failure of its own.
+    _CODES: ClassVar[dict[str, tuple[str, str]]] = {
+        "batch": ("ClientException", "ServerException"),
+        "ecs": ("InvalidParameterException", "ServerException"),
+        "sagemaker": ("ValidationException", "InternalFailure"),
+        "servicequotas": ("IllegalArgumentException", "ServiceException"),
     }
 
     def __init__(self, service: Any) -> None:
@@ -127,7 +128,7 @@ class Api:
 
     def parse(self, operation: OperationModel, path: dict[str, str], query: str, body: bytes) -> dict[str, Any]:
         """The call's parameters, converted to Python and checked against the operation's input shape."""
-        invalid = self._VALIDATION_CODES[self.service.name]
+        invalid, _ = self._CODES[self.service.name]
         try:
             payload = json.loads(body, parse_constant=_no_constant) if body else {}
         except (ValueError, RecursionError):
@@ -209,14 +210,18 @@ class Api:
         except Exception:
             # A bug of ours: AWS's own words for it, with the details in the server's log.
             log.exception("%s %s failed", self.service.name, path)
-            code = "InternalFailure" if self.service.name == "sagemaker" else "ServerException"
+            _, code = self._CODES[self.service.name]
             response = self.error(ApiError(code, "The embedded AWS failed to answer; see its log.", 500))
         return Response(response.status, {**response.headers, "x-amzn-requestid": request_id}, response.body)
 
 
+# Where botocore's name of a service is not the one that requests are signed for.
+_MODELS = {"servicequotas": "service-quotas"}
+
+
 @lru_cache
 def _service_model(name: str):
-    return botocore.session.Session().get_service_model(name)
+    return botocore.session.Session().get_service_model(_MODELS.get(name, name))
 
 
 def _uri_pattern(uri: str) -> re.Pattern[str]:

@@ -1,8 +1,8 @@
 """One process, one port, one event loop: MiniStack and our own services behind one ASGI application.
 
-The SigV4 credential scope of a request names its service; `batch`, `ecs` and `sagemaker` are answered here, everything
-else by MiniStack. The server listens on 127.0.0.1 only; it answers no request that a web page could have sent, and
-unsigned ones at /_local_aws/ only.
+The SigV4 credential scope of a request names its service; `batch`, `ecs`, `sagemaker` and `servicequotas` are answered
+here, everything else by MiniStack. The server listens on 127.0.0.1 only; it answers no request that a web page could
+have sent, and unsigned ones at /_local_aws/ only.
 """
 
 from __future__ import annotations
@@ -323,11 +323,13 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
 
     from local_aws.batch import BatchService, TasksService
     from local_aws.pipelines import PipelinesService
+    from local_aws.quotas import QuotasService
 
     context = Context(f"http://127.0.0.1:{port}", work_dir, store)
     health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
     batch = BatchService(context)
-    app = App(ministack_app, context, [batch, TasksService(batch), PipelinesService(context)], health)
+    services = [batch, TasksService(batch), PipelinesService(context), QuotasService()]
+    app = App(ministack_app, context, services, health)
     _raise_file_limit()
     asyncio.run(_until_signalled(app, listening))
     if store:

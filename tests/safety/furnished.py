@@ -165,6 +165,7 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
         ("batch", "UpdateJobQueue", {"jobQueue": "queue", "state": "ENABLED", "priority": 2}),
         ("batch", "TerminateJob", {"jobId": known["jobId"][0], "reason": "enough"}),
         ("ecs", "StopTask", {"cluster": known["cluster"][0], "task": "0" * 32, "reason": "enough"}),
+        ("service-quotas", "GetServiceQuota", {"ServiceCode": "fargate", "QuotaCode": "L-3032A538"}),
         ("sagemaker", "CreatePipeline",
          {"PipelineName": "<new>", "RoleArn": known["roleArn"][0], "ClientRequestToken": "<token>",
           "PipelineDefinition": text}),

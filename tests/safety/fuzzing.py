@@ -123,7 +123,8 @@ class Fuzzer:
     def local(self) -> Case:
         """An unsigned request to what only the embedded AWS has, under /_local_aws/."""
         rng = self.rng
-        name = rng.choice(["batch/spot-reclaim"] * 6 + ["health", "credentials", quote(self.text(_STRING, "jobId"))])
+        other = quote(self.text(_STRING, "jobId").encode("utf-8", "surrogatepass"))
+        name = rng.choice(["batch/spot-reclaim"] * 6 + ["health", "credentials", other])
         payload = self.mutated({"jobId": self.text(_STRING, "jobId")}) if rng.random() < 0.7 else self.anything(2)
         headers = {"Host": self.host}
         if rng.random() < 0.9:
@@ -137,10 +138,12 @@ class Fuzzer:
         rng = self.rng
         self.generosity = rng.choice([0.05, 0.2, 0.5])  # how many of the optional parameters a call has
         while True:
-            service = rng.choice(["batch", "ecs", "sagemaker"])
+            service = rng.choice(["batch", "ecs", "sagemaker", "service-quotas"])
             name = rng.choice(model(service).operation_names)
-            # Of SageMaker's hundreds of operations most have nothing to do with pipelines, and of ECS's one is here.
-            likely = service == "batch" or "Pipeline" in name or name.endswith("Tags") or name == "StopTask"
+            # Of SageMaker's hundreds of operations most have nothing to do with pipelines; of ECS's and of Service
+            # Quotas' one is here.
+            alone = name in ("StopTask", "GetServiceQuota")
+            likely = service == "batch" or "Pipeline" in name or name.endswith("Tags") or alone
             if rng.random() < (0.02 if f"{service}:{name}" in self.uncovered else 1 if likely else 0.05):
                 return service, name
 
@@ -304,7 +307,7 @@ class Fuzzer:
     def sign(self, service: str, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
         request = AWSRequest(method, self.endpoint_url + url, headers=headers, data=body)
         secret = "test" if self.rng.random() < 0.995 else "wrong"
-        SigV4Auth(Credentials("test", secret), service, REGION).add_auth(request)
+        SigV4Auth(Credentials("test", secret), model(service).signing_name, REGION).add_auth(request)
         return dict(request.headers.items())
 
     # Sending and judging

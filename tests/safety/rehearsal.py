@@ -36,8 +36,8 @@ from botocore.credentials import Credentials
 
 _SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]*)/([^/,]+)/aws4_request")
 # What the credential scope calls a service, and what botocore calls it.
-_MODELS = {"tagging": "resourcegroupstaggingapi", "monitoring": "cloudwatch"}
-_KNOWN = {"iam", "sts", "sqs", "lambda", "events", "logs", "ec2", "batch", "ecs", "sagemaker", "tagging", "monitoring"}
+_MODELS = {"tagging": "resourcegroupstaggingapi", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
+_KNOWN = {"iam", "sts", "sqs", "lambda", "events", "logs", "ec2", "batch", "ecs", "sagemaker", *_MODELS}
 WRITES_NOTHING = re.compile(r"(Get|List|Describe|Head|Lookup|Search|Filter|BatchGet|Simulate|Receive)[A-Z]?")
 
 
