@@ -20,6 +20,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     local_aws.stop(home)
 
 
+@pytest.fixture(scope="module")
+def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where an embedded AWS of this module's own answers."""
+    home = tmp_path_factory.mktemp(request.module.__name__)
+    yield local_aws.start(port=0, home=home).endpoint_url
+    local_aws.stop(home)
+
+
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore's retries wait a tenth: whether they are made is what matters, and there are many."""

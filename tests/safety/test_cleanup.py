@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from deployment import Deployment
 from rehearsal import Rehearsal
 from servers import until
 
-import local_aws
 from utils import cleanup, events, monitoring
 from utils.config import TAG_KEY, Config
 from utils.kit import deploy as deploy_kit
@@ -28,13 +27,6 @@ from utils.session import embedded_session
 
 pytestmark = pytest.mark.slow
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("cleanup")
-    yield local_aws.start(port=0, home=home).endpoint_url
-    local_aws.stop(home)
 
 
 def deployment(endpoint: str, prefix: str = "") -> Deployment:
@@ -371,7 +363,7 @@ def mapping_id(kit: Deployment) -> str:
 
 
 def test_the_servers_files_show_no_traceback(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    logs = [path for path in tmp_path_factory.getbasetemp().glob("cleanup*/server.log") if path.exists()]
+    logs = [path for path in tmp_path_factory.getbasetemp().glob(f"{__name__}*/server.log") if path.exists()]
     assert logs
     for log in logs:
         assert "Traceback" not in Path(log).read_text()

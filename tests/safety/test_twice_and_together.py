@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Iterator
 
 import player
 import pytest
 from deployment import Deployment
 from rehearsal import Rehearsal
 
-import local_aws
 from utils import cleanup, pipeline
 from utils.config import Config
 from utils.session import embedded_session
@@ -33,13 +31,6 @@ AGAIN = {
     "06_monitoring": {"s3:PUT": 11, "sagemaker:StartPipelineExecution": 1},  # an input that lacks a month, and its run
     "07_cleanup": {},
 }
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("twice")
-    yield local_aws.start(port=0, home=home).endpoint_url
-    local_aws.stop(home)
 
 
 def test_a_second_run_of_any_notebook_changes_nothing(endpoint: str) -> None:
