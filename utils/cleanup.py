@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from utils import batch as batch_helpers
-from utils import cost
+from utils import cost, monitoring
 from utils import events as event_helpers
 from utils import iam as iam_helpers
 from utils import queues as queue_helpers
@@ -278,14 +278,8 @@ def _alarms(session: boto3.Session, config: Config) -> Iterator[Resource]:
         for alarm in page["MetricAlarms"]:
             ours = _ours(config, cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"])
             name = alarm["AlarmName"]
-            if ours or name in _alarm_names(config):
+            if ours or name in monitoring.alarm_names(config):
                 yield Resource("alarm", name, lambda name=name: cloudwatch.delete_alarms(AlarmNames=[name]), ours)
-
-
-def _alarm_names(config: Config) -> list[str]:
-    functions = (config.submit_jobs_function, config.check_jobs_function)
-    queues = (f"{config.dead_letter_queue}-not-empty", f"{config.callback_queue}-not-looked-at")
-    return [*queues, *(f"{function}-errors" for function in functions)]
 
 
 def _dashboard(session: boto3.Session, config: Config) -> Iterator[Resource]:

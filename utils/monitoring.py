@@ -274,6 +274,27 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
     return answer
 
 
+def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, int]]:
+    """Each alarm's namespace, metric, dimensions, statistic, and the number above which it goes off, by its name."""
+    dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
+    alarms = {
+        f"{config.dead_letter_queue}-not-empty": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0),
+        # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
+        # then. So what is this old has not been looked at: the mapping is off, or the function is throttled.
+        f"{config.callback_queue}-not-looked-at": (
+            "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS
+        ),
+    }  # fmt: skip
+    for function in (config.submit_jobs_function, config.check_jobs_function):
+        alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0)
+    return alarms
+
+
+def alarm_names(config: Config) -> list[str]:
+    """The alarms of a kit, as `ensure_alarms` makes them."""
+    return list(_alarms(config))
+
+
 def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[str] = ()) -> list[str]:
     """Alarms on what nobody would notice otherwise, created or brought up to date.
 
@@ -286,18 +307,7 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     """
-    dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
-    alarms = {
-        f"{config.dead_letter_queue}-not-empty": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0),
-        # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
-        # then. So what is this old has not been looked at: the mapping is off, or the function is throttled.
-        f"{config.callback_queue}-not-looked-at": (
-            "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS
-        ),
-    }  # fmt: skip
-    for function in (config.submit_jobs_function, config.check_jobs_function):
-        alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0)
-
+    alarms = _alarms(config)
     cloudwatch = session.client("cloudwatch")
     found = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=list(alarms))["MetricAlarms"]}
     tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]

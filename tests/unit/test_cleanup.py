@@ -123,10 +123,6 @@ def test_what_has_our_name_and_not_our_tag_is_told_apart(session, config):
     assert cleanup.leftovers(session, config) == [f"not tagged, left alone: queue {config.callback_queue}"]
 
 
-def test_the_alarms_names_are_those_of_notebook_06(session, config):
-    assert sorted(monitoring.ensure_alarms(session, config)) == sorted(cleanup._alarm_names(config))
-
-
 def test_an_active_job_definition_with_our_tag_is_no_record(session, config, monkeypatch, no_waiting):
     monkeypatch.setattr(cleanup, "stop_after_delay", lambda _: lambda state: state.attempt_number > 1)
     roles = iam.ensure_roles(session, config)
