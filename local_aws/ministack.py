@@ -302,9 +302,11 @@ def _fill_in_the_callers_name() -> None:
 def _simulate_with_the_calls_context() -> None:
     """IAM's simulator is told of the call in ContextEntries, which MiniStack leaves out.
 
+    And MiniStack takes a principal's path for a part of its name, of which there are no policies then.
+
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
     """
-    from ministack.core.iam_evaluator import EvalContext, evaluate
+    from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, _gather_user_policies, evaluate
     from ministack.services import iam
 
     known = iam._extract_simulate_params
@@ -326,6 +328,9 @@ def _simulate_with_the_calls_context() -> None:
 
     def build(actions: list, about: tuple[str, dict], principal: str, account: str, policies: list) -> str:
         resource, context = about
+        if principal.count("/") > 1:
+            policies_of = _gather_role_policies if ":role/" in principal else _gather_user_policies
+            policies = policies_of(principal.rpartition("/")[2], account)
         answer = ""
         for action in actions:
             asked = EvalContext(

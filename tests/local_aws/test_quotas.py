@@ -72,6 +72,17 @@ def test_who_may_ask_for_lambdas_concurrency(aws: Any) -> None:
         as_user(aws, "lambda", Action="lambda:ListFunctions").get_account_settings()
 
 
+def test_a_role_with_a_path_is_simulated_with_its_policies(aws: Any) -> None:
+    iam, trust = aws.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": []})
+    arn = iam.create_role(RoleName="quotas-path", Path="/a/b/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_role_policy(RoleName="quotas-path", PolicyName="p", PolicyDocument=document)
+    actions = ["sqs:SendMessage", "sqs:ReceiveMessage"]
+    results = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=actions)["EvaluationResults"]
+    assert [result["EvalDecision"] for result in results] == ["allowed", "implicitDeny"]
+
+
 def test_a_policy_names_a_role_with_its_path(aws: Any) -> None:
     """As Studio's execution roles have one."""
     iam, trust = aws.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": []})
