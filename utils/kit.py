@@ -10,6 +10,8 @@ import boto3
 from utils import batch, data, events, iam, lambdas, preflight, queues
 from utils.config import Config
 
+JOB_VCPUS = 0.25  # the least that Fargate offers: so with 6 vCPUs 24 jobs run at once
+
 
 @dataclass(frozen=True)
 class Kit:
@@ -41,10 +43,11 @@ def deploy(
     config: Config,
     *,
     program: str,
-    max_vcpus: int = 6,
+    max_vcpus: int = preflight.MAX_VCPUS,
     spot: bool = False,
     push: bool = False,
     check_settings: dict[str, str] | None = None,
+    unseen_ok: bool = False,
 ) -> Kit:
     """Create or bring up to date the roles, Batch resources, functions and queues of a kit.
 
@@ -54,11 +57,13 @@ def deploy(
         spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends and when an execution was stopped.
         check_settings: environment variables of the checking function; its docstring tells which.
+        unseen_ok: build also where your permissions can't be looked at before, see `preflight.require`.
 
     Raises:
-        NotReady: something is missing, as notebook 01's preflight sees it; nothing has been made.
+        NotReady: something is missing, or can't be seen, as in notebook 01; nothing has been made.
     """
-    preflight.require(preflight.check(session, config))
+    found = preflight.check(session, config, max_vcpus=max_vcpus, job_vcpus=JOB_VCPUS, spot=spot)
+    preflight.require(found, unseen_ok=unseen_ok)
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)
@@ -145,6 +150,5 @@ def _batch(
     definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
     container = definition["containerProperties"]
     container["command"] = ["python", "-c", program]
-    # The least that Fargate offers: so with 6 vCPUs 24 jobs run at once.
-    container["resourceRequirements"] = [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}]
+    container["resourceRequirements"] = [{"type": "VCPU", "value": str(JOB_VCPUS)}, {"type": "MEMORY", "value": "512"}]
     return job_queue, batch.ensure_job_definition(session, definition)

@@ -16,8 +16,22 @@ from utils.config import Config
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 MOST_QUEUES = MOST_ENVIRONMENTS = 50
 
-# A job is submitted to a queue, by a definition; and all of Batch's resources are tagged.
-ON_EACH_KIND = ("batch:SubmitJob", "batch:TagResource")
+# What the kit's compute environment may use at once (notebook 02, `kit.deploy`): as many as AWS grants a new account.
+# https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
+MAX_VCPUS = 6
+# Calls of functions at once: two of check_jobs, by its mapping (`queues.ensure_mapping`), and one by a pipeline's step.
+FUNCTION_CALLS = 3
+
+# Code and name that Service Quotas has for Fargate's vCPUs, by whether they are Spot; and for Lambda's concurrency.
+# https://docs.aws.amazon.com/servicequotas/latest/userguide/request-quota-increase.html
+FARGATE_QUOTAS = {
+    False: ("L-3032A538", "Fargate On-Demand vCPU resource count"),
+    True: ("L-36FBB829", "Fargate Spot vCPU resource count"),
+}
+LAMBDA_QUOTA = ("L-B99A9384", "Concurrent executions")
+
+# A job is submitted to a queue, by a definition; and all of Batch's resources are tagged, as are functions and mapping.
+ON_EACH_KIND = ("batch:SubmitJob", "batch:TagResource", "lambda:ListTags", "lambda:TagResource")
 
 # What the person at the notebooks needs in each layout of the roles.
 POLICIES = {"separate": ("operator.json",), "shared": ("operator.json", "operator_shared.json")}
@@ -28,35 +42,67 @@ FIRST_TIME = "LetBatchMakeItsServiceLinkedRole"
 # Those whose name says more of the policy than of what it is for.
 IN_WORDS = {
     FIRST_TIME: "permission to let Batch make its service-linked role",
-    "LookAroundWithNoNarrowerResource": "permission to see what the account has already",
-    "CreateAMappingWithNoNarrowerResource": "permission to create a mapping",
+    "LookWithNoNarrowerResource": "permission to see what the account has already",
+    "MapWithNoNarrowerResource": "permission to create a mapping",
 }
+
+# The one row there is of the permissions where the caller may not ask about its own.
+UNSEEN = "your permissions"
 
 
 class NotReady(RuntimeError):
     """Something is missing; the message lists all of it."""
 
 
-def check(session: boto3.Session, config: Config) -> pd.DataFrame:
-    """Look, and change nothing: permissions, network, room for what is new, names that somebody else may have taken.
+def check(
+    session: boto3.Session,
+    config: Config,
+    *,
+    max_vcpus: float = MAX_VCPUS,
+    job_vcpus: float | None = None,
+    spot: bool = False,
+) -> pd.DataFrame:
+    """Look, and change nothing: permissions, network, quotas and room, names that somebody else may have taken.
+
+    Args:
+        max_vcpus: that the jobs may use at once.
+        job_vcpus: of a job; None is what those of notebook 02 take.
+        spot: the jobs are to run on Fargate Spot, which has a quota of its own.
 
     Returns:
         Columns need, ok (True, False, or None where it can't be told) and then, what to do or know about it.
     """
-    looks = (_room, _roles, _names, _bucket)
-    found = [*_permissions(session, config), _network(session), *(look(session, config) for look in looks)]
+    found = [
+        *_permissions(session, config),
+        _network(session),
+        _room(session, config),
+        _fargate(session, max_vcpus, job_vcpus or _vcpus(batch.copy_job(config, "", "")), spot),
+        _function_calls(session),
+        _roles(session, config),
+        _names(session, config),
+        _bucket(session, config),
+    ]
     return pd.DataFrame(found, columns=["need", "ok", "then"])
 
 
-def require(found: pd.DataFrame) -> None:
-    """Stop here, before anything is half built, if `check` found something missing.
+def require(found: pd.DataFrame, *, unseen_ok: bool = False) -> None:
+    """Stop here, before anything is half built, if `check` found something missing or could not see permissions.
+
+    Args:
+        unseen_ok: go on although the caller's permissions could not be looked at. AWS refuses at the first call that
+            lacks one, and what was made until then stays.
 
     Raises:
         NotReady: it names everything that is missing.
     """
-    missing = found[found["ok"].eq(False)]
-    if len(missing):
-        raise NotReady("; ".join(f"{row.need}: {row.then}" for row in missing.itertuples()))
+    missing = [f"{row.need}: {row.then}" for row in found[found["ok"].eq(False)].itertuples()]
+    if not unseen_ok:
+        unseen = found[found["need"].eq(UNSEEN)]
+        missing += [
+            f"{row.need} were {row.then}, or pass unseen_ok=True to build all the same" for row in unseen.itertuples()
+        ]
+    if missing:
+        raise NotReady("; ".join(missing))
 
 
 def statements(config: Config) -> list[dict[str, Any]]:
@@ -65,7 +111,7 @@ def statements(config: Config) -> list[dict[str, Any]]:
 
 
 def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool | None, str]]:
-    """One row a statement of the operator's policies, as IAM's simulator judges the caller's own.
+    """One row a statement of the operator's policies, as IAM's simulator judges the caller's own; or `UNSEEN` alone.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html
     """
@@ -88,8 +134,7 @@ def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool
     except ClientError as error:
         if "AccessDenied" not in error.response["Error"]["Code"]:
             raise
-        why = "not looked at: you lack iam:GetRole or iam:SimulatePrincipalPolicy for yourself"
-        return [(need, None, why) for need in needs]
+        return [(UNSEEN, None, f"not looked at: {_to_ask_for(caller)}")]
     return rows
 
 
@@ -139,10 +184,27 @@ def _principal(session: boto3.Session, caller: str) -> str:
     """The user or role whose policies count: of an assumed role's session, the role, path included."""
     if ":assumed-role/" not in caller:
         return caller
+    return _studios_role(caller) or session.client("iam").get_role(RoleName=caller.split("/")[1])["Role"]["Arn"]
+
+
+def _studios_role(caller: str) -> str | None:
+    """The ARN of an assumed role if it is Studio's own.
+
+    Studio knows its role's path, which a role that may not call GetRole can't learn otherwise.
+    """
     app = studio.here()
-    if app and app.role and app.role.rsplit("/", 1)[1] == caller.split("/")[1]:
-        return app.role  # Studio knows its role's path, which a role that may not call GetRole can't learn otherwise
-    return session.client("iam").get_role(RoleName=caller.split("/")[1])["Role"]["Arn"]
+    return app.role if app and app.role and app.role.rsplit("/", 1)[1] == caller.split("/")[1] else None
+
+
+def _to_ask_for(caller: str) -> str:
+    """What the caller lacks to ask about itself."""
+    name = caller.split("/")[1] if ":assumed-role/" in caller else caller.rsplit("/", 1)[1]
+    if ":assumed-role/" not in caller:
+        return f"ask for iam:SimulatePrincipalPolicy on the user {name}"
+    return (
+        f"ask for iam:GetRole and iam:SimulatePrincipalPolicy on the role {_studios_role(caller) or name}, "
+        "as in utils/policies/operator_as_role.json"
+    )
 
 
 def _network(session: boto3.Session) -> tuple[str, bool | None, str]:
@@ -171,6 +233,50 @@ def _room(session: boto3.Session, config: Config) -> tuple[str, bool | None, str
     other = sum(found["computeEnvironmentName"] != config.compute_environment for found in environments)
     ok = others < MOST_QUEUES and other < MOST_ENVIRONMENTS
     return (need, ok, "" if ok else f"{others} queues and {other} environments of {MOST_QUEUES} are taken: delete one")
+
+
+def _fargate(session: boto3.Session, max_vcpus: float, job_vcpus: float, spot: bool) -> tuple[str, bool | None, str]:
+    """Whether a job fits into the account's vCPUs. That fewer fit at once than may run only makes them wait.
+
+    https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
+    """
+    need, (code, name) = f"vCPUs of Fargate{' Spot' * spot} for the jobs", FARGATE_QUOTAS[spot]
+    where = f"Service Quotas, AWS Fargate, {name} ({code})"
+    client = session.client("service-quotas")
+    try:
+        vcpus = client.get_service_quota(ServiceCode="fargate", QuotaCode=code)["Quota"].get("Value")
+    except client.exceptions.NoSuchResourceException:
+        vcpus = None  # "If the applied quota value is not available for a quota, the quota is not retrieved."
+    except ClientError as error:
+        return (need, _unless_denied(error), "not looked at: you lack servicequotas:GetServiceQuota")
+    if vcpus is None:
+        return (need, None, f"AWS does not tell this account's number: a job takes {job_vcpus:g}, see {where}")
+    if vcpus < job_vcpus:
+        return (need, False, f"the account has {vcpus:g} and a job takes {job_vcpus:g}: ask for more in {where}")
+    at_once, wanted = int(vcpus / job_vcpus), int(max_vcpus / job_vcpus)
+    then = f"{at_once} of the {wanted} jobs that may run at once will, the others wait; for more ask in {where}"
+    return (need, True, then if at_once < wanted else "")
+
+
+def _vcpus(definition: dict[str, Any]) -> float:
+    """What a job of this definition takes."""
+    needs = definition["containerProperties"]["resourceRequirements"]
+    return next(float(need["value"]) for need in needs if need["type"] == "VCPU")
+
+
+def _function_calls(session: boto3.Session) -> tuple[str, bool | None, str]:
+    """Whether the functions may run beside each other: Lambda's limit, less what is reserved for others.
+
+    New accounts have less than the usual 1,000: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    """
+    need = f"room for {FUNCTION_CALLS} calls of functions at once"
+    try:
+        free = session.client("lambda").get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    except ClientError as error:
+        return (need, _unless_denied(error), "not looked at: you lack lambda:GetAccountSettings")
+    code, name = LAMBDA_QUOTA
+    then = f"there is room for {free}: ask for more in Service Quotas, AWS Lambda, {name} ({code}), or reserve less"
+    return (need, True, "") if free >= FUNCTION_CALLS else (need, False, then)
 
 
 def _roles(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:

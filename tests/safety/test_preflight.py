@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import player
 import pytest
-from rehearsal import Rehearsal
+from botocore.exceptions import ClientError
+from rehearsal import Call, Rehearsal
 
 import local_aws
-from utils import iam, kit, preflight
+from utils import batch, iam, kit, preflight, queues, studio
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -43,6 +47,31 @@ def as_user(endpoint: str, *statements: dict[str, Any]) -> boto3.Session:
     session = embedded_session(endpoint, CONFIG.region)
     session._session.set_credentials(key["AccessKeyId"], key["SecretAccessKey"])
     return session
+
+
+def as_role(endpoint: str, *statements: dict[str, Any]) -> tuple[boto3.Session, str]:
+    """A session of a new role with these statements, and its ARN: with a path, as Studio's execution roles have."""
+    root = embedded_session(endpoint, CONFIG.region)
+    root._session.set_credentials(player.ACCOUNT, "any")
+    roles, name = root.client("iam"), f"execution-role-{next(_numbers)}"
+    trusted = {"AWS": f"arn:aws:iam::{player.ACCOUNT}:root"}
+    trust = {"Statement": [{"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}]}
+    made = roles.create_role(RoleName=name, Path="/service-role/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    roles.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document)
+    assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": made["Arn"]}
+    sts = as_user(endpoint, assume).client("sts")  # root may not assume a role
+    key = sts.assume_role(RoleArn=made["Arn"], RoleSessionName="SageMaker")["Credentials"]
+    session = embedded_session(endpoint, CONFIG.region)
+    session._session.set_credentials(key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"])
+    return session, made["Arn"]
+
+
+def on_stage(session: boto3.Session, stage: Rehearsal) -> boto3.Session:
+    """The same caller, whose calls go through a stage."""
+    staged, key = embedded_session(stage.endpoint_url, CONFIG.region), session.get_credentials()
+    staged._session.set_credentials(key.access_key, key.secret_key, key.token)
+    return staged
 
 
 def missing(found: Any) -> dict[str, str]:
@@ -149,10 +178,8 @@ def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, acti
 
 def test_a_kit_is_not_half_built(endpoint: str) -> None:
     lacking = without("events:PutRule", "*")  # the last thing that deploy does
-    credentials = as_user(endpoint, *lacking).get_credentials()
     with Rehearsal(endpoint) as stage:
-        session = embedded_session(stage.endpoint_url, CONFIG.region)
-        session._session.set_credentials(credentials.access_key, credentials.secret_key)
+        session = on_stage(as_user(endpoint, *lacking), stage)
         with pytest.raises(preflight.NotReady, match="events:PutRule"):
             kit.deploy(session, CONFIG, program="print(1)", push=True)
         assert stage.writes == []
@@ -167,14 +194,153 @@ def test_nothing_at_all_is_told_in_one_go(endpoint: str) -> None:
     assert "batch:CreateJobQueue" in str(error.value)
 
 
-def test_who_may_not_ask_is_told_so(endpoint: str) -> None:
+def test_a_user_who_may_not_ask_is_told_so(endpoint: str) -> None:
     silent = [statement for statement in OPERATOR if "iam:SimulatePrincipalPolicy" not in statement["Action"]]
     found = preflight.check(as_user(endpoint, *silent), CONFIG)
-    permissions = [row for row in found.itertuples() if row.need.startswith("permission to")]
-    assert len(permissions) == len(OPERATOR)
-    assert {row.ok for row in permissions} == {None}
-    assert all("iam:SimulatePrincipalPolicy" in row.then for row in permissions)
-    preflight.require(found)
+    assert [row.need for row in found.itertuples() if row.need.startswith("permission")] == []
+    (unseen,) = found[found["need"].eq(preflight.UNSEEN)].itertuples()
+    assert unseen.ok is None
+    assert "iam:SimulatePrincipalPolicy on the user user-" in unseen.then
+    with pytest.raises(preflight.NotReady, match="iam:SimulatePrincipalPolicy"):
+        preflight.require(found)
+    preflight.require(found, unseen_ok=True)
+
+
+def test_a_role_that_may_not_ask_builds_nothing_unless_it_is_told_to(endpoint: str) -> None:
+    config = dataclasses.replace(CONFIG, prefix="sagemaker-unseen")
+    session, arn = as_role(endpoint, *iam.render("operator.json", config)["Statement"])
+    name = arn.rsplit("/", 1)[1]
+    with Rehearsal(endpoint) as stage:
+        staged = on_stage(session, stage)
+        with pytest.raises(preflight.NotReady) as refused:
+            kit.deploy(staged, config, program="print(1)")
+        assert stage.writes == []
+        assert str(refused.value) == (
+            "your permissions were not looked at: ask for iam:GetRole and iam:SimulatePrincipalPolicy on the role "
+            f"{name}, as in utils/policies/operator_as_role.json, or pass unseen_ok=True to build all the same"
+        )
+        assert kit.deploy(staged, config, program="print(1)", unseen_ok=True).job_queue == config.job_queue
+
+
+def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: str) -> None:
+    config = dataclasses.replace(CONFIG, prefix="sagemaker-seen")
+    statements = iam.render("operator.json", config)["Statement"]
+    session, arn = as_role(endpoint, *statements)
+    about_itself = iam.render("operator_as_role.json", config, operator_role=arn)["Statement"]
+    root = embedded_session(endpoint, config.region)
+    root._session.set_credentials(player.ACCOUNT, "any")
+    document = json.dumps({"Version": "2012-10-17", "Statement": about_itself})
+    root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
+    found = preflight.check(session, config)
+    assert found["ok"].tolist() == [True] * len(found)
+    assert kit.deploy(session, config, program="print(1)").job_queue == config.job_queue
+    # What is missing is seen, too: the first of all refusals, before anything is made.
+    lacking = {"Effect": "Deny", "Action": "sqs:CreateQueue", "Resource": "*"}
+    root.client("iam").put_role_policy(
+        RoleName=arn.rsplit("/", 1)[1], PolicyName="p",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [*statements, lacking]}),
+    )  # fmt: skip
+    with pytest.raises(preflight.NotReady, match="sqs:CreateQueue"):
+        kit.deploy(session, config, program="print(1)", unseen_ok=True)
+
+
+def test_in_studio_the_role_that_may_not_ask_is_named_with_its_path(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, arn = as_role(endpoint, *OPERATOR)
+    monkeypatch.setattr(studio, "here", lambda: studio.Studio("JupyterLab", CONFIG.region, arn))
+    with pytest.raises(preflight.NotReady, match=f"on the role {arn}, "):
+        preflight.require(preflight.check(session, CONFIG))
+
+
+def test_who_builds_unseen_is_refused_by_aws(endpoint: str) -> None:
+    session, _ = as_role(endpoint, {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        kit.deploy(session, CONFIG, program="print(1)", unseen_ok=True)
+
+
+@dataclass
+class Account:
+    """An account with numbers of its own; without `vcpus` AWS does not tell them."""
+
+    vcpus: float | None = 6.0
+    spot_vcpus: float | None = 6.0
+    calls: int = 1000
+
+    def before(self, call: Call) -> tuple[str, str, int] | None:
+        untold = call.operation == "GetServiceQuota" and self.of(call) is None
+        return ("NoSuchResourceException", "There is no applied value.", 400) if untold else None
+
+    def after(self, call: Call, answer: dict[str, Any]) -> None:
+        if call.operation == "GetServiceQuota":
+            answer["Quota"]["Value"] = self.of(call)
+        elif call.operation == "GetAccountSettings":
+            answer["AccountLimit"]["UnreservedConcurrentExecutions"] = self.calls
+
+    def of(self, call: Call) -> float | None:
+        return self.spot_vcpus if call.params["QuotaCode"] == "L-36FBB829" else self.vcpus
+
+
+FARGATE, SPOT = "vCPUs of Fargate for the jobs", "vCPUs of Fargate Spot for the jobs"
+CALLS = "room for 3 calls of functions at once"
+
+
+@pytest.mark.parametrize(
+    ("account", "jobs", "need", "ok", "then"),
+    [
+        (Account(), {}, FARGATE, True, None),
+        (Account(vcpus=1), {}, FARGATE, True, "1 of the 6 jobs that may run at once will.*L-3032A538"),
+        (Account(vcpus=0.5), {}, FARGATE, False, "has 0.5 and a job takes 1: .*L-3032A538"),
+        (Account(vcpus=0), {}, FARGATE, False, "has 0 and a job takes 1"),
+        (Account(vcpus=None), {}, FARGATE, None, "does not tell .*L-3032A538"),
+        (Account(vcpus=0.5), {"job_vcpus": 0.25}, FARGATE, True, "2 of the 24 jobs"),
+        (Account(vcpus=6), {"job_vcpus": 0.25, "max_vcpus": 8}, FARGATE, True, "24 of the 32 jobs"),
+        (Account(vcpus=0), {"spot": True}, SPOT, True, None),
+        (Account(spot_vcpus=0), {"spot": True}, SPOT, False, "L-36FBB829"),
+        (Account(calls=3), {}, CALLS, True, None),
+        (Account(calls=2), {}, CALLS, False, "there is room for 2: .*L-B99A9384"),
+    ],
+)
+def test_a_quota_is_compared_with_what_the_kit_uses(
+    endpoint: str, account: Account, jobs: dict[str, Any], need: str, ok: bool | None, then: str | None
+) -> None:
+    with Rehearsal(endpoint, [account]) as stage:
+        session = embedded_session(stage.endpoint_url, CONFIG.region)
+        found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12), **jobs)
+    (row,) = found[found["need"].eq(need)].itertuples()
+    assert row.ok is ok
+    assert re.search(then, row.then) if then else row.then == ""
+    assert missing(found) == ({need: row.then} if ok is False else {})
+
+
+def test_no_kit_is_built_where_none_of_its_jobs_fits(endpoint: str) -> None:
+    config = Config("local", "sagemaker-small", CONFIG.region, "0" * 12)
+    with Rehearsal(endpoint, [Account(vcpus=0.2, spot_vcpus=0.1)]) as stage:
+        session = embedded_session(stage.endpoint_url, CONFIG.region)
+        for spot, account in ((False, "has 0.2"), (True, "has 0.1")):
+            with pytest.raises(preflight.NotReady, match=f"{account} and a job takes 0.25"):
+                kit.deploy(session, config, program="print(1)", spot=spot)
+        assert stage.writes == []
+
+
+def test_who_may_not_look_at_the_quotas_is_told_so(endpoint: str) -> None:
+    hidden = ["lambda:GetAccountSettings", "servicequotas:GetServiceQuota"]
+    found = preflight.check(as_user(endpoint, *OPERATOR, {"Effect": "Deny", "Action": hidden, "Resource": "*"}), CONFIG)
+    for need, action in zip((CALLS, FARGATE), hidden, strict=True):
+        (row,) = found[found["need"].eq(need)].itertuples()
+        assert (row.ok, row.then) == (None, f"not looked at: you lack {action}")
+    assert set(missing(found).values()) == {f"ask for {action}" for action in hidden}
+
+
+def test_the_numbers_are_those_that_the_kit_is_made_with() -> None:
+    made = "".join(path.read_text() for path in player.NOTEBOOKS)
+    concurrency = inspect.signature(queues.ensure_mapping).parameters["maximum_concurrency"].default
+    assert f"max_vcpus={preflight.MAX_VCPUS}," in made
+    assert f"maximum_concurrency={concurrency}," in made
+    assert concurrency + 1 == preflight.FUNCTION_CALLS
+    assert inspect.signature(kit.deploy).parameters["max_vcpus"].default == preflight.MAX_VCPUS
+    definitions = [make(CONFIG, "", "") for make in (batch.copy_job, batch.aggregate_job)]
+    assert {preflight._vcpus(definition) for definition in definitions} == {1}
 
 
 def test_an_account_full_of_roles_is_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
