@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import boto3
@@ -24,6 +24,7 @@ METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its MET
 OLDEST_MESSAGE_SECONDS = 1800
 COLORS = {"copy": "#4c8eda", "aggregate": "#e07b39"}
 JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
+BRANCHES = ("IfSteps", "ElseSteps")  # the arguments of a Condition step that are steps
 NOT_STARTED = "Not started"  # our word: AWS lists only steps that have begun
 STATUS_COLORS = {
     "Succeeded": "#bfe3c6",
@@ -573,7 +574,7 @@ def _last_table(definition: list[dict[str, Any]], table: pd.DataFrame, counts: d
     """A row a step, in the graph's order, with nothing in it that differs from run to run.
 
     Args:
-        definition: the pipeline definition's steps.
+        definition: as `_definition` returns it.
         table: as `steps` returns it.
         counts: as `_counts` returns it.
     """
@@ -598,9 +599,26 @@ def _last_table(definition: list[dict[str, Any]], table: pd.DataFrame, counts: d
 
 
 def _definition(session: boto3.Session, execution: str) -> list[dict[str, Any]]:
-    """The steps of the pipeline definition that this execution runs."""
+    """The steps of the pipeline definition that this execution runs, those in the branches of conditions too."""
     answer = session.client("sagemaker").describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)
-    return json.loads(answer["PipelineDefinition"])["Steps"]
+    return list(_with_branches(json.loads(answer["PipelineDefinition"])["Steps"]))
+
+
+def _with_branches(steps: list[dict[str, Any]], condition: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """These steps and, behind each condition, those of its branches, of which the first wait for it."""
+    waits_for = _edges([_alone(step) for step in steps])
+    for step in steps:
+        after = () if waits_for[step["Name"]] else condition
+        yield {**_alone(step), "DependsOn": [*step.get("DependsOn", []), *after]}
+        for branch in BRANCHES if step["Type"] == "Condition" else ():
+            yield from _with_branches(step["Arguments"].get(branch, []), [step["Name"]])
+
+
+def _alone(step: dict[str, Any]) -> dict[str, Any]:
+    """A step without the steps of its branches."""
+    if step["Type"] != "Condition":
+        return step
+    return {**step, "Arguments": {key: value for key, value in step["Arguments"].items() if key not in BRANCHES}}
 
 
 def _edges(definition: list[dict[str, Any]]) -> dict[str, set[str]]:

@@ -40,9 +40,9 @@ def config():
     return Config("local", "sagemaker-pictures", "us-east-1", "000000000000")
 
 
-def answer_a_look(calls, status, *, steps=STEPS, jobs=()):
+def answer_a_look(calls, status, *, definition=DEFINITION, steps=STEPS, jobs=()):
     calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": status})
-    calls.answer("DescribePipelineDefinitionForExecution", {"PipelineDefinition": json.dumps(DEFINITION)})
+    calls.answer("DescribePipelineDefinitionForExecution", {"PipelineDefinition": json.dumps(definition)})
     calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": steps})
     calls.answer("ListJobs", {"jobSummaryList": list(jobs)})
 
@@ -160,6 +160,45 @@ def test_watching_leaves_one_table_of_the_steps(session, calls, config, seen):
         "Failed",
         "2 of 3 succeeded",
     ]
+
+
+def condition(name, if_steps, else_steps=()):
+    counted = {"Type": "Equals", "LeftValue": {"Get": "Steps.Count.OutputParameters['n']"}, "RightValue": 1}
+    arguments = {"Conditions": [counted], "IfSteps": list(if_steps), "ElseSteps": list(else_steps)}
+    return {"Name": name, "Type": "Condition", "Arguments": arguments}
+
+
+COUNT, SUBMIT, WAIT, BESIDE = DEFINITION["Steps"]
+NESTED = [condition("Check", [condition("Again", [SUBMIT | {"DependsOn": []}, WAIT])], [BESIDE]), COUNT]
+
+
+def test_the_first_steps_of_a_branch_follow_the_condition():
+    assert monitoring._edges(list(monitoring._with_branches(NESTED))) == {
+        "Count": set(),
+        "Check": {"Count"},
+        "Again": {"Count", "Check"},
+        "Submit": {"Again"},
+        "Wait": {"Submit"},
+        "Beside": {"Check"},
+    }
+
+
+def test_the_steps_in_a_conditions_branches_are_in_the_table_and_in_the_graph(session, calls, config, seen):
+    """As a BatchStep's two are: put into a branch, they are in the condition's arguments and nowhere else."""
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    ran = [{**ENDED[0], "StepName": name} for name in ("Count", "Check", "Again", "Submit", "Wait")]
+    answer_a_look(calls, "Succeeded", definition={"Steps": NESTED}, steps=ran, jobs=[job(1, "SUCCEEDED")])
+    monitoring.watch(session, config, ARN)
+    lines = [re.split(r"\s{2,}", line.strip()) for line in seen.displayed[1]["text/plain"].splitlines()]
+    assert lines[1:] == [
+        ["0", "Count", "Lambda", "Succeeded"],
+        ["1", "Check", "Condition", "Succeeded"],
+        ["2", "Again", "Condition", "Succeeded"],
+        ["3", "Beside", "Lambda", "Not started"],
+        ["4", "Submit", "Lambda", "Succeeded"],
+        ["5", "Wait", "Callback", "Succeeded", "1 of 1 succeeded"],
+    ]
+    assert "Check Succeeded, Again Succeeded, Beside Not started, Submit Succeeded" in seen.live[-1].alt
 
 
 def test_the_table_is_the_same_whichever_of_two_steps_began_first(session, calls, config, seen):
