@@ -624,7 +624,12 @@ def _alone(step: dict[str, Any]) -> dict[str, Any]:
 def _edges(definition: list[dict[str, Any]]) -> dict[str, set[str]]:
     """For each step of a pipeline definition those it waits for: named in DependsOn, or by using their outputs."""
     names = {step["Name"] for step in definition}
-    return {step["Name"]: names & {*step.get("DependsOn", []), *_named_in(step["Arguments"])} for step in definition}
+    waits_for = {}
+    for step in definition:
+        # A step that waits for another's failure names it with that as the trigger.
+        named = {each["Step"] if isinstance(each, dict) else each for each in step.get("DependsOn", [])}
+        waits_for[step["Name"]] = names & (named | _named_in(step["Arguments"]))
+    return waits_for
 
 
 def _named_in(arguments: Any) -> set[str]:

@@ -162,6 +162,12 @@ def test_watching_leaves_one_table_of_the_steps(session, calls, config, seen):
     ]
 
 
+def test_a_step_may_follow_the_failure_of_another():
+    """As the SDK writes its StepDependency."""
+    after = {"Name": "After", "Type": "Lambda", "Arguments": {}, "DependsOn": [{"Step": "Wait", "Trigger": "Failed"}]}
+    assert monitoring._edges([*DEFINITION["Steps"], after])["After"] == {"Wait"}
+
+
 def condition(name, if_steps, else_steps=()):
     counted = {"Type": "Equals", "LeftValue": {"Get": "Steps.Count.OutputParameters['n']"}, "RightValue": 1}
     arguments = {"Conditions": [counted], "IfSteps": list(if_steps), "ElseSteps": list(else_steps)}
