@@ -44,12 +44,7 @@ def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutionSteps.html
     """
-    pages = session.client("sagemaker").get_paginator("list_pipeline_execution_steps")
-    found = [
-        step
-        for page in pages.paginate(PipelineExecutionArn=execution, SortOrder="Ascending")
-        for step in page["PipelineExecutionSteps"]
-    ]
+    found = _steps(session, execution)
     return pd.DataFrame(
         {
             "step": [step["StepName"] for step in found],
@@ -61,18 +56,26 @@ def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
     )
 
 
+def _steps(session: boto3.Session, execution: str) -> list[dict[str, Any]]:
+    """What ListPipelineExecutionSteps says of an execution's steps, in the order they began."""
+    pages = session.client("sagemaker").get_paginator("list_pipeline_execution_steps")
+    return [
+        step
+        for page in pages.paginate(PipelineExecutionArn=execution, SortOrder="Ascending")
+        for step in page["PipelineExecutionSteps"]
+    ]
+
+
 def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str, str]:
     """What a Lambda or Callback step gave to the steps after it.
 
     Raises:
-        LookupError: the step failed, or was not reached because another did, whose reason is told; or there is none.
+        LookupError: the step failed, or was not reached because another did, whose reason is told; or it has not begun,
+            or there is none.
     """
-    pages = session.client("sagemaker").get_paginator("list_pipeline_execution_steps")
-    steps_begun = [
-        found for page in pages.paginate(PipelineExecutionArn=execution) for found in page["PipelineExecutionSteps"]
-    ]
-    failed = next((found for found in steps_begun if found["StepStatus"] == "Failed"), None)
-    mine = next((found for found in steps_begun if found["StepName"] == step), None)
+    begun = _steps(session, execution)
+    failed = next((found for found in begun if found["StepStatus"] == "Failed"), None)
+    mine = next((found for found in begun if found["StepName"] == step), None)
     if mine and mine["StepStatus"] != "Failed":
         metadata = next(iter(mine.get("Metadata", {}).values()), {})
         return {output["Name"]: output["Value"] for output in metadata.get("OutputParameters", [])}
@@ -80,7 +83,7 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
         cause = mine or failed
         reason = cause.get("FailureReason", "AWS gives no reason")
         raise LookupError(f'"{step}" has no outputs, for "{cause["StepName"]}" failed: {reason}')
-    raise LookupError(f'The execution {execution} has no step "{step}".')
+    raise LookupError(f'The execution {execution} has no step "{step}", or has not begun it.')
 
 
 def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame:
