@@ -87,16 +87,14 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
 
 
 def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame:
-    """The Batch jobs of an execution. They are found by their names, which begin with its id.
+    """The Batch jobs of an execution, as a table.
 
     Returns:
         One row a job: job (its step and number), definition, status, attempts, seconds, exit_code, reason, log_stream,
-        created, started, stopped, name and id; steps in the order they submitted.
-
-    https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
+        created, started, stopped, name and id; steps in the order they submitted. Without jobs, an empty table with the
+        first three of these.
     """
-    batch = session.client("batch")
-    rows = [_row(job) for job in _described(batch, _listed(batch, job_queue, execution))]
+    rows = [_row(job) for job in described_jobs(session, job_queue, execution)]
     if not rows:
         return pd.DataFrame(columns=["job", "definition", "status"])
     table = pd.DataFrame(rows)
@@ -106,8 +104,17 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
     return table.sort_values(["since", "job"], ignore_index=True).drop(columns=["of_step", "since"])
 
 
+def described_jobs(session: boto3.Session, job_queue: str, execution: str) -> list[dict[str, Any]]:
+    """The Batch jobs of an execution, as DescribeJobs answers them.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
+    """
+    batch = session.client("batch")
+    return _described(batch, _listed(batch, job_queue, execution))
+
+
 def _listed(batch: Any, job_queue: str, execution: str) -> list[dict[str, Any]]:
-    """What ListJobs says of an execution's jobs."""
+    """What ListJobs says of an execution's jobs, which are found by their names: these begin with its id."""
     names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
     pages = batch.get_paginator("list_jobs").paginate(jobQueue=job_queue, filters=names)
     return [summary for page in pages for summary in page["jobSummaryList"]]
@@ -226,6 +233,9 @@ def watch(
 
     Returns:
         The execution's last status, and the queue's messages over time.
+
+    Raises:
+        LookupError: there is no callback queue; run notebook 04 first.
     """
     import matplotlib.pyplot  # noqa: F401  now, since it takes seconds, and the first picture would be as old
     from IPython.display import display

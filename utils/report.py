@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 
 from utils.config import Config
+from utils.monitoring import described_jobs
 
 
 def execution_facts(session: boto3.Session, config: Config, since: datetime | None) -> tuple[list[str], bool]:
@@ -18,36 +19,24 @@ def execution_facts(session: boto3.Session, config: Config, since: datetime | No
         since: look at the first execution that began after this; None looks at the latest that succeeded.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutions.html
-    https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
     """
     execution = _execution(session.client("sagemaker"), config.pipeline, since)
     if execution is None:
         return ["pipeline   no execution found"], False
     status = execution["PipelineExecutionStatus"]
-    name = execution["PipelineExecutionArn"].rsplit("/", 1)[1]
-
-    batch = session.client("batch")
-    listed = batch.get_paginator("list_jobs").paginate(
-        jobQueue=config.job_queue, filters=[{"name": "JOB_NAME", "values": [f"{name}*"]}]
-    )
-    ids = [job["jobId"] for page in listed for job in page["jobSummaryList"]]
-    jobs = [
-        job
-        for first in range(0, len(ids), 100)  # DescribeJobs takes 100 ids at most
-        for job in batch.describe_jobs(jobs=ids[first : first + 100])["jobs"]
-    ]
+    jobs = described_jobs(session, config.job_queue, execution["PipelineExecutionArn"])
     statuses = Counter(job["status"] for job in jobs)
     kinds = Counter(job["jobDefinition"].rsplit("/", 1)[1].rsplit(":", 1)[0] for job in jobs)
 
     outputs = [job["parameters"]["s3Output"] for job in jobs if "s3Output" in job.get("parameters", {})]
-    written = [uri for uri in outputs if _size(session, uri) is not None]
+    sizes = [size for uri in outputs if (size := _size(session, uri)) is not None]
     lines = [
         f"pipeline   {status}",
         f"jobs       {len(jobs)}: " + ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())),
         *(f"           {count:>4} {kind}" for kind, count in sorted(kinds.items())),
-        f"outputs    {len(written)} of {len(outputs)} objects, {sum(_size(session, uri) for uri in written):,} bytes",
+        f"outputs    {len(sizes)} of {len(outputs)} objects, {sum(sizes):,} bytes",
     ]
-    good = status == "Succeeded" and set(statuses) == {"SUCCEEDED"} and len(written) == len(outputs) == len(jobs) > 0
+    good = status == "Succeeded" and set(statuses) == {"SUCCEEDED"} and len(sizes) == len(outputs) == len(jobs) > 0
     return lines, good
 
 
