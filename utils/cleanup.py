@@ -39,7 +39,7 @@ class Resource:
     kind: str
     name: str
     delete: Callable[[], None]
-    ours: bool = True  # it has our tag, too, and not only one of our names
+    ours: bool  # it has our tag, too, and not only one of our names
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"

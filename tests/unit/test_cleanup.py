@@ -29,7 +29,8 @@ def test_the_table_tells_what_it_costs_to_leave_a_thing(session, config):
     assert list(table.columns) == ["kind", "name", "if left"]
     costs = dict(zip(table["kind"], table["if left"], strict=True))
     assert costs == {"bucket": "a little: S3's price for what is in it", "role": "nothing"}
-    assert cleanup.Resource("event source mapping", "m", print).if_left == "$0.26 a month: it polls its queue"
+    mapping = cleanup.Resource("event source mapping", "m", print, ours=True)
+    assert mapping.if_left == "$0.26 a month: it polls its queue"
 
 
 def test_what_is_deleted_is_told_as_soon_as_it_is_gone(session, config, calls):
