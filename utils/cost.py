@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -124,11 +124,6 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         amount=[f"{amount:,.0f}" if amount >= 1 else f"{amount:.1g}" for amount in table["amount"]],
         usd=[f"{usd:.4f}" if usd >= 0.00005 else "< 0.0001" for usd in table["usd"]],
     )
-
-
-def prices() -> pd.DataFrame:
-    """The table of prices: columns what, usd, unit, page, read_in."""
-    return pd.DataFrame([{"what": what} | asdict(price) for what, price in PRICES.items()])
 
 
 def _table(fargate_seconds: float = 0, calls: float = 0, sqs_requests: float = 0, log_gb: float = 0) -> pd.DataFrame:
