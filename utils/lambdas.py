@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from utils.batch import ensure_log_group
+from utils.config import Config
 from utils.iam import retry_until_assumable
 
 LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
@@ -73,7 +74,7 @@ def ensure_function(
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html
     """
-    ensure_log_group(session, f"/aws/lambda/{name}", tags=tags)
+    ensure_log_group(session, Config.lambda_log_group(name), tags=tags)
     client = session.client("lambda")
     configuration = {
         "Role": role,
