@@ -97,7 +97,7 @@ def ensure_compute_environment(
         The environment as DescribeComputeEnvironments answers it.
 
     Raises:
-        BatchError: AWS reports the environment as INVALID; the message carries its reason.
+        BatchError: it does not become VALID; the message carries its status, and AWS's reason.
 
     https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
     """
@@ -132,6 +132,12 @@ def ensure_job_queue(
     Args:
         compute_environment: its ARN.
         priority: the queue with the higher number is served first.
+
+    Returns:
+        The queue as DescribeJobQueues answers it.
+
+    Raises:
+        BatchError: it does not become VALID; the message carries its status, and AWS's reason.
 
     https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html
     """
@@ -343,7 +349,7 @@ def describe(session: boto3.Session, kind: str, name: str) -> dict[str, Any] | N
 
 
 def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) -> dict[str, Any] | None:
-    """The resource when it is no longer CREATING, UPDATING or DELETING; None when it is gone."""
+    """The resource when it is no longer CREATING, UPDATING or DELETING, or as it is after `seconds`; None if gone."""
     return Retrying(
         retry=retry_if_result(lambda found: found and found["status"] in ("CREATING", "UPDATING", "DELETING")),
         wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),

@@ -81,6 +81,7 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
         ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call goes on from there.
         RuntimeError: S3 refuses to delete an object.
         StillRunning: an execution of the pipeline can't be stopped; all but the pipeline is deleted.
+        TimeoutError: something is still there some minutes after its deletion; a second call goes on from there.
     """
     deleted, held = [], None
     for resource in _named(session, config):

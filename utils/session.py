@@ -1,4 +1,4 @@
-"""One boto3 session for everything: the only place that knows there are two targets."""
+"""One boto3 session for everything: the only place that knows how either target is reached."""
 
 from __future__ import annotations
 
