@@ -291,8 +291,8 @@ class Supervisor:
             if pid in self.by_pid:
                 continue
             try:
-                if os.getsid(pid) in self.by_pid:
-                    continue  # in the session of a job that still runs
+                if os.getpgid(pid) in self.by_pid:
+                    continue  # in the group of a job that still runs
                 with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - often, and a Path costs more
                     environment = file.read()
             except OSError:

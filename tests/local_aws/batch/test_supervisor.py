@@ -187,6 +187,20 @@ def test_a_daemon_of_a_running_job_is_left_alone(server: Server) -> None:
     assert gone(pid)
 
 
+@linux
+def test_a_child_of_a_running_job_that_has_cleared_its_environment_is_left_alone(server: Server) -> None:
+    """Its parent is gone, so it is the supervisor's, and its environment does not tell whose it was; its group does."""
+    server.start("a", "/bin/sh", "-c", "(env -i sleep 60 & echo $!); sleep 60")
+    server.wait("a", "output")
+    (child,) = map(int, server.lines("a"))
+    server.start("b", "/bin/sh", "-c", "true")
+    server.wait("b", "ended")
+    assert not gone(child, 0.5)
+    server.order(("kill", "a"))
+    server.wait("a", "ended")
+    assert gone(child)
+
+
 def test_output_is_bounded(server: Server) -> None:
     server.start("a", "/bin/sh", "-c", "yes 0123456789 | head -c 20000000")
     server.wait("a", "ended")
