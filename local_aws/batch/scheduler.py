@@ -29,7 +29,6 @@ TIME_LIMIT = "Canceled by JobStateTimeLimit action due to reason: "
 
 # This machine is no fleet. Jobs beyond this many wait as if there were no more capacity.
 MAX_PROCESSES = 128
-DEFAULT_DECAY_SECONDS = 600
 
 # (-scheduling priority, submission number, index in its array, whether it stands for an array's fresh children, job)
 Entry = tuple[int, int, int, bool, Job]

@@ -125,7 +125,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Start:
-    """A step that may start now; a child of a ForEach step names its parent, its index and its item."""
+    """A step that may start now; a child of a ForEach step names its parent and its index."""
 
     name: str
     step: Step
