@@ -1,8 +1,9 @@
 """MiniStack, embedded: the only file that touches its internals.
 
-MiniStack (MIT) emulates IAM, STS, S3, SQS, Lambda, EventBridge, CloudWatch Logs and the rest of what the kit calls. Our
-two services borrow four things from it: its signature and policy checks, its role sessions, its event bus and its log
-groups. The version is pinned and `tests/local_aws/test_core_ministack.py` states what we rely on.
+MiniStack (MIT) emulates IAM, STS, S3, SQS, Lambda, EventBridge, CloudWatch and the rest of what the kit calls. Our own
+services borrow six things from it: its signature and policy checks, its role sessions, its event bus, its log groups,
+its register of tags and its default VPC. The version is pinned; what we rely on, `tests/local_aws/test_core_server.py`
+and `test_core_scopes.py` state.
 """
 
 from __future__ import annotations
