@@ -14,6 +14,7 @@ import functools
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 import secrets
@@ -30,7 +31,9 @@ ACCOUNT = "000000000000"
 # MiniStack's name for the services the kit calls; what is not named here is neither loaded nor served.
 SERVICES = "iam,sts,s3,sqs,lambda,events,logs,ec2,tagging,monitoring"
 SESSION_SECONDS = 3600
+EVENTS = "events.amazonaws.com"
 
+log = logging.getLogger("local_aws.ministack")
 _endpoint_url = ""
 
 
@@ -62,6 +65,7 @@ def load(port: int, state_dir: Path | None) -> Callable:
     _shut_ministacks_own_doors()
     _authorize_on_awss_resources()
     _check_the_roles_of_functions()
+    _let_rules_reach_what_lets_them()
     _tell_what_a_handler_raised()
     _wait_for_a_functions_last_lines()
     _end_functions_with_the_server()
@@ -182,6 +186,41 @@ def _check_the_roles_of_functions() -> None:
 
     lambda_svc._create_function = checked(lambda_svc._create_function)
     lambda_svc._update_config = checked(lambda_svc._update_config)
+
+
+def _let_rules_reach_what_lets_them() -> None:
+    """EventBridge reaches a function or a queue only if that one's own policy allows it; MiniStack does not ask.
+
+    On AWS the event is lost then, as a failed invocation:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+    """
+    from ministack.core import iam_evaluator as iam
+    from ministack.services import eventbridge, lambda_svc, sqs
+
+    known = eventbridge._invoke_target
+    policies = {
+        "lambda": ("lambda:InvokeFunction", lambda_svc.function_policy_for_arn),
+        "sqs": ("sqs:SendMessage", sqs.queue_policy_for_arn),
+    }
+
+    @functools.wraps(known)
+    def reach(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], *rest: Any, **more: Any) -> None:
+        arn = target.get("Arn", "")
+        action, policy_of = policies.get(arn.split(":")[2] if arn.count(":") > 2 else "", ("", None))
+        if policy_of:
+            account = rule["Arn"].split(":")[4]
+            context = iam.EvalContext(
+                principal_arn=EVENTS, principal_type="Service", principal_account=account, action=action,
+                resource_arn=arn, region=rule["Arn"].split(":")[3],
+                service_context={"aws:sourcearn": rule["Arn"], "aws:sourceaccount": account},
+            )  # fmt: skip
+            policy, _ = policy_of(arn) or (None, None)
+            if iam.evaluate_resource_policy(policy, context, service=EVENTS).decision != "Allow":
+                log.warning("%s has no policy that lets the rule %s reach it: an event is lost.", arn, rule["Arn"])
+                return
+        known(target, event, rule, *rest, **more)
+
+    eventbridge._invoke_target = reach
 
 
 def _tell_what_a_handler_raised() -> None:

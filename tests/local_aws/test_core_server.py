@@ -408,6 +408,52 @@ def test_our_events_reach_the_targets_of_rules(running: Running) -> None:
     assert [json.loads(message["Body"])["detail"]["status"] for message in messages] == ["FAILED"]
 
 
+@pytest.mark.parametrize("service", ["sqs", "lambda"])
+def test_a_rule_reaches_only_what_lets_it(running: Running, service: str) -> None:
+    events, sqs, functions = running.client("events"), running.client("sqs"), running.client("lambda")
+    name = f"let-in-{service}"
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"
+    if service == "lambda":
+        role = running.role(name, trust("lambda.amazonaws.com"), allow("sqs:SendMessage", arn))
+        code = (
+            "import boto3\n"
+            "def b(event, context):\n"
+            f"    boto3.client('sqs').send_message(QueueUrl='{url}', MessageBody=event['detail']['n'])"
+        )
+        arn = functions.create_function(
+            FunctionName=name, Runtime="python3.13", Handler="a.b", Role=role, Code={"ZipFile": package(code)}
+        )["FunctionArn"]
+    rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.batch"]}))["RuleArn"]
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn}])
+
+    def let(source: str) -> None:
+        if service == "lambda":
+            functions.add_permission(
+                FunctionName=name, StatementId=source.rpartition("/")[2], Action="lambda:InvokeFunction",
+                Principal="events.amazonaws.com", SourceArn=source,
+            )  # fmt: skip
+            return
+        condition = {"ArnEquals": {"aws:SourceArn": source}}
+        statement = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn, "Condition": condition}
+        policy = {"Statement": [{**statement, "Principal": {"Service": "events.amazonaws.com"}}]}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+
+    def publish(n: str) -> None:
+        ministack.publish_event(
+            source="aws.batch", detail_type="x", detail={"n": n}, resources=[], account=ACCOUNT, region="us-east-1"
+        )
+
+    publish("nobody is let in")
+    let(f"{rule}-other")
+    publish("another rule is let in")
+    let(rule)
+    publish("this rule is let in")
+    (message,) = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=20)["Messages"]
+    assert "this rule is let in" in message["Body"]
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
+
+
 def test_tags_of_our_services_are_found_by_get_resources(running: Running) -> None:
     arn = f"arn:aws:batch:us-east-1:{ACCOUNT}:job-queue/q"
     ministack.register_tags("batch", lambda *_: [(arn, {"project": "x"})])
@@ -427,10 +473,10 @@ def test_the_default_network_exists(running: Running) -> None:
 # --- Lambda's roles --------------------------------------------------------------------------------------------------
 
 
-def package() -> bytes:
+def package(code: str = "def b(event, context): return event") -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("a.py", "def b(event, context): return event")
+        archive.writestr("a.py", code)
     return content.getvalue()
 
 
