@@ -1,4 +1,6 @@
-"""EventBridge rules that call the monitor function at once (notebook going_further/event_driven_callback)."""
+"""EventBridge rules: what tells the monitor function of stopped executions (notebook 04) and, where there is push, of
+ended jobs (notebook going_further/event_driven_callback).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,14 @@ from typing import Any
 
 import boto3
 
+from utils import queues
 from utils.config import Config
 from utils.iam import NotOurs
 
 
 def rule_names(config: Config) -> list[str]:
-    """The rules of a kit with push."""
-    return [f"{config.prefix}-job-ended", f"{config.prefix}-execution-stopped"]
+    """The rules that a kit may have."""
+    return [f"{config.prefix}-execution-stopped", f"{config.prefix}-job-ended"]
 
 
 def job_ended(job_queue: str) -> dict[str, Any]:
@@ -33,8 +36,8 @@ def job_ended(job_queue: str) -> dict[str, Any]:
     }
 
 
-def execution_stopped(pipeline: str) -> dict[str, Any]:
-    """The pattern of a stopped execution of a pipeline (its ARN): jobs may be left that no callback step waited for.
+def execution_ended(pipeline: str) -> dict[str, Any]:
+    """The pattern of an execution of a pipeline (its ARN) that was stopped, or failed while it was being stopped.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
@@ -42,20 +45,61 @@ def execution_stopped(pipeline: str) -> dict[str, Any]:
         "source": ["aws.sagemaker"],
         "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
         "detail": {
-            "currentPipelineExecutionStatus": ["Stopped"],
+            "currentPipelineExecutionStatus": ["Stopped", "Failed"],
             "pipelineExecutionArn": [{"prefix": f"{pipeline}/execution/"}],
         },
     }
 
 
+def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) -> str:
+    """The rule that puts the end of a stopped execution of the kit's pipeline into the callback queue.
+
+    Returns:
+        The rule's ARN.
+
+    Raises:
+        NotOurs: there is such a rule without our tag.
+    """
+    name, _ = rule_names(config)
+    queue = queues.queue_arn(session, queue_url)
+    # First the permission: a rule that may not send loses its events.
+    queues.let_rule_send(session, queue_url, rule=config.arn("events", f"rule/{name}"))
+    pattern = execution_ended(config.arn("sagemaker", f"pipeline/{config.pipeline}"))
+    return ensure_rule(session, name, pattern, target=queue, tags=config.tags)
+
+
+def ensure_push_rule(session: boto3.Session, config: Config, *, function: str) -> str:
+    """The rule that calls the monitor function (its ARN) when a job of the kit's queue ends.
+
+    Returns:
+        The rule's ARN.
+
+    Raises:
+        NotOurs: there is such a rule without our tag.
+    """
+    _, name = rule_names(config)
+    pattern = job_ended(config.arn("batch", f"job-queue/{config.job_queue}"))
+    arn = ensure_rule(session, name, pattern, target=function, tags=config.tags)
+    functions = session.client("lambda")
+    with contextlib.suppress(functions.exceptions.ResourceConflictException):  # it has this permission already
+        functions.add_permission(
+            FunctionName=function,
+            StatementId=name,
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=arn,
+        )
+    return arn
+
+
 def ensure_rule(
-    session: boto3.Session, name: str, pattern: dict[str, Any], *, function: str, tags: dict[str, str]
+    session: boto3.Session, name: str, pattern: dict[str, Any], *, target: str, tags: dict[str, str]
 ) -> str:
-    """A rule on the default event bus that calls a function, created or brought up to date.
+    """A rule on the default event bus, created or brought up to date; writes only what differs.
 
     Args:
         pattern: such as `job_ended` makes it.
-        function: the function's ARN.
+        target: the ARN of the function or queue that gets the events; it must allow the rule to.
 
     Returns:
         The rule's ARN.
@@ -65,28 +109,23 @@ def ensure_rule(
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
     """
-    events, functions = session.client("events"), session.client("lambda")
+    events = session.client("events")
     tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
     found = _rule(events, name)
     if found:
         has = events.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"]
         if not all(tag in has for tag in tag_list):
             raise NotOurs(f'event rule "{name}"', "it lacks our tag")
-    # A new rule has its tags from its first moment. Of one that is there PutRule ignores them.
-    new = {} if found else {"Tags": tag_list}
-    arn = events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED", **new)["RuleArn"]
-    with contextlib.suppress(functions.exceptions.ResourceConflictException):  # it has this permission already
-        functions.add_permission(
-            FunctionName=function,
-            StatementId=name,
-            Action="lambda:InvokeFunction",
-            Principal="events.amazonaws.com",
-            SourceArn=arn,
-        )
-    failed = events.put_targets(Rule=name, Targets=[{"Id": "function", "Arn": function}])["FailedEntries"]
-    if failed:
-        raise RuntimeError(f'The rule "{name}" could not be given its function: {failed[0]["ErrorMessage"]}')
-    return arn
+    if not found or json.loads(found["EventPattern"]) != pattern or found["State"] != "ENABLED":
+        # A new rule has its tags from its first moment. Of one that is there PutRule ignores them.
+        new = {} if found else {"Tags": tag_list}
+        found = {"Arn": events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED", **new)["RuleArn"]}
+    targets = events.list_targets_by_rule(Rule=name)["Targets"]
+    if target not in [each["Arn"] for each in targets]:
+        failed = events.put_targets(Rule=name, Targets=[{"Id": "check-jobs", "Arn": target}])["FailedEntries"]
+        if failed:
+            raise RuntimeError(f'The rule "{name}" could not be given its target: {failed[0]["ErrorMessage"]}')
+    return found["Arn"]
 
 
 def _rule(events: Any, name: str) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import boto3
 
@@ -55,7 +54,7 @@ def deploy(
         program: the Python text that the jobs run, such as `job_code("copy_item.py")`. It travels in the command.
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
         spot: run the jobs on Fargate Spot.
-        push: let EventBridge call the checking function when a job ends and when an execution was stopped.
+        push: let EventBridge call the checking function when a job ends.
         check_settings: environment variables of the checking function; its docstring tells which.
         unseen_ok: build also where your permissions can't be looked at before, see `preflight.require`.
 
@@ -67,7 +66,7 @@ def deploy(
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)
-    job_queue, definition = _batch(session, config, roles, program, max_vcpus, spot)
+    definition = _batch(session, config, roles, program, max_vcpus, spot)
 
     dead_letter_url = queues.ensure_queue(session, config.dead_letter_queue, tags=tags)
     callback_url = queues.ensure_queue(
@@ -107,13 +106,9 @@ def deploy(
         function=config.check_jobs_function,
         tags=tags,
     )
+    events.ensure_stop_rule(session, config, queue_url=callback_url)
     if push:
-        pipelines = config.arn("sagemaker", f"pipeline/{config.pipeline}")
-        for name, pattern in (
-            ("job-ended", events.job_ended(job_queue["jobQueueArn"])),
-            ("execution-stopped", events.execution_stopped(pipelines)),
-        ):
-            events.ensure_rule(session, f"{config.prefix}-{name}", pattern, function=check_function, tags=tags)
+        events.ensure_push_rule(session, config, function=check_function)
     return Kit(
         job_queue=config.job_queue,
         job_definition=definition,
@@ -131,7 +126,8 @@ def _batch(
     program: str,
     max_vcpus: int,
     spot: bool,
-) -> tuple[dict[str, Any], str]:
+) -> str:
+    """The job definition's ARN, once there is all that its jobs run in."""
     tags = config.tags
     subnets, security_groups = batch.default_network(session)
     compute = batch.ensure_compute_environment(
@@ -143,12 +139,10 @@ def _batch(
         spot=spot,
         tags=tags,
     )
-    job_queue = batch.ensure_job_queue(
-        session, config.job_queue, compute_environment=compute["computeEnvironmentArn"], tags=tags
-    )
+    batch.ensure_job_queue(session, config.job_queue, compute_environment=compute["computeEnvironmentArn"], tags=tags)
     batch.ensure_log_group(session, config.job_log_group, tags=tags)
     definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
     container = definition["containerProperties"]
     container["command"] = ["python", "-c", program]
     container["resourceRequirements"] = [{"type": "VCPU", "value": str(JOB_VCPUS)}, {"type": "MEMORY", "value": "512"}]
-    return job_queue, batch.ensure_job_definition(session, definition)
+    return batch.ensure_job_definition(session, definition)

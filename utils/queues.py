@@ -90,6 +90,26 @@ def queue_url(session: boto3.Session, name: str) -> str:
         ) from None
 
 
+def let_rule_send(session: boto3.Session, url: str, *, rule: str) -> None:
+    """Let an EventBridge rule (its ARN), and nobody else outside this account's own policies, send to a queue.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
+    """
+    statement = {
+        "Sid": "LetTheRuleSend",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn(session, url),
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    sqs = session.client("sqs")
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
+    if not found or json.loads(found) != policy:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+
+
 def queue_arn(session: boto3.Session, url: str) -> str:
     """The ARN of a queue."""
     answer = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])

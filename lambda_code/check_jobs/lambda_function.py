@@ -1,7 +1,7 @@
 """Look at the AWS Batch jobs a CallbackStep waits for, and answer the step once.
 
-It is called by an SQS event source mapping with the messages of callback steps (polling), and, where there are
-EventBridge rules for it, with the state changes of Batch jobs and pipeline executions (push).
+It is called by an SQS event source mapping with the messages of callback steps (polling), and, where there is an
+EventBridge rule for it, with the ends of Batch jobs (push).
 
 A message's body, as SageMaker sends it:
 
@@ -42,14 +42,19 @@ Answering a step twice is harmless: the second answer is refused by SageMaker, l
 
 Push (PUSH_EVENTS=true): the first look writes the step's token as a tag on its first job. When a job ends, the event
 brings its name; its siblings have the same name but for the number, the first of them has the token, and so the step is
-answered without any message. Polling goes on beside it, at PUSH_POLL_SECONDS, for the event that never came. The rules:
+answered without any message. Polling goes on beside it, at PUSH_POLL_SECONDS, for the event that never came. The rule:
 
     {"source": ["aws.batch"], "detail-type": ["Batch Job State Change"],
      "detail": {"status": ["SUCCEEDED", "FAILED"], "jobQueue": ["<the queue's ARN>"],
                 "arrayProperties": {"index": [{"exists": false}]}}}          not for each child of an array
+
+Stops: an execution that is stopped while its jobs are being submitted never comes to its callback step, so no message
+tells of its jobs. An EventBridge rule whose target is the queue itself sends one, and the jobs are terminated
+(JOB_QUEUES). In the queue it is tried again until it is done, which a function that EventBridge calls would not be:
+
     {"source": ["aws.sagemaker"],
      "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
-     "detail": {"currentPipelineExecutionStatus": ["Stopped"]}}              with JOB_QUEUES: see on_pipeline_event
+     "detail": {"currentPipelineExecutionStatus": ["Stopped", "Failed"]}}    Failed: see was_stopped
 
 Settings, as environment variables:
 
@@ -63,7 +68,7 @@ Settings, as environment variables:
     DEAD_LETTER_QUEUE_URL               where unreadable messages go; without it the redrive policy moves them in time
     PUSH_EVENTS                         "true" when EventBridge calls this function for ended jobs
     PUSH_POLL_SECONDS                   the least time between two looks then (300)
-    JOB_QUEUES                          names of job queues, separated by spaces, to clear for a stopped execution
+    JOB_QUEUES                          names of job queues, separated by spaces, to clear of a stopped execution's jobs
     METRICS_NAMESPACE                   CloudWatch namespace of the metrics in the log ("sagemaker-batch")
 
 The mapping needs FunctionResponseTypes=["ReportBatchItemFailures"].
@@ -110,6 +115,7 @@ SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a messa
 LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at most, and then nobody answers
 LONGEST_HIDING_SECONDS = 43_000  # a message may be hidden for 12 hours from its delivery
 FAILED_JOBS_TO_LOG = 20
+LOOKS_AT_A_STOP = 2  # ListJobs may be a little behind SubmitJob
 EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down; Batch's clock may be a little ahead
 GIVE_UP_SECONDS = 900  # how long after a step's deadline a look may go wrong before the step is ended without it
 NO_LOOK_SECONDS = 86_400  # and how long until no look is tried: this function is cut off in each, perhaps
@@ -198,7 +204,8 @@ class Wait:
     tolerated_failure_percentage: float | None = None
     report_uri: str = ""
     looks: int = 1  # how often SQS has delivered the message
-    age_seconds: float = 0.0  # since SageMaker sent it
+    sent: float = 0.0  # when SageMaker sent it, in seconds since 1970
+    age_seconds: float = 0.0  # since then
 
 
 @dataclass(frozen=True)
@@ -227,9 +234,7 @@ def lambda_handler(event, context):
         return on_messages(event["Records"], context)
     if event.get("source") == "aws.batch":
         return on_job_event(event["detail"])
-    if event.get("source") == "aws.sagemaker":
-        return on_pipeline_event(event["detail"], datetime.fromisoformat(event["time"]).timestamp())
-    raise ValueError(f"Neither SQS messages nor an event of aws.batch or aws.sagemaker: {sorted(event)}.")
+    raise ValueError(f"Neither SQS messages nor an event of aws.batch: {sorted(event)}.")
 
 
 # Polling: messages
@@ -252,7 +257,10 @@ def handle(record):
     """Look at one message; True when it is done with and SQS may delete it. Never raises: the others matter too."""
     wait = None
     try:
-        wait = read(record)
+        body = parse_json(record["body"])
+        if body.get("source") == "aws.sagemaker":
+            return handle_stop(record, body)
+        wait = read(record, body)
         about(execution=wait.execution_arn, job_ids=wait.job_ids)
         if is_hopeless(wait):
             return end_without_a_look(record, wait, "no look has come to an end")
@@ -331,10 +339,9 @@ def terminate_if_possible(wait, why):
         log("could not terminate the jobs", level="ERROR", error=repr(trouble))
 
 
-def read(record):
+def read(record, body):
     """The Wait a message tells of; raises Unreadable."""
     attributes = record.get("attributes", {})
-    body = parse_json(record["body"])
     arguments = body.get("arguments")
     if not token_of(body):
         raise Unreadable(f"The message has no callback token of 10 letters and digits: {body.get('token')!r}.")
@@ -350,14 +357,21 @@ def read(record):
         token=body["token"],
         execution_arn=body["pipelineExecutionArn"],
         job_ids=arguments["job_ids"],
-        stopping=body.get("status") == "Stopping",
+        # AWS's guide has an example with "status", and calls it "Status" in its prose.
+        stopping="Stopping" in (body.get("status"), body.get("Status")),
         deadline_seconds=number_of(arguments, "deadline_seconds", 1, LONGEST_DEADLINE_SECONDS)
         or setting("DEADLINE_SECONDS", 86_400),
         tolerated_failure_percentage=number_of(arguments, "tolerated_failure_percentage", 0, 100),
         report_uri=report_uri,
-        looks=int(attributes.get("ApproximateReceiveCount", 1)),
+        looks=looks_at(record),
+        sent=sent,
         age_seconds=max(0.0, time.time() - sent),  # the clocks of SQS and of this function may differ
     )
+
+
+def looks_at(record):
+    """How often SQS has delivered the message, this time included."""
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 def parse_json(text):
@@ -441,7 +455,7 @@ def fail_unreadable(record, why):
         arn, arguments = str(body.get("pipelineExecutionArn")), body.get("arguments")
         ABOUT["execution"] = arn
         job_ids = arguments.get("job_ids") if isinstance(arguments, dict) else None
-        looks = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        looks = looks_at(record)
         wait = Wait(body["token"], arn, job_ids if isinstance(job_ids, str) and job_ids else "none", looks=looks)
         try:
             terminate_if_possible(wait, why)
@@ -476,6 +490,52 @@ def bury(record, why):
         return False
     log("message moved to the dead-letter queue", metrics={"DeadLetters": 1}, level="ERROR", reason=why)
     return True
+
+
+# Stops: messages that EventBridge puts into the queue
+
+
+def handle_stop(record, event):
+    """An execution was stopped: terminate its jobs. What goes wrong is tried again, and put aside if it is refused."""
+    try:
+        if was_stopped(event["detail"]):
+            clear(event["detail"]["pipelineExecutionArn"], datetime.fromisoformat(event["time"]).timestamp())
+            if looks_at(record) < LOOKS_AT_A_STOP:
+                raise NotYet("jobs that were submitted a moment ago may not be listed yet")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"The event is not one of a pipeline execution: {error!r}.") from error
+    except Problem as problem:
+        if looks_at(record) >= setting("PROBLEM_LOOKS", 5):
+            return bury(record, shorten(f"Could not terminate a stopped execution's jobs: {problem}", 256))
+        raise
+    return True
+
+
+def was_stopped(detail):
+    """Whether the event tells the end of a stop: one that outlasts its submitting step's timeout makes it Failed.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecution.html
+    """
+    now, before = detail["currentPipelineExecutionStatus"], detail.get("previousPipelineExecutionStatus")
+    return now == "Stopped" or (now == "Failed" and before == "Stopping")
+
+
+def clear(execution_arn, happened):
+    """Terminate what a stopped execution has left in JOB_QUEUES: jobs that no callback step waited for.
+
+    Events may be late: what a retry of the execution has submitted since it `happened` (in seconds since 1970) goes on.
+    """
+    about(execution=execution_arn)
+    execution = execution_arn.rsplit("/", 1)[-1]
+    for job_queue in os.environ.get("JOB_QUEUES", "").split():
+        filters = [{"name": "JOB_NAME", "values": [f"{execution}-*"]}]
+        left = [
+            job["jobId"]
+            for job in list_jobs(jobQueue=job_queue, filters=filters)
+            if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
+        ]
+        terminate(left, "The pipeline execution was stopped.")
+        log("jobs of a stopped execution terminated", job_ids=" ".join(left))
 
 
 # Push: events
@@ -567,27 +627,6 @@ def announce(wait, ids, jobs):
     return True, True
 
 
-def on_pipeline_event(detail, happened):
-    """An execution was stopped: terminate the jobs for which no callback step has waited yet, and so nobody was told.
-
-    An execution that is stopped during its submitting step never comes to the callback step. Events may be late: what a
-    retry of the execution has submitted since it `happened` (in seconds since 1970) goes on.
-    """
-    if detail.get("currentPipelineExecutionStatus") != "Stopped":
-        return
-    about(execution=detail["pipelineExecutionArn"])
-    execution = detail["pipelineExecutionArn"].rsplit("/", 1)[-1]
-    for job_queue in os.environ.get("JOB_QUEUES", "").split():
-        filters = [{"name": "JOB_NAME", "values": [f"{execution}-*"]}]
-        left = [
-            job["jobId"]
-            for job in list_jobs(jobQueue=job_queue, filters=filters)
-            if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
-        ]
-        terminate(left, "The pipeline execution was stopped.")
-        log("jobs of a stopped execution terminated", job_ids=" ".join(left))
-
-
 # Deciding
 
 
@@ -648,11 +687,14 @@ def look(wait, ended, announced=False):
 
 
 def was_late(wait, job):
-    """Whether the deadline has ended this job: an earlier look terminated it, and could not tell SageMaker."""
-    if job["status"] != "FAILED":
+    """Whether the deadline has ended this job: an earlier look terminated it, and could not tell SageMaker.
+
+    What the deadline of an earlier try of the step has ended is a failed job like any other.
+    """
+    ended_after = (job.get("stoppedAt") or 0) / 1000 - wait.sent
+    if job["status"] != "FAILED" or ended_after < 0:
         return False
     # What an array says of its children's termination isn't documented; when it ended is.
-    ended_after = (job.get("stoppedAt") or 0) / 1000 - (time.time() - wait.age_seconds)
     return job.get("statusReason") == DEADLINE_PASSED or (array_of(job)[0] > 1 and ended_after > wait.deadline_seconds)
 
 

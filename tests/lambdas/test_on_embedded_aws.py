@@ -184,7 +184,6 @@ def test_push_answers_before_any_poll_would(deployed):
 def test_jobs_of_an_execution_stopped_before_its_callback_step_are_terminated(deployed):
     """As if the execution were stopped while its submitting step still runs."""
     batch = deployed.session.client("batch")
-    deployed.deploy(push=True)
     execution = deployed.start([{"seconds": 300}])
     stray = batch.submit_job(
         jobName=f"{execution.rsplit('/', 1)[1]}-Other-01",

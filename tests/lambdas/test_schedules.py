@@ -2,8 +2,9 @@
 
 A pipeline of one to three parallel steps submits jobs and waits for them, while calls are throttled, fail, fail after
 they were done, or kill the function; events are lost, doubled and delayed; SQS delivers out of order and again what was
-deleted; Batch shows its jobs late; the function's clock is off; the execution is stopped at any time. In the end each
-token has had one answer, the right one, no job was submitted twice, and nothing is left running after a stop.
+deleted; Batch shows its jobs late; the function's clock is off; the execution is stopped at any time, retried after it
+has ended, and deleted. In the end each token has had one answer, the right one, no job was submitted twice, and nothing
+is left running after a stop.
 """
 
 import heapq
@@ -66,7 +67,8 @@ worlds = st.fixed_dictionaries(
         "stop_at": st.none() | st.floats(0, 600),
         "second_answer": st.sampled_from(["ConflictException", "ResourceNotFound"]),
         "bulk_terminate": st.booleans(),
-        "rule_for_stops": st.booleans(),
+        "retry_after": st.none() | st.floats(5, 300),  # not before Batch shows what an earlier try has submitted
+        "delete_at": st.sampled_from([None, None, None, 1]).flatmap(lambda it: st.floats(0, 900) if it else st.none()),
     }
 )
 
@@ -84,13 +86,19 @@ class World:
     stop_at: float | None
     second_answer: str
     bulk_terminate: bool
-    rule_for_stops: bool
+    retry_after: float | None
+    delete_at: float | None
     agenda: list = field(default_factory=list)
     numbers: itertools.count = field(default_factory=itertools.count)
     tokens: dict[str, int] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
     arguments: dict[str, dict] = field(default_factory=dict)
+    submitted: dict[int, dict] = field(default_factory=dict)
     stopped: bool = False
-    stopped_steps: set[int] = field(default_factory=set)
+    stopped_at: float | None = None  # when that was asked for
+    came_to_stop_at: float | None = None
+    deleted: bool = False
+    stopped_tokens: set[str] = field(default_factory=set)
 
     def __post_init__(self):
         self.random = random.Random(self.seed)
@@ -128,6 +136,10 @@ class World:
             self.at(self.start, self.submit, number)
         if self.stop_at is not None:
             self.at(self.start + self.stop_at, self.stop)
+        if self.delete_at is not None:
+            self.at(self.start + self.delete_at, self.delete)
+        if self.retry_after is not None:
+            self.at(self.start + 1, self.retry_when_it_has_ended)
         self.at(self.start, self.poll)
         while self.agenda and self.aws.clock.now < self.start + 12 * HOURS:
             when, _, action, arguments = heapq.heappop(self.agenda)
@@ -136,7 +148,7 @@ class World:
 
     def submit(self, number):
         """The submitting step, run again until it succeeds, as somebody would retry the pipeline."""
-        if self.stopped:
+        if self.stopped or self.deleted or number in self.submitted:
             return
         step = self.steps[number]
         self.aws.batch.plan = lambda parameters, index: step["jobs"][index + self.file_number(parameters)]
@@ -162,6 +174,7 @@ class World:
         for id in set(self.aws.batch.jobs) - known:
             self.schedule_event(id)
         if answer:
+            self.submitted[number] = answer
             self.at(self.aws.clock.now + self.random.uniform(0, 5), self.wait, number, answer)
 
     @staticmethod
@@ -169,7 +182,7 @@ class World:
         return int(parameters["s3Input"][-7:-5]) - 1 if parameters else 0
 
     def wait(self, number, submitted):
-        if self.stopped:  # the execution ends before it comes to the callback step
+        if self.stopped or self.deleted:  # the execution ends before it comes to the callback step
             return
         arguments = {"job_ids": submitted["jobIds"], "deadline_seconds": "7200"}
         if self.steps[number]["tolerated"] is not None:
@@ -178,25 +191,62 @@ class World:
                 "report_uri": submitted["reportUri"],
             }
         token = self.aws.sagemaker.start_callback(**arguments)
-        self.tokens[token] = number
+        self.tokens[token], self.started[token] = number, self.aws.clock.now
         self.arguments[token] = arguments
 
     def stop(self):
-        self.stopped = True
+        if self.stopped or self.deleted:
+            return
+        self.stopped, self.stopped_at = True, self.aws.clock.now
         for token in self.aws.sagemaker.waiting:
             self.aws.sagemaker.send(token, self.arguments[token], status="Stopping")
-            self.stopped_steps.add(self.tokens[token])
-        if self.rule_for_stops:
-            self.at(self.aws.clock.now, self.report_stopped)
+            self.stopped_tokens.add(token)
+        self.at(self.aws.clock.now, self.report_stopped)
 
     def report_stopped(self):
-        """When no callback step waits any more the execution is Stopped, and EventBridge tells."""
+        """When no callback step waits any more the execution is Stopped, and EventBridge tells, sooner or later."""
         if self.aws.sagemaker.waiting:
-            self.at(self.aws.clock.now + 30, self.report_stopped)
+            self.at(self.aws.clock.now + 5, self.report_stopped)
             return
+        self.came_to_stop_at = self.aws.clock.now
         detail = {"pipelineExecutionArn": EXECUTION, "currentPipelineExecutionStatus": "Stopped"}
         event = {"source": "aws.sagemaker", "time": self.aws.clock.iso(), "detail": detail}
-        self.at(self.aws.clock.now + 10, self.deliver, event, 100)
+        for _ in range(self.random.choice([1, 1, 2])):
+            self.at(self.aws.clock.now + self.random.choice([0, 0, self.random.uniform(0, 60)]), self.put, event)
+
+    def put(self, event):
+        """EventBridge tries a day long to put an event into a queue."""
+        self.aws.sqs.send_message(self.aws.sqs.url("callbacks-sagemaker"), json.dumps(event))
+
+    def answer_to(self, number):
+        """The last answer that a step had."""
+        return next(
+            (kind for _, token, kind, _ in self.aws.sagemaker.answers[::-1] if self.tokens[token] == number), ""
+        )
+
+    def retry_when_it_has_ended(self):
+        """RetryPipelineExecution: what did not succeed is run again, the others keep their outputs."""
+        steps = range(len(self.steps))
+        ended = not self.aws.sagemaker.waiting and (self.stopped or all(self.answer_to(number) for number in steps))
+        if not ended:
+            self.at(self.aws.clock.now + 5, self.retry_when_it_has_ended)
+        elif not self.deleted and (self.stopped or "Failure" in map(self.answer_to, steps)):
+            self.at(self.aws.clock.now + self.retry_after, self.retry)
+
+    def retry(self):
+        if self.deleted:
+            return
+        self.stopped = False
+        for number in range(len(self.steps)):
+            if number not in self.submitted:
+                self.at(self.aws.clock.now, self.submit, number)
+            elif self.answer_to(number) != "Success":
+                self.at(self.aws.clock.now, self.wait, number, self.submitted[number])
+
+    def delete(self):
+        """The pipeline is deleted, and with it the execution: nobody waits for an answer any more."""
+        self.deleted = True
+        self.aws.sagemaker.waiting.clear()
 
     def schedule_event(self, id):
         job = self.aws.batch.jobs[id]
@@ -225,17 +275,26 @@ class World:
             coming = min([*waiting, *(item[0] for item in self.agenda[:1])])
             self.at(max(coming, self.aws.clock.now + 0.5), self.poll)
 
-    def right_kind(self, number):
-        """What the answer to a step must be that was not stopped."""
-        step, jobs = self.steps[number], self.steps[number]["jobs"]
-        failed = sum(plan.exit_code != 0 for plan in jobs)
+    def right_kind(self, token):
+        """What the answer to a token must be, after all that has happened to the step's jobs."""
+        number = self.tokens[token]
+        step = self.steps[number]
+        jobs = [job for job in self.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
+        late = [job.terminated for job in jobs if job.terminate_reason == CHECK.DEADLINE_PASSED]
+        if any(terminated > self.started[token] for terminated in late):
+            return "Failure"
+        statuses = [status for job in jobs for status in self.aws.batch.statuses(job)]
+        failed = statuses.count("FAILED")
         if step["tolerated"] is None:
-            return "Failure" if failed or NEVER_STARTS in jobs else "Success"
-        return "Failure" if NEVER_STARTS in jobs or 100 * failed > step["tolerated"] * len(jobs) else "Success"
+            return "Failure" if failed else "Success"
+        return "Failure" if 100 * failed > step["tolerated"] * len(statuses) else "Success"
+
+    def jobs_that_count(self):
+        return [job for job in self.aws.batch.jobs.values() if "Duplicate" not in job.terminate_reason]
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3_000, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
     monkeypatch_session.setenv("PUSH_EVENTS", "true" if options["push"] else "false")
@@ -243,22 +302,26 @@ def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeyp
     world.run()
 
     answers = Counter(token for _, token, _, _ in world.aws.sagemaker.answers)
-    assert answers == dict.fromkeys(world.tokens, 1), "one answer to each token"
+    assert not world.aws.sagemaker.waiting
+    assert max(answers.values(), default=1) == 1, "no second answer"
+    assert world.deleted or answers == dict.fromkeys(world.tokens, 1), "one answer to each token"
     for _, token, kind, what in world.aws.sagemaker.answers:
-        step = f"a1b2c3d4e5f6-Step{world.tokens[token]}"
-        left = {world.aws.batch.jobs[id].name.rsplit("-", 1)[0] for id in world.aws.batch.unfinished()}
-        assert step not in left or "terminated" not in what, "an answer that says terminated is true"
-        if not world.stopped:
-            assert kind == world.right_kind(world.tokens[token]), what
-    kept = Counter(job.name for job in world.aws.batch.jobs.values() if "Duplicate" not in job.terminate_reason)
+        number, unfinished = world.tokens[token], world.aws.batch.unfinished()
+        left = {world.aws.batch.jobs[id].tags["sagemaker-batch:step"] for id in unfinished}
+        assert f"Step{number}" not in left or "terminated" not in what, "an answer that says terminated is true"
+        stopped = token in world.stopped_tokens and "stopped" in what
+        assert stopped or kind == world.right_kind(token), what
+    kept = Counter(job.name for job in world.jobs_that_count())
     assert not [name for name, count in kept.items() if count > 1], "no job submitted twice"
-    if world.stopped:
-        waited_for = {f"a1b2c3d4e5f6-Step{number}" for number in world.stopped_steps}
-        left = [world.aws.batch.jobs[id].name.rsplit("-", 1)[0] for id in world.aws.batch.unfinished()]
-        assert not waited_for & set(left), "the jobs of a stopped callback step are terminated"
-        assert not (left and world.rule_for_stops), "nothing left running after a stop"
-    else:
-        assert set(world.tokens.values()) == set(range(len(world.steps))), "every step came to its callback"
+    if world.stopped_at is not None:
+        left = [id for id in world.aws.batch.unfinished() if world.aws.batch.jobs[id].created <= world.stopped_at]
+        assert not left, "nothing left running after a stop"
+        later = world.came_to_stop_at + CHECK.EVENT_TIME_SECONDS + 1
+        again = [job for job in world.aws.batch.jobs.values() if job.created > later]
+        assert not [job.name for job in again if "stopped" in job.terminate_reason], "what a retry submits goes on"
+    if world.retry_after is not None or world.stopped_at is None:
+        every = set(range(len(world.steps)))
+        assert world.deleted or set(world.tokens.values()) == every, "every step came to its callback"
     assert not world.aws.sqs.queues["callbacks-sagemaker"], "no message left"
     dead = world.aws.sqs.queues["dead-letters-sagemaker"]
     assert not dead, [json.dumps(message.attributes) for message in dead]

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pandas as pd
 
-from utils import batch, data, iam, lambdas, pipeline, queues
+from utils import batch, data, events, iam, lambdas, pipeline, queues
 from utils.config import Config
 
 FUNCTIONS = {
@@ -78,7 +78,7 @@ class Deployment:
     def notebook_03(self) -> None:
         """Functions and their log groups."""
         dead_letters = queues.ensure_queue(self.session, self.config.dead_letter_queue, tags=self.config.tags)
-        settings = self.check_settings | {"DEAD_LETTER_QUEUE_URL": dead_letters}
+        settings = {"DEAD_LETTER_QUEUE_URL": dead_letters, "JOB_QUEUES": self.config.job_queue, **self.check_settings}
         for name, task in FUNCTIONS.items():
             function = getattr(self.config, f"{name}_function")
             batch.ensure_log_group(self.session, self.config.lambda_log_group(function), tags=self.config.tags)
@@ -90,7 +90,7 @@ class Deployment:
             )  # fmt: skip
 
     def notebook_04(self) -> None:
-        """Callback queue, dead-letter queue, mapping."""
+        """Callback queue, dead-letter queue, mapping, the rule that tells of stopped executions."""
         dead = queues.ensure_queue(self.session, self.config.dead_letter_queue, tags=self.config.tags)
         queue = queues.ensure_queue(
             self.session, self.config.callback_queue, visibility_timeout_seconds=60,
@@ -100,6 +100,7 @@ class Deployment:
             self.session, queue=queues.queue_arn(self.session, queue), function=self.config.check_jobs_function,
             tags=self.config.tags,
         )  # fmt: skip
+        events.ensure_stop_rule(self.session, self.config, queue_url=queue)
 
     def notebook_05(self) -> None:
         """Pipeline."""

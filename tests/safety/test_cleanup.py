@@ -107,10 +107,9 @@ def untag(session: boto3.Session, config: Config) -> None:
 
 
 def push(kit: Deployment) -> None:
-    """The rules, as utils/kit.py makes them."""
+    """The second rule, as utils/kit.py makes it."""
     function = kit.config.arn("lambda", f"function:{kit.config.check_jobs_function}")
-    for name in events.rule_names(kit.config):
-        events.ensure_rule(kit.session, name, events.job_ended("q"), function=function, tags=kit.config.tags)
+    events.ensure_push_rule(kit.session, kit.config, function=function)
 
 
 def test_nothing_is_left_anywhere(endpoint: str) -> None:

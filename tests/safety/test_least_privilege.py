@@ -68,7 +68,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     config = Config("local", "sagemaker-least", "us-east-1", "000000000000")
     deployed = Deployment(embedded_session(server.endpoint_url), config)
     # With push on, the function also tags the jobs; with this it goes on polling as quickly.
-    deployed.check_settings |= {"PUSH_EVENTS": "true", "PUSH_POLL_SECONDS": "1", "JOB_QUEUES": config.job_queue}
+    deployed.check_settings |= {"PUSH_EVENTS": "true", "PUSH_POLL_SECONDS": "1"}
     yield deployed.deploy()
     local_aws.stop(home)
 
@@ -181,6 +181,10 @@ def sleeping_job(kit: Deployment, name: str, program: str = "import time; time.s
 def look(kit: Deployment, arguments: dict[str, str], **body: str) -> dict[str, Any]:
     """Give check_jobs one message, as its mapping would; the token is nobody's."""
     message = {"token": "abcdefghij", "pipelineExecutionArn": "arn:x/execution/alone", "arguments": arguments, **body}
+    return deliver(kit, message)
+
+
+def deliver(kit: Deployment, message: dict[str, Any]) -> dict[str, Any]:
     record = {
         "messageId": "m", "receiptHandle": "r", "body": json.dumps(message),
         "eventSourceARN": kit.config.arn("sqs", kit.config.callback_queue),
@@ -199,11 +203,7 @@ def stopped_before_its_wait(kit: Deployment) -> None:
     execution = f"unseen{next(_numbers)}"
     job = sleeping_job(kit, f"{execution}-Submit-01")
     detail = {"currentPipelineExecutionStatus": "Stopped", "pipelineExecutionArn": f"arn:x/execution/{execution}"}
-    event = {"source": "aws.sagemaker", "time": dt.datetime.now(dt.UTC).isoformat(), "detail": detail}
-    try:
-        lambdas.invoke(kit.session, kit.config.check_jobs_function, event)
-    except lambdas.FunctionFailed as failure:
-        raise Failed(f"check_jobs: {failure}") from None
+    deliver(kit, {"source": "aws.sagemaker", "time": dt.datetime.now(dt.UTC).isoformat(), "detail": detail})
     job_ends(kit, job, "check_jobs, told of a stopped execution")
 
 

@@ -1,0 +1,141 @@
+"""A stopped execution: EventBridge's message about it, and the jobs that no callback step waited for."""
+
+import json
+
+import pytest
+from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, AwsError, Context
+
+EVENT = {
+    "input_uri": "s3://bucket-sagemaker/input",
+    "output_uri": "s3://bucket-sagemaker/output",
+    "max_jobs": 3,
+    "job_queue": "queue-sagemaker",
+    "job_definition": "copy",
+    "execution_id": EXECUTION,
+    "step_name": "SubmitCopies",
+}
+DENIED = AwsError("AccessDeniedException", "not authorized to perform: batch:ListJobs", 403)
+
+
+@pytest.fixture(autouse=True)
+def job_queues(monkeypatch):
+    monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
+
+
+@pytest.fixture
+def submitted(fake, submit):
+    submit.lambda_handler(EVENT, Context())
+
+
+@pytest.fixture
+def tell(fake):
+    """EventBridge puts an event of an execution into the queue."""
+
+    def tell(current, previous="Stopping", **changed):
+        detail = {
+            "pipelineExecutionArn": EXECUTION,
+            "currentPipelineExecutionStatus": current,
+            "previousPipelineExecutionStatus": previous,
+        }
+        event = {"source": "aws.sagemaker", "time": fake.clock.iso(), "detail": detail, **changed}
+        fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), json.dumps(event))
+
+    return tell
+
+
+@pytest.fixture
+def work(fake, check):
+    """Let the mapping work for an hour; the queue must be empty then."""
+
+    def work(seconds=3600):
+        until = fake.clock.now + seconds
+        for result in fake.sqs.run(check.lambda_handler, until=until):
+            assert not isinstance(result, Exception), result
+        assert not fake.sqs.queues["callbacks-sagemaker"]
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("current", "previous", "left"),
+    [
+        ("Stopped", "Stopping", 0),
+        ("Failed", "Stopping", 0),  # the submitting function outlasted its step's timeout
+        ("Failed", "Executing", 3),  # what they finish need not be done again by a retry
+    ],
+)
+def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submitted, tell, current, previous, left):
+    tell(current, previous)
+    work(seconds=30)
+    assert len(fake.batch.unfinished()) == left
+    assert {job.terminate_reason for job in fake.batch.jobs.values()} == {
+        "" if left else "The pipeline execution was stopped."
+    }
+
+
+def test_those_of_another_execution_go_on(fake, work, submit, submitted, tell):
+    submit.lambda_handler({**EVENT, "execution_id": EXECUTION[:-1] + "x"}, Context())
+    tell("Stopped")
+    work(seconds=30)
+    assert len(fake.batch.unfinished()) == 3
+
+
+def test_a_job_that_is_not_listed_yet_is_terminated_too(fake, work, submit, tell):
+    fake.batch.seconds_until_visible = 4
+    submit.lambda_handler(EVENT, Context())
+    tell("Stopped")
+    work(seconds=30)
+    assert not fake.batch.unfinished()
+
+
+def test_a_late_event_leaves_the_jobs_of_the_retry_alone(fake, work, submit, tell):
+    tell("Stopped")
+    fake.clock.now += 10
+    submit.lambda_handler(EVENT, Context())
+    work(seconds=30)
+    assert len(fake.batch.unfinished()) == 3
+
+
+def test_throttling_is_waited_out(fake, work, submit, tell):
+    fake.batch.plan = lambda *_: NEVER_STARTS
+    submit.lambda_handler(EVENT, Context())
+    fake.fail_next("ListJobs", *[THROTTLED] * 20)
+    tell("Stopped")
+    work()
+    assert not fake.batch.unfinished()
+    assert not fake.sqs.queues["dead-letters-sagemaker"]
+
+
+def test_a_refusal_is_put_aside_for_a_person(fake, work, submitted, tell):
+    fake.fail_next("ListJobs", *[DENIED] * 20)
+    tell("Stopped")
+    work()
+    [dead] = fake.sqs.queues["dead-letters-sagemaker"]
+    assert "Could not terminate a stopped execution's jobs" in dead.attributes["Reason"]["StringValue"]
+    assert "batch:ListJobs" in dead.attributes["Reason"]["StringValue"]
+
+
+@pytest.mark.parametrize("changed", [{"detail": {}}, {"detail": "x"}, {"time": "yesterday"}, {"time": None}])
+def test_an_event_that_makes_no_sense_is_put_aside(fake, work, tell, changed):
+    tell("Stopped", **changed)
+    work()
+    [dead] = fake.sqs.queues["dead-letters-sagemaker"]
+    assert "not one of a pipeline execution" in dead.attributes["Reason"]["StringValue"]
+
+
+def test_without_job_queues_the_event_is_let_go(fake, work, submitted, tell, monkeypatch):
+    monkeypatch.setenv("JOB_QUEUES", "")
+    tell("Stopped")
+    work(seconds=30)
+    assert len(fake.batch.unfinished()) == 3
+
+
+@pytest.mark.parametrize("name", ["status", "Status"])
+def test_the_message_of_a_stop_is_read_as_the_example_and_as_the_prose_of_awss_guide_have_it(fake, work, submit, name):
+    token = fake.sagemaker.start_callback(submit.lambda_handler(EVENT, Context())["jobIds"])
+    fake.sqs.queues["callbacks-sagemaker"].clear()
+    fake.sagemaker.send(token, {"job_ids": " ".join(fake.batch.jobs)}, **{name: "Stopping"})
+    work(seconds=30)
+    assert not fake.batch.unfinished()
+    [(_, _, kind, why)] = fake.sagemaker.answers
+    assert (kind, why) == ("Failure", "The pipeline execution was stopped; 3 of 3 jobs terminated.")
