@@ -20,17 +20,17 @@ from utils.config import Config
 POLICIES = Path(__file__).parent / "policies"
 INLINE_POLICY = "what-its-task-needs"
 
-# Task of a role: the service that assumes it, its permissions, and whether that service tells its account
-# (aws:SourceAccount) when it assumes a role, which guards against the confused deputy:
+# Task of a role: the service that assumes it, its permissions and its trust policy. SageMaker and ECS tell for what
+# they assume a role (aws:SourceAccount, aws:SourceArn), so a trust policy can shut the confused deputy out:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
-# Lambda's guide has no example of it, and Batch's none of aws:SourceArn: see docs/security.md.
+# Lambda's guide has no example of it: see docs/security.md.
 TASKS = {
-    "pipeline": ("sagemaker.amazonaws.com", "pipeline.json", True),
-    "submit_lambda": ("lambda.amazonaws.com", "submit_lambda.json", False),
-    "monitor_lambda": ("lambda.amazonaws.com", "monitor_lambda.json", False),
-    "data_lambda": ("lambda.amazonaws.com", "data_lambda.json", False),
-    "batch_job": ("ecs-tasks.amazonaws.com", "batch_job.json", True),
-    "batch_execution": ("ecs-tasks.amazonaws.com", "batch_execution.json", True),
+    "pipeline": ("sagemaker.amazonaws.com", "pipeline.json", "trust_pipeline.json"),
+    "submit_lambda": ("lambda.amazonaws.com", "submit_lambda.json", "trust.json"),
+    "monitor_lambda": ("lambda.amazonaws.com", "monitor_lambda.json", "trust.json"),
+    "data_lambda": ("lambda.amazonaws.com", "data_lambda.json", "trust.json"),
+    "batch_job": ("ecs-tasks.amazonaws.com", "batch_job.json", "trust_tasks.json"),
+    "batch_execution": ("ecs-tasks.amazonaws.com", "batch_execution.json", "trust_tasks.json"),
 }
 
 # The article's way: one role, trusted by all three services, with AWS's broad managed policies.
@@ -101,12 +101,12 @@ def ensure_roles(session: boto3.Session, config: Config) -> dict[str, str]:
         )
         return dict.fromkeys(TASKS, arn)
     arns = {}
-    for task, (_, template, _) in TASKS.items():
+    for task, (_, permissions, _) in TASKS.items():
         arns[task] = ensure_role(
             session,
             getattr(config, f"{task}_role"),
             trust=_trust(config, task),
-            policy=render(template, config),
+            policy=render(permissions, config),
             tags=config.tags,
         )
     return arns
@@ -147,8 +147,8 @@ def _trust(config: Config, task: str) -> dict[str, Any]:
         trust = render("trust.json", config, service=services[0])
         trust["Statement"][0]["Principal"]["Service"] = services
         return trust
-    service, _, tells_account = TASKS[task]
-    return render("trust_with_source_account.json" if tells_account else "trust.json", config, service=service)
+    service, _, template = TASKS[task]
+    return render(template, config, service=service)
 
 
 def _managed_policies(config: Config) -> list[str]:

@@ -449,7 +449,7 @@ class Engine:
     def credentials(self, execution: Execution) -> Any:
         """Credentials of the pipeline's role, which must trust SageMaker now."""
         return self.ministack.assume_role(
-            execution.role_arn, SERVICE, session_name="SageMaker", source_arn=execution.pipeline_arn
+            execution.role_arn, SERVICE, session_name="SageMaker", source_arn=execution.arn
         )
 
     async def in_thread(self, work: Callable, *args: Any, **kwargs: Any) -> Any:

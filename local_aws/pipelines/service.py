@@ -621,7 +621,8 @@ class PipelinesService:
             raise ApiError("ValidationException", f"The pipeline definition {where} is not UTF-8 text.") from None
 
     def _check_role(self, role_arn: str, pipeline_arn: str) -> None:
-        if not self.context.ministack.trusts(role_arn, SERVICE, source_arn=pipeline_arn):
+        # SageMaker's guide has `pipeline/mypipeline/*` as aws:SourceArn: it is an execution that assumes the role.
+        if not self.context.ministack.trusts(role_arn, SERVICE, source_arn=f"{pipeline_arn}/execution/any"):
             raise ApiError(
                 "ValidationException",
                 f"The execution role ARN {role_arn} is invalid. Please ensure that the role exists and that its trust "

@@ -333,14 +333,15 @@ def test_only_a_service_the_role_trusts_assumes_it(running: Running) -> None:
 def test_trust_conditions_guard_against_the_confused_deputy(running: Running) -> None:
     mine = trust("sagemaker.amazonaws.com", StringEquals={"aws:SourceAccount": ACCOUNT})
     other = trust("sagemaker.amazonaws.com", StringEquals={"aws:SourceAccount": "111122223333"})
-    pipeline = trust("sagemaker.amazonaws.com", ArnLike={"aws:SourceArn": "arn:aws:sagemaker:*:*:pipeline/p*"})
+    pipeline = trust("sagemaker.amazonaws.com", ArnLike={"aws:SourceArn": "arn:aws:sagemaker:*:*:pipeline/p/*"})
     assert ministack.trusts(running.role("t-mine", mine), "sagemaker.amazonaws.com")
     assert not ministack.trusts(running.role("t-other", other), "sagemaker.amazonaws.com")
     arn = running.role("t-arn", pipeline)
     assert ministack.trusts(
-        arn, "sagemaker.amazonaws.com", source_arn=f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:pipeline/p1"
+        arn, "sagemaker.amazonaws.com", source_arn=f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:pipeline/p/execution/1"
     )
-    assert not ministack.trusts(arn, "sagemaker.amazonaws.com", source_arn="arn:aws:sagemaker:us-east-1:1:pipeline/q")
+    other = "arn:aws:sagemaker:us-east-1:1:pipeline/q/execution/1"
+    assert not ministack.trusts(arn, "sagemaker.amazonaws.com", source_arn=other)
     assert not ministack.trusts(arn, "sagemaker.amazonaws.com")
 
 

@@ -127,16 +127,23 @@ UNNAMED = {
 
 
 @pytest.mark.parametrize("task", iam.TASKS)
-def test_a_role_is_trusted_by_one_service_in_one_account(task: str) -> None:
-    service, _, tells_account = iam.TASKS[task]
+def test_a_role_is_trusted_by_one_service_for_one_accounts_own_things(task: str) -> None:
+    service, _, template = iam.TASKS[task]
     config = Config(target="aws", prefix="sagemaker-lint", region="eu-central-1", account="123456789012")
-    template = "trust_with_source_account.json" if tells_account else "trust.json"
     (statement,) = iam.render(template, config, service=service)["Statement"]
     assert statement["Principal"] == {"Service": service}
     assert statement["Action"] == "sts:AssumeRole"
-    condition = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
-    # That Lambda tells the account for an execution role stands in no page of its guide: see docs/security.md.
-    assert statement.get("Condition") == (None if service == "lambda.amazonaws.com" else condition)
+    if service == "lambda.amazonaws.com":  # what it tells of an execution role stands in no page: see docs/security.md
+        assert "Condition" not in statement
+        return
+    source = {
+        "sagemaker.amazonaws.com": "arn:aws:sagemaker:eu-central-1:123456789012:pipeline/sagemaker-lint-*/*",
+        "ecs-tasks.amazonaws.com": "arn:aws:ecs:eu-central-1:123456789012:*",
+    }[service]
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnLike": {"aws:SourceArn": source},
+    }
 
 
 def test_the_shared_roles_operator_may_attach_what_that_layout_attaches() -> None:

@@ -37,9 +37,7 @@ def test_what_was_changed_by_hand_is_put_right(session, config):
     by_hand.untag_role(RoleName=config.batch_job_role, TagKeys=list(config.tags))
     iam.ensure_roles(session, config)
     role = by_hand.get_role(RoleName=name)["Role"]
-    assert role["AssumeRolePolicyDocument"] == iam.render(
-        "trust_with_source_account.json", config, service="sagemaker.amazonaws.com"
-    )
+    assert role["AssumeRolePolicyDocument"] == iam.render("trust_pipeline.json", config)
     assert iam.inline_policy(session, name) == iam.render("pipeline.json", config)
     for task in ("pipeline", "batch_job"):
         tags = by_hand.list_role_tags(RoleName=getattr(config, f"{task}_role"))["Tags"]
