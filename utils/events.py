@@ -36,8 +36,8 @@ def job_ended(job_queue: str) -> dict[str, Any]:
     }
 
 
-def execution_ended(pipeline: str) -> dict[str, Any]:
-    """The pattern of an execution of a pipeline (its ARN) that was stopped, or failed while it was being stopped.
+def execution_ended(pipelines: str) -> dict[str, Any]:
+    """The pattern of an execution that was stopped or failed, of pipelines whose ARN begins so.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
@@ -46,13 +46,13 @@ def execution_ended(pipeline: str) -> dict[str, Any]:
         "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
         "detail": {
             "currentPipelineExecutionStatus": ["Stopped", "Failed"],
-            "pipelineExecutionArn": [{"prefix": f"{pipeline}/execution/"}],
+            "pipelineExecutionArn": [{"prefix": pipelines}],
         },
     }
 
 
 def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) -> str:
-    """The rule that puts the end of a stopped execution of the kit's pipeline into the callback queue.
+    """The rule that puts the end of a stopped execution into the callback queue, for all pipelines of the prefix.
 
     Returns:
         The rule's ARN.
@@ -64,7 +64,7 @@ def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) 
     queue = queues.queue_arn(session, queue_url)
     # First the permission: a rule that may not send loses its events.
     queues.let_rule_send(session, queue_url, rule=config.arn("events", f"rule/{name}"))
-    pattern = execution_ended(config.arn("sagemaker", f"pipeline/{config.pipeline}"))
+    pattern = execution_ended(config.arn("sagemaker", f"pipeline/{config.prefix}-"))
     return ensure_rule(session, name, pattern, target=queue, tags=config.tags)
 
 

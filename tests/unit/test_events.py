@@ -71,10 +71,10 @@ def test_a_rule_that_was_changed_or_disabled_is_put_right(session, config, callb
         ("Failed", "", True),  # perhaps while it was being stopped: the function looks
         ("Succeeded", "", False),
         ("Stopping", "", False),
-        ("Stopped", "-b", False),
+        ("Stopped", "sagemaker-other-flights", False),
     ],
 )
-def test_only_ends_of_this_pipelines_executions_are_told(session, config, status, pipeline, told):
+def test_only_ends_of_executions_of_the_prefix_are_told(session, config, status, pipeline, told):
     event = {
         "id": "1",
         "source": "aws.sagemaker",
@@ -85,10 +85,10 @@ def test_only_ends_of_this_pipelines_executions_are_told(session, config, status
         "resources": [],
         "detail": {
             "currentPipelineExecutionStatus": status,
-            "pipelineExecutionArn": config.arn("sagemaker", f"pipeline/{config.pipeline}{pipeline}/execution/a1b2c3"),
+            "pipelineExecutionArn": config.arn("sagemaker", f"pipeline/{pipeline or config.pipeline}/execution/a1b2c3"),
         },
     }
-    pattern = events.execution_ended(config.arn("sagemaker", f"pipeline/{config.pipeline}"))
+    pattern = events.execution_ended(config.arn("sagemaker", f"pipeline/{config.prefix}-"))
     answer = session.client("events").test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))
     assert answer["Result"] is told
 
