@@ -1,6 +1,6 @@
 """BatchStep: the step for AWS Batch that SageMaker Pipelines does not have. To take home with `lambda_code/`.
 
-Only this module of utils imports the SageMaker SDK (v3), which takes some seconds, so nothing else here imports it.
+It imports the SageMaker SDK (v3), which takes some seconds, so no other module of utils imports this one.
 """
 
 from __future__ import annotations

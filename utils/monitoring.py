@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import time
@@ -22,7 +23,7 @@ from utils.tables import as_html
 
 METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its METRICS_NAMESPACE says otherwise
 OLDEST_MESSAGE_SECONDS = 1800
-COLORS = {"copy": "#4c8eda", "aggregate": "#e07b39"}
+COLORS = ("#4c8eda", "#e07b39", "#7a5cc0", "#3f7d4f")  # of the job definitions, in turn
 JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 BRANCHES = ("IfSteps", "ElseSteps")  # the arguments of a Condition step that are steps
 NOT_STARTED = "Not started"  # our word: AWS lists only steps that have begun
@@ -411,15 +412,15 @@ def gantt(table: pd.DataFrame):
     )
     figure, axes = plt.subplots(figsize=(9, 0.17 * len(run) + 1), layout="constrained")  # a screen for 24 jobs
     axes.barh(run.index, started - created, left=created, color="#b8bec6", height=0.35, label="waiting")
-    for kind, color in COLORS.items():
-        mine = run["definition"].str.endswith(kind)
+    for definition, color in zip(run["definition"].unique(), itertools.cycle(COLORS), strict=False):
+        mine = run["definition"] == definition
         axes.barh(
             run.index[mine],
             (stopped - started)[mine],
             left=started[mine],
             color=color,
             height=0.75,
-            label=f"{kind} runs",
+            label=f"{definition.rpartition('-')[2]} runs",
         )
     axes.set_yticks(run.index, run["job"], fontsize=8)
     axes.margins(y=0.01)

@@ -178,6 +178,9 @@ def ensure_mapping(
     Returns:
         The mapping as GetEventSourceMapping answers it.
 
+    Raises:
+        TimeoutError: Lambda is not done with it within three minutes.
+
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     client = session.client("lambda")
@@ -206,12 +209,24 @@ def ensure_mapping(
 
 
 def _settled_mapping(look: Callable[[], dict[str, Any] | None]) -> Any:
-    """The mapping when it is Enabled or Disabled; None when it is gone."""
+    """The mapping when it is Enabled or Disabled; None when it is gone.
+
+    Raises:
+        TimeoutError: it is neither within three minutes.
+    """
+
+    def give_up(state: Any) -> None:
+        mapping = state.outcome.result()
+        raise TimeoutError(
+            f"The mapping of {mapping['EventSourceArn']} to {mapping['FunctionArn']} is still {mapping['State']} after "
+            "three minutes; run this again."
+        )
+
     return Retrying(
         retry=retry_if_result(lambda mapping: mapping and mapping["State"] not in ("Enabled", "Disabled")),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
         stop=stop_after_delay(180),
-        retry_error_callback=lambda state: state.outcome.result(),
+        retry_error_callback=give_up,
     )(look)
 
 

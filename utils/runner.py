@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from rich.console import Console
@@ -212,7 +213,8 @@ def main(
         return _tutorial(options, outputs, console)
     except NotebookFailed as failure:
         _explain(failure, options, outputs, console)
-    except (ConfigError, RuntimeError) as error:  # AWS not usable; the embedded AWS not startable
+    # AWS not usable, or silent when asked what became of the run; the embedded AWS not startable
+    except (ConfigError, RuntimeError, BotoCoreError, ClientError) as error:
         console.print(str(error), style="red", markup=False)
     except KeyboardInterrupt:
         console.print("\ninterrupted; what was made so far is still there", style="red")

@@ -184,6 +184,15 @@ def test_the_gantt_charts_words_tell_of_each_step_in_order(session, calls):
     assert alt.endswith("2 of Later ran from second 11 to 15, 2 at once at most; none waited longer than 3 seconds.")
 
 
+def test_the_gantt_chart_draws_the_jobs_of_any_definition_each_in_its_color(session, calls):
+    batch_has(calls, job(1, definition="their-resize"), job(2, definition="their-sum"))
+    (axes,) = monitoring.gantt(monitoring.jobs(session, "q", ARN)).axes
+    ran = [bar for bar in axes.patches if bar.get_height() > 0.5]
+    assert len(ran) == 2
+    assert len({bar.get_facecolor() for bar in ran}) == 2
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["waiting", "resize runs", "sum runs"]
+
+
 def test_the_answer_is_a_picture_of_the_hours_that_have_one():
     hours = [
         {"hour": 5, "mean_arr_delay": -4.8},

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from tenacity import stop_after_attempt
 
 from utils import iam, lambdas, queues
 
@@ -132,6 +133,17 @@ def test_one_that_is_still_being_deleted_is_waited_for(mapping, calls, no_waitin
     mapping()
     assert calls.made.index("CreateEventSourceMapping") > 2
     assert len(no_waiting) >= 2
+
+
+def test_one_that_is_never_ready_is_told(mapping, calls, monkeypatch):
+    made = mapping()
+    monkeypatch.setattr(queues, "stop_after_delay", lambda _: stop_after_attempt(2))
+    deleting = {"EventSourceMappings": [made | {"State": "Deleting"}]}
+    calls.answer("ListEventSourceMappings", deleting, deleting)
+    with pytest.raises(
+        TimeoutError, match=r"The mapping of arn:\S+ to arn:\S+ is still Deleting after three minutes; run"
+    ):
+        mapping()
 
 
 def test_a_policy_that_lambda_does_not_know_yet_is_waited_for(mapping, calls, no_waiting):

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 
 from utils import report, runner
 from utils.config import Config
@@ -94,6 +95,16 @@ def test_what_cleanup_left_is_named_and_is_not_good(make, tmp_path, monkeypatch,
     monkeypatch.setattr(runner, "leftovers", lambda *_: ["queue q", "role r"])
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
     assert "cleanup    left behind: queue q, role r" in capsys.readouterr().out
+
+
+def test_an_aws_that_refuses_the_closing_questions_is_one_sentence(make, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}, "ListRules")
+
+    monkeypatch.setattr(runner, "leftovers", refuse)
+    assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == "An error occurred (AccessDeniedException) when calling the ListRules operation: not authorized"
 
 
 @pytest.mark.parametrize(
