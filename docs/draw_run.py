@@ -10,6 +10,7 @@ when its step began and when it ended. Without animation the picture shows the e
 from __future__ import annotations
 
 import html
+import itertools
 from pathlib import Path
 
 import boto3
@@ -84,13 +85,13 @@ def draw(steps: pd.DataFrame, jobs: pd.DataFrame) -> str:
         if number:
             shapes.append(f'<path d="M{x - GAP + 2:.1f} 75h{GAP - 5}m-5 -4l5 4l-5 4" fill="none" stroke="#5b636d"/>')
 
+    colors = dict(zip(jobs["definition"].unique(), itertools.cycle(COLORS), strict=False))  # as in the Gantt chart
     for row, job in enumerate(jobs.itertuples()):
         y = TOP + ROW * row
-        color = next(color for kind, color in COLORS.items() if job.definition.endswith(kind))
         waited = f'x="{across(job.created):.1f}" width="{across(job.started) - across(job.created):.1f}"'
         ran = f'x="{across(job.started):.1f}" width="{across(job.stopped) - across(job.started):.1f}"'
         shapes.append(f'<rect class="waited" {waited} y="{y + 2}" height="3" fill="#b8bec6"/>')
-        shapes.append(f'<rect class="ran" {ran} y="{y}" height="{ROW - 2}" fill="{color}"/>')
+        shapes.append(f'<rect class="ran" {ran} y="{y}" height="{ROW - 2}" fill="{colors[job.definition]}"/>')
     bottom = TOP + ROW * len(jobs)
     shapes.append(
         f'<rect class="cover" x="{LEFT}" y="{TOP - 6}" width="{WIDTH}" height="{bottom - TOP + 8}" fill="#fff"/>'
