@@ -35,6 +35,10 @@ class BatchStep(CallbackStep):
     Other steps depend on it, and it on others, through `depends_on` or through properties, as with any step; several,
     also in parallel, share the two functions (`lambda_code/submit_jobs`, `lambda_code/check_jobs`) and the queue.
 
+    Of a pipeline or a job queue that is not the kit's own, three places must know: the policy of check_jobs' role names
+    the pipelines it may answer, that of submit_jobs' role the queues and definitions, and the setting JOB_QUEUES of
+    check_jobs the queues that are cleared of a stopped execution's jobs.
+
     It is a step that brings another rather than a `StepCollection`, because the SDK's v3 no longer compiles those
     ("Invalid input step type", seen with sagemaker-mlops 1.27.0).
 

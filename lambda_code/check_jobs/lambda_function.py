@@ -115,7 +115,7 @@ SECONDS_FOR_A_LOOK = 15  # with less left before the function's timeout, a messa
 LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at most, and then nobody answers
 LONGEST_HIDING_SECONDS = 43_000  # a message may be hidden for 12 hours from its delivery
 FAILED_JOBS_TO_LOG = 20
-LOOKS_AT_A_STOP = 2  # ListJobs may be a little behind SubmitJob
+SECONDS_UNTIL_LISTED = 30  # ListJobs may be behind SubmitJob, AWS doesn't say how far: a generous guess
 EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down; Batch's clock may be a little ahead
 GIVE_UP_SECONDS = 900  # how long after a step's deadline a look may go wrong before the step is ended without it
 NO_LOOK_SECONDS = 86_400  # and how long until no look is tried: this function is cut off in each, perhaps
@@ -403,9 +403,10 @@ def number_of(arguments, name, low, high):
     return number
 
 
-def look_again(record, wait, reason):
+def look_again(record, wait, reason, delay=None):
     """Hide the message until its next look; it is reported as failed, so SQS keeps it."""
-    delay = next_look_seconds(wait, getattr(reason, "pushed", False))
+    if delay is None:
+        delay = next_look_seconds(wait, getattr(reason, "pushed", False))
     log("not yet", reason=str(reason), next_look_seconds=delay)
     try:
         # AWS doesn't say whether the mapping leaves this visibility alone. If it did not, the queue's own
@@ -498,17 +499,29 @@ def bury(record, why):
 def handle_stop(record, event):
     """An execution was stopped: terminate its jobs. What goes wrong is tried again, and put aside if it is refused."""
     try:
-        if was_stopped(event["detail"]):
-            clear(event["detail"]["pipelineExecutionArn"], datetime.fromisoformat(event["time"]).timestamp())
-            if looks_at(record) < LOOKS_AT_A_STOP:
-                raise NotYet("jobs that were submitted a moment ago may not be listed yet")
+        stopped, execution = was_stopped(event["detail"]), event["detail"]["pipelineExecutionArn"]
+        happened = datetime.fromisoformat(event["time"]).timestamp()
+        about(execution=execution)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"The event is not one of a pipeline execution: {error!r}.") from error
+    if not stopped:
+        return True
+    looks = looks_at(record)
+    try:
+        clear(execution, happened)
+        if looks > 1:
+            return True
+        trouble = NotYet("jobs that were submitted a moment ago may not be listed yet")
     except Problem as problem:
-        if looks_at(record) >= setting("PROBLEM_LOOKS", 5):
+        if looks >= setting("PROBLEM_LOOKS", 5):
             return bury(record, shorten(f"Could not terminate a stopped execution's jobs: {problem}", 256))
-        raise
-    return True
+        trouble = problem
+    except NotYet as reason:
+        trouble = reason
+    # Further and further apart: the thousand deliveries that a queue may allow last for days then.
+    delay = round(min(SECONDS_UNTIL_LISTED * looks, 900) * random.uniform(1.0, 1.2))
+    look_again(record, None, trouble, delay)
+    return False
 
 
 def was_stopped(detail):
@@ -525,17 +538,25 @@ def clear(execution_arn, happened):
 
     Events may be late: what a retry of the execution has submitted since it `happened` (in seconds since 1970) goes on.
     """
-    about(execution=execution_arn)
-    execution = execution_arn.rsplit("/", 1)[-1]
-    for job_queue in os.environ.get("JOB_QUEUES", "").split():
+    execution, job_queues = execution_arn.rsplit("/", 1)[-1], os.environ.get("JOB_QUEUES", "").split()
+    if not job_queues:
+        log("no JOB_QUEUES are set: what a stopped execution has left goes on", level="WARNING")
+    problems = []
+    for job_queue in job_queues:
         filters = [{"name": "JOB_NAME", "values": [f"{execution}-*"]}]
-        left = [
-            job["jobId"]
-            for job in list_jobs(jobQueue=job_queue, filters=filters)
-            if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
-        ]
-        terminate(left, "The pipeline execution was stopped.")
-        log("jobs of a stopped execution terminated", job_ids=" ".join(left))
+        try:
+            left = [
+                job["jobId"]
+                for job in list_jobs(jobQueue=job_queue, filters=filters)
+                if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
+            ]
+            terminate(left, "The pipeline execution was stopped.")
+        except Problem as problem:  # a queue that was deleted, perhaps: the others are cleared all the same
+            problems.append(problem)
+        else:
+            log("jobs of a stopped execution terminated", job_queue=job_queue, job_ids=" ".join(left))
+    if problems:
+        raise problems[0]
 
 
 # Push: events

@@ -66,7 +66,7 @@ def work(fake, check):
 )
 def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submitted, tell, current, previous, left):
     tell(current, previous)
-    work(seconds=30)
+    work(seconds=50)
     assert len(fake.batch.unfinished()) == left
     assert {job.terminate_reason for job in fake.batch.jobs.values()} == {
         "" if left else "The pipeline execution was stopped."
@@ -76,15 +76,17 @@ def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submit
 def test_those_of_another_execution_go_on(fake, work, submit, submitted, tell):
     submit.lambda_handler({**EVENT, "execution_id": EXECUTION[:-1] + "x"}, Context())
     tell("Stopped")
-    work(seconds=30)
+    work(seconds=50)
     assert len(fake.batch.unfinished()) == 3
 
 
-def test_a_job_that_is_not_listed_yet_is_terminated_too(fake, work, submit, tell):
-    fake.batch.seconds_until_visible = 4
+@pytest.mark.parametrize("poll_min_seconds", ["1", "10"])
+def test_a_job_that_is_not_listed_yet_is_terminated_too(fake, work, submit, tell, monkeypatch, poll_min_seconds):
+    monkeypatch.setenv("POLL_MIN_SECONDS", poll_min_seconds)  # 1 in the notebooks: a stop has a pause of its own
+    fake.batch.seconds_until_visible = 25
     submit.lambda_handler(EVENT, Context())
     tell("Stopped")
-    work(seconds=30)
+    work(seconds=50)
     assert not fake.batch.unfinished()
 
 
@@ -92,18 +94,39 @@ def test_a_late_event_leaves_the_jobs_of_the_retry_alone(fake, work, submit, tel
     tell("Stopped")
     fake.clock.now += 10
     submit.lambda_handler(EVENT, Context())
-    work(seconds=30)
+    work(seconds=50)
     assert len(fake.batch.unfinished()) == 3
 
 
-def test_throttling_is_waited_out(fake, work, submit, tell):
+def test_throttling_is_waited_out_further_and_further_apart(fake, work, submit, tell, check):
     fake.batch.plan = lambda *_: NEVER_STARTS
     submit.lambda_handler(EVENT, Context())
-    fake.fail_next("ListJobs", *[THROTTLED] * 20)
+    fake.fail_next("ListJobs", *[THROTTLED] * 200)
+    tell("Stopped")
+    work(seconds=3 * 86_400)
+    assert not fake.batch.unfinished()
+    assert not fake.sqs.queues["dead-letters-sagemaker"]
+    pauses = [call["VisibilityTimeout"] for call in fake.called("ChangeMessageVisibility")]
+    assert pauses[:3] == sorted(pauses[:3])
+    assert min(pauses[-100:]) >= 900, "a thousand deliveries last for days"
+    assert len(set(pauses[-100:])) > 10, "jittered"
+
+
+def test_a_queue_that_is_gone_leaves_the_others_to_be_cleared(fake, work, submitted, tell, monkeypatch):
+    monkeypatch.setenv("JOB_QUEUES", "old-queue queue-sagemaker")
+    real = fake.batch.list_jobs
+
+    def list_jobs(**request):
+        if request["jobQueue"] == "old-queue":
+            raise AwsError("ClientException", "old-queue does not exist")
+        return real(**request)
+
+    fake.batch.list_jobs = list_jobs
     tell("Stopped")
     work()
     assert not fake.batch.unfinished()
-    assert not fake.sqs.queues["dead-letters-sagemaker"]
+    [dead] = fake.sqs.queues["dead-letters-sagemaker"]
+    assert "old-queue does not exist" in dead.attributes["Reason"]["StringValue"]
 
 
 def test_a_refusal_is_put_aside_for_a_person(fake, work, submitted, tell):
@@ -123,11 +146,12 @@ def test_an_event_that_makes_no_sense_is_put_aside(fake, work, tell, changed):
     assert "not one of a pipeline execution" in dead.attributes["Reason"]["StringValue"]
 
 
-def test_without_job_queues_the_event_is_let_go(fake, work, submitted, tell, monkeypatch):
+def test_without_job_queues_the_event_is_let_go_with_a_warning(fake, work, submitted, tell, monkeypatch, capsys):
     monkeypatch.setenv("JOB_QUEUES", "")
     tell("Stopped")
-    work(seconds=30)
+    work(seconds=50)
     assert len(fake.batch.unfinished()) == 3
+    assert "no JOB_QUEUES are set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["status", "Status"])
@@ -135,7 +159,7 @@ def test_the_message_of_a_stop_is_read_as_the_example_and_as_the_prose_of_awss_g
     token = fake.sagemaker.start_callback(submit.lambda_handler(EVENT, Context())["jobIds"])
     fake.sqs.queues["callbacks-sagemaker"].clear()
     fake.sagemaker.send(token, {"job_ids": " ".join(fake.batch.jobs)}, **{name: "Stopping"})
-    work(seconds=30)
+    work(seconds=50)
     assert not fake.batch.unfinished()
     [(_, _, kind, why)] = fake.sagemaker.answers
     assert (kind, why) == ("Failure", "The pipeline execution was stopped; 3 of 3 jobs terminated.")

@@ -209,7 +209,14 @@ class World:
             self.at(self.aws.clock.now + 5, self.report_stopped)
             return
         self.came_to_stop_at = self.aws.clock.now
-        detail = {"pipelineExecutionArn": EXECUTION, "currentPipelineExecutionStatus": "Stopped"}
+        self.report(self.random.choice(["Stopped", "Stopped", "Failed"]), "Stopping")
+
+    def report(self, current, previous):
+        detail = {
+            "pipelineExecutionArn": EXECUTION,
+            "currentPipelineExecutionStatus": current,
+            "previousPipelineExecutionStatus": previous,
+        }
         event = {"source": "aws.sagemaker", "time": self.aws.clock.iso(), "detail": detail}
         for _ in range(self.random.choice([1, 1, 2])):
             self.at(self.aws.clock.now + self.random.choice([0, 0, self.random.uniform(0, 60)]), self.put, event)
@@ -231,6 +238,8 @@ class World:
         if not ended:
             self.at(self.aws.clock.now + 5, self.retry_when_it_has_ended)
         elif not self.deleted and (self.stopped or "Failure" in map(self.answer_to, steps)):
+            if not self.stopped:
+                self.report("Failed", "Executing")
             self.at(self.aws.clock.now + self.retry_after, self.retry)
 
     def retry(self):
@@ -305,20 +314,30 @@ def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeyp
     assert not world.aws.sagemaker.waiting
     assert max(answers.values(), default=1) == 1, "no second answer"
     assert world.deleted or answers == dict.fromkeys(world.tokens, 1), "one answer to each token"
-    for _, token, kind, what in world.aws.sagemaker.answers:
+    for when, token, kind, what in world.aws.sagemaker.answers:
         number, unfinished = world.tokens[token], world.aws.batch.unfinished()
         left = {world.aws.batch.jobs[id].tags["sagemaker-batch:step"] for id in unfinished}
         assert f"Step{number}" not in left or "terminated" not in what, "an answer that says terminated is true"
         stopped = token in world.stopped_tokens and "stopped" in what
+        if stopped and "terminated." in what:
+            mine = [job for job in world.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
+            assert max(map(world.aws.batch.end_of, mine)) <= when, "its jobs are terminated before it is answered"
         assert stopped or kind == world.right_kind(token), what
     kept = Counter(job.name for job in world.jobs_that_count())
     assert not [name for name, count in kept.items() if count > 1], "no job submitted twice"
     if world.stopped_at is not None:
-        left = [id for id in world.aws.batch.unfinished() if world.aws.batch.jobs[id].created <= world.stopped_at]
-        assert not left, "nothing left running after a stop"
+        # Events may be a minute late; with trouble, each call may fail for an hour.
+        within = 2 * HOURS if options["trouble"] else 120.0
+        before = [job for job in world.aws.batch.jobs.values() if job.created <= world.stopped_at]
+        ended = [world.aws.batch.end_of(job) - world.came_to_stop_at for job in before]
+        assert max(ended, default=0) <= within, "nothing left running after a stop"
+        assert world.came_to_stop_at - world.stopped_at <= within, "it stops within seconds"
         later = world.came_to_stop_at + CHECK.EVENT_TIME_SECONDS + 1
         again = [job for job in world.aws.batch.jobs.values() if job.created > later]
         assert not [job.name for job in again if "stopped" in job.terminate_reason], "what a retry submits goes on"
+    else:
+        reasons = [job.terminate_reason for job in world.aws.batch.jobs.values()]
+        assert not [reason for reason in reasons if "stopped" in reason], "the jobs of one that only failed go on"
     if world.retry_after is not None or world.stopped_at is None:
         every = set(range(len(world.steps)))
         assert world.deleted or set(world.tokens.values()) == every, "every step came to its callback"

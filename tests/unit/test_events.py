@@ -54,12 +54,15 @@ def test_a_rule_that_was_changed_or_disabled_is_put_right(session, config, callb
     events.ensure_stop_rule(session, config, queue_url=callbacks)
     bus.disable_rule(Name=name)
     bus.remove_targets(Rule=name, Ids=["check-jobs"])
-    session.client("sqs").set_queue_attributes(QueueUrl=callbacks, Attributes={"Policy": ""})
+    theirs = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "sqs:PurgeQueue", "Resource": "*"}
+    policy = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [theirs]})}
+    session.client("sqs").set_queue_attributes(QueueUrl=callbacks, Attributes=policy)
     events.ensure_stop_rule(session, config, queue_url=callbacks)
     assert bus.describe_rule(Name=name)["State"] == "ENABLED"
     assert len(bus.list_targets_by_rule(Rule=name)["Targets"]) == 1
     policy = session.client("sqs").get_queue_attributes(QueueUrl=callbacks, AttributeNames=["Policy"])["Attributes"]
-    (statement,) = json.loads(policy["Policy"])["Statement"]
+    kept, statement = json.loads(policy["Policy"])["Statement"]
+    assert kept == theirs, "what else the policy says stays"
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": config.arn("events", f"rule/{name}")}}
 
