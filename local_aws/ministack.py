@@ -375,7 +375,8 @@ def _simulate_with_the_calls_context() -> None:
         for action in actions:
             asked = EvalContext(
                 principal_arn=principal, principal_type="User", principal_account=account, action=action,
-                resource_arn=resource, region=iam.get_region(), secure_transport=False, service_context=context,
+                resource_arn=resource, region=context.get("aws:requestedregion", ""), secure_transport=False,
+                service_context=context,
             )  # fmt: skip
             decision = decisions[evaluate(asked, policies).decision if policies else "ImplicitDeny"]
             answer += (

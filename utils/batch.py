@@ -20,6 +20,9 @@ PYTHON_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
 PYTHON_IMAGE_GIB = 50
 JOB_CODE = Path(__file__).resolve().parent.parent / "job_code"
 
+# Of a compute environment on Fargate.
+MOST_SUBNETS = 16
+
 # What a task of Fargate Spot gives as its reason when AWS took it back.
 # https://repost.aws/knowledge-center/fargate-spot-termination-notice
 SPOT_INTERRUPTED = "Your Spot Task was interrupted."
@@ -53,7 +56,7 @@ class BatchError(RuntimeError):
 
 
 def default_network(session: boto3.Session) -> tuple[list[str], list[str]]:
-    """Subnets and security groups of the region's default VPC.
+    """Subnets, at most 16, and security groups of the region's default VPC.
 
     Returns:
         (subnet ids, security group ids)
@@ -74,7 +77,9 @@ def default_network(session: boto3.Session) -> tuple[list[str], list[str]]:
     subnets = [s["SubnetId"] for page in _pages(ec2, "describe_subnets", Filters=[of_vpc]) for s in page["Subnets"]]
     default = {"Name": "group-name", "Values": ["default"]}
     groups = ec2.describe_security_groups(Filters=[of_vpc, default])["SecurityGroups"]
-    return sorted(subnets), [group["GroupId"] for group in groups]
+    # Fargate takes no more, and jobs have enough in these.
+    # https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+    return sorted(subnets)[:MOST_SUBNETS], [group["GroupId"] for group in groups]
 
 
 def ensure_compute_environment(

