@@ -10,7 +10,7 @@ import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from utils.config import Config
-from utils.iam import retry_until_assumable
+from utils.iam import NotOurs, retry_until_assumable
 
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 # The image of SageMaker Studio itself: Python, pandas and boto3 are in it, so there is no image to build.
@@ -103,6 +103,7 @@ def ensure_compute_environment(
 
     Raises:
         BatchError: it does not become VALID; the message carries its status, and AWS's reason.
+        NotOurs: there is such an environment without these tags.
 
     https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
     """
@@ -113,7 +114,7 @@ def ensure_compute_environment(
         "subnets": subnets,
         "securityGroupIds": security_groups,
     }
-    found = settled(session, "compute environment", name)
+    found = _settled_ours(session, "compute environment", name, tags)
     if found is None:
         batch.create_compute_environment(
             computeEnvironmentName=name,
@@ -143,6 +144,7 @@ def ensure_job_queue(
 
     Raises:
         BatchError: it does not become VALID; the message carries its status, and AWS's reason.
+        NotOurs: there is such a queue without these tags.
 
     https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html
     """
@@ -153,7 +155,7 @@ def ensure_job_queue(
         "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": compute_environment}],
         "jobStateTimeLimitActions": TIME_LIMITS,
     }
-    found = settled(session, "job queue", name)
+    found = _settled_ours(session, "job queue", name, tags)
     if found is None:
         batch.create_job_queue(jobQueueName=name, tags=tags, **wanted)
     elif not _says(found, wanted):
@@ -361,6 +363,18 @@ def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) 
         stop=stop_after_delay(seconds),
         retry_error_callback=lambda state: state.outcome.result(),
     )(lambda: describe(session, kind, name))
+
+
+def _settled_ours(session: boto3.Session, kind: str, name: str, tags: dict[str, str]) -> dict[str, Any] | None:
+    """As `settled`, of what has these tags.
+
+    Raises:
+        NotOurs: there is one without them.
+    """
+    found = settled(session, kind, name)
+    if found and not tags.items() <= found.get("tags", {}).items():
+        raise NotOurs(f'{kind} "{name}"', "it lacks our tag")
+    return found
 
 
 def _usable(session: boto3.Session, kind: str, name: str) -> dict[str, Any]:

@@ -105,6 +105,15 @@ def _named(session: boto3.Session, config: Config) -> Iterator[Resource]:
         yield from find(session, config)
 
 
+def of_others(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    """What has one of our names and not our tag, of the kinds that the kit, being built, does not take over.
+
+    Bucket and roles may be taken over: `data.check_bucket` and `iam.roles_of_others` tell of those that are not.
+    """
+    for find in _REFUSED:
+        yield from (resource for resource in find(session, config) if not resource.ours)
+
+
 def leftovers(session: boto3.Session, config: Config) -> list[str]:
     """What is still there, looked for by name and by tag; empty after a complete cleanup.
 
@@ -496,6 +505,7 @@ _FINDERS: tuple[Callable[[boto3.Session, Config], Iterator[Resource]], ...] = (
     _log_groups,
     _roles,
 )
+_REFUSED = (_rules, _queues, _functions, _job_queue, _compute_environment)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

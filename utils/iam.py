@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class NotOurs(RuntimeError):
     """Something has one of the kit's names and is somebody else's; the message says what, why, and what to do."""
 
     def __init__(self, what: str, why: str) -> None:
+        self.what = what
         super().__init__(f"The {what} exists and is not this kit's, since {why}; choose another prefix, or delete it.")
 
 
@@ -118,6 +119,12 @@ def check_roles(session: boto3.Session, config: Config) -> None:
     Raises:
         NotOurs: it lacks our tag, and trusts somebody else or has policies that the kit gives no role.
     """
+    for refusal in roles_of_others(session, config):
+        raise refusal
+
+
+def roles_of_others(session: boto3.Session, config: Config) -> Iterator[NotOurs]:
+    """Of each role that has one of the kit's names and is somebody else's, what `check_roles` says of it."""
     iam = session.client("iam")
     for name, task in {name: task for task, name in role_names(config).items()}.items():
         try:
@@ -128,13 +135,14 @@ def check_roles(session: boto3.Session, config: Config) -> None:
             continue
         what = f'role "{name}"'
         if _trusted(role["AssumeRolePolicyDocument"]) != _trusted(_trust(config, task)):
-            raise NotOurs(what, "it lacks our tag and is trusted to somebody else")
+            yield NotOurs(what, "it lacks our tag and is trusted to somebody else")
+            continue
         inline = set(iam.list_role_policies(RoleName=name)["PolicyNames"])
         attached = {
             policy["PolicyArn"] for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
         }
         if inline - {INLINE_POLICY} or attached - set(_managed_policies(config)):
-            raise NotOurs(what, "it lacks our tag and has other policies")
+            yield NotOurs(what, "it lacks our tag and has other policies")
 
 
 def _trusted(policy: dict[str, Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponenti
 
 from utils.batch import ensure_log_group
 from utils.config import Config
-from utils.iam import retry_until_assumable
+from utils.iam import NotOurs, retry_until_assumable
 
 LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
 RUNTIME = "python3.13"
@@ -72,9 +72,11 @@ def ensure_function(
     Returns:
         The function's ARN.
 
+    Raises:
+        NotOurs: there is such a function without these tags.
+
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html
     """
-    ensure_log_group(session, Config.lambda_log_group(name), tags=tags)
     client = session.client("lambda")
     configuration = {
         "Role": role,
@@ -86,17 +88,23 @@ def ensure_function(
         "Environment": {"Variables": environment or {}},
     }
     try:
-        found = client.get_function(FunctionName=name)["Configuration"]
+        answer = client.get_function(FunctionName=name)
     except client.exceptions.ResourceNotFoundException:
+        answer = None
+    if answer and not tags.items() <= answer.get("Tags", {}).items():
+        raise NotOurs(f'function "{name}"', "it lacks our tag")
+    ensure_log_group(session, Config.lambda_log_group(name), tags=tags)
+    if answer is None:
 
         @retry_until_assumable()
         def create() -> str:
-            answer = client.create_function(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)
-            return answer["FunctionArn"]
+            made = client.create_function(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)
+            return made["FunctionArn"]
 
         arn = create()
         client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 900})
         return arn
+    found = answer["Configuration"]
     if found["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
         _when_not_updating(client.update_function_code)(FunctionName=name, ZipFile=code)
         _until_updated(client, name)

@@ -10,7 +10,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from utils import batch, data, iam, studio
+from utils import batch, cleanup, data, iam, studio
 from utils.config import Config
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
@@ -391,14 +391,21 @@ def _bucket(session: boto3.Session, config: Config, *, may_look: bool) -> tuple[
 
 
 def _names(session: boto3.Session, config: Config) -> tuple[str, bool | None, str]:
-    need = "the roles' names"
+    """Whether the kit can be built without meeting what has one of its names and is somebody else's."""
+    need, refusals = "the names", []
     try:
-        iam.check_roles(session, config)
-    except iam.NotOurs as refusal:
-        return (need, False, str(refusal))
+        refusals += iam.roles_of_others(session, config)
+        refusals += [
+            iam.NotOurs(f'{each.kind} "{each.name}"', "it lacks our tag") for each in cleanup.of_others(session, config)
+        ]
     except ClientError as error:
-        return (need, _unless_denied(error), "not looked at: you lack iam:GetRole and its like")
-    return (need, True, "")
+        then = f"not looked at: you lack the permission for {error.operation_name} or its like"
+        return (need, _unless_denied(error), then)
+    if len(refusals) < 2:
+        return (need, not refusals, "".join(map(str, refusals)))
+    *others, last = (f"the {refusal.what}" for refusal in refusals)
+    told = f"{', '.join(others)} and {last} exist and are not this kit's, since they lack our tag"
+    return (need, False, f"T{told[1:]}; choose another prefix, or delete them.")
 
 
 def _why_not(error: BotoCoreError | ClientError, action: str) -> str:

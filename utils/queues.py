@@ -10,7 +10,7 @@ import boto3
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from utils.iam import retry_until_assumable
+from utils.iam import NotOurs, retry_until_assumable
 
 # Every look at a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
 # to come first; what is left for the dead-letter queue is a message that kills the function.
@@ -35,6 +35,9 @@ def ensure_queue(
     Returns:
         The queue's URL.
 
+    Raises:
+        NotOurs: there is such a queue without these tags.
+
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
     """
     sqs = session.client("sqs")
@@ -47,8 +50,11 @@ def ensure_queue(
         attributes["RedrivePolicy"] = json.dumps(policy)
     try:
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        has = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
     except sqs.exceptions.QueueDoesNotExist:
         return _create(sqs, QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
+    if not tags.items() <= has.items():
+        raise NotOurs(f'queue "{name}"', "it lacks our tag")
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     if any(_value(found.get(key)) != _value(value) for key, value in attributes.items()):
         sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
@@ -91,7 +97,7 @@ def queue_url(session: boto3.Session, name: str) -> str:
 
 
 def let_rule_send(session: boto3.Session, url: str, *, rule: str) -> None:
-    """Let an EventBridge rule (its ARN), and nobody else outside this account's own policies, send to a queue.
+    """Let an EventBridge rule (its ARN) send to a queue; what else the queue's policy says is left as it is.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
     """
@@ -103,10 +109,12 @@ def let_rule_send(session: boto3.Session, url: str, *, rule: str) -> None:
         "Resource": queue_arn(session, url),
         "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
     }
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
     sqs = session.client("sqs")
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
-    if not found or json.loads(found) != policy:
+    policy = json.loads(found) if found else {"Version": "2012-10-17", "Statement": []}
+    statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+    if statement not in statements:
+        policy["Statement"] = [each for each in statements if each.get("Sid") != statement["Sid"]] + [statement]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
 
 

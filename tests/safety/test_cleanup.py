@@ -50,6 +50,8 @@ def everything(session: boto3.Session, text: str) -> dict[str, list[str]]:
         "function": names("lambda", "list_functions", "Functions", "FunctionName"),
         "mapping": names("lambda", "list_event_source_mappings", "EventSourceMappings", "EventSourceArn"),
         "rule": names("events", "list_rules", "Rules", "Name"),
+        "alarm": names("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+        "dashboard": names("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
         "log group": names("logs", "describe_log_groups", "logGroups", "logGroupName"),
         "job queue": [q["jobQueueName"] for q in batch.describe_job_queues()["jobQueues"] if q["status"] != "DELETED"],
         "compute environment": [

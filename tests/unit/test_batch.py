@@ -62,6 +62,7 @@ def test_the_environment_is_brought_up_to_date(session, config, environment):
 
 def test_an_invalid_environment_is_an_error_with_awss_reason(session, config, calls):
     invalid = {"status": "INVALID", "statusReason": "CLIENT_ERROR - no such subnet", "state": "ENABLED"}
+    invalid["tags"] = config.tags
     invalid["computeResources"] = {"type": "FARGATE", "maxvCpus": 1, "subnets": ["s"], "securityGroupIds": ["g"]}
     calls.answer("DescribeComputeEnvironments", *[{"computeEnvironments": [invalid]}] * 2)
     with pytest.raises(batch.BatchError, match=r"is INVALID: CLIENT_ERROR - no such subnet\."):
@@ -75,6 +76,18 @@ def test_the_queue_is_made_once_and_brought_up_to_date(session, config, environm
     assert calls.writes == []
     changed = batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, priority=7, tags=config.tags)
     assert (changed["priority"], changed["state"], changed["status"]) == (7, "ENABLED", "VALID")
+
+
+def test_somebody_elses_environment_and_queue_are_refused_untouched(session, config, environment, queue, calls):
+    arn, keys = environment["computeEnvironmentArn"], list(config.tags)
+    for each in (arn, queue["jobQueueArn"]):
+        session.client("batch").untag_resource(resourceArn=each, tagKeys=keys)
+    calls.made.clear()
+    with pytest.raises(iam.NotOurs, match=f'The compute environment "{config.compute_environment}" exists and is not'):
+        ensure_environment(session, config, max_vcpus=2)
+    with pytest.raises(iam.NotOurs, match=f'The job queue "{config.job_queue}" exists and is not this kit\'s, since'):
+        batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, priority=7, tags=config.tags)
+    assert calls.writes == []
 
 
 def test_a_queue_that_is_being_deleted_is_made_anew(session, config, environment, queue):

@@ -85,6 +85,17 @@ def test_only_what_differs_is_updated(session, config, ensure, calls):
     assert lambdas.invoke(session, config.count_inputs_function, {})["setting"] is None
 
 
+def test_somebody_elses_function_is_refused_untouched(session, config, ensure, calls):
+    arn = ensure()
+    session.client("lambda").untag_resource(Resource=arn, TagKeys=list(config.tags))
+    session.client("logs").delete_log_group(logGroupName=config.lambda_log_group(config.count_inputs_function))
+    calls.made.clear()
+    name = config.count_inputs_function
+    with pytest.raises(iam.NotOurs, match=f'The function "{name}" exists and is not this kit\'s, since it lacks'):
+        ensure(ECHO + b"#", timeout_seconds=31)
+    assert calls.writes == []
+
+
 def test_a_role_that_lambda_does_not_know_yet_is_waited_for(ensure, calls, no_waiting):
     young = "The role defined for the function cannot be assumed by Lambda."
     calls.refuse("CreateFunction", "InvalidParameterValueException", young, times=2)

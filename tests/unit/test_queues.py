@@ -67,6 +67,15 @@ def test_a_queue_is_made_once_and_brought_up_to_date(session, queue, calls):
     assert found["Attributes"] == {"VisibilityTimeout": "600"}
 
 
+def test_somebody_elses_queue_is_refused_untouched(session, config, queue, calls):
+    url, name = queue(), config.callback_queue
+    session.client("sqs").untag_queue(QueueUrl=url, TagKeys=list(config.tags))
+    calls.made.clear()
+    with pytest.raises(iam.NotOurs, match=f'The queue "{name}" exists and is not this kit\'s, since it lacks our tag'):
+        queue(visibility=600)
+    assert calls.writes == []
+
+
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"])
 def test_a_name_that_was_deleted_just_now_is_waited_for(session, config, calls, no_waiting, code):
     calls.refuse("CreateQueue", code, "You must wait 60 seconds after deleting a queue", times=3)
