@@ -508,7 +508,7 @@ def handle_stop(record, event):
         return True
     looks = looks_at(record)
     try:
-        clear(execution, happened)
+        terminate_what_is_left(execution, happened)
         if looks > 1:
             return True
         trouble = NotYet("jobs that were submitted a moment ago may not be listed yet")
@@ -533,7 +533,7 @@ def was_stopped(detail):
     return now == "Stopped" or (now == "Failed" and before == "Stopping")
 
 
-def clear(execution_arn, happened):
+def terminate_what_is_left(execution_arn, happened):
     """Terminate what a stopped execution has left in JOB_QUEUES: jobs that no callback step waited for.
 
     Events may be late: what a retry of the execution has submitted since it `happened` (in seconds since 1970) goes on.

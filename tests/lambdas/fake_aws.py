@@ -26,6 +26,16 @@ from botocore.validate import ParamValidator
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 EXECUTION = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/flights-sagemaker/execution/a1b2c3d4e5f6"
+# What a LambdaStep gives submit_jobs, for three files.
+EVENT = {
+    "input_uri": "s3://bucket-sagemaker/input",
+    "output_uri": "s3://bucket-sagemaker/output",
+    "max_jobs": 3,
+    "job_queue": "queue-sagemaker",
+    "job_definition": "copy",
+    "execution_id": EXECUTION,
+    "step_name": "SubmitCopies",
+}
 LAMBDA_CODE = Path(__file__).parents[2] / "lambda_code"
 TERMINAL = ("SUCCEEDED", "FAILED")
 

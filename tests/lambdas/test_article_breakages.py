@@ -2,17 +2,7 @@
 
 import pytest
 from botocore.exceptions import ClientError
-from fake_aws import EXECUTION, NEVER_STARTS, Plan
-
-EVENT = {
-    "input_uri": "s3://bucket-sagemaker/input",
-    "output_uri": "s3://bucket-sagemaker/output",
-    "max_jobs": 3,
-    "job_queue": "queue-sagemaker",
-    "job_definition": "copy",
-    "execution_id": EXECUTION,
-    "step_name": "SubmitCopies",
-}
+from fake_aws import EVENT, NEVER_STARTS, Plan
 
 
 def breaks_in(article, *raises):

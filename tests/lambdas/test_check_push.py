@@ -3,17 +3,7 @@
 import json
 
 import pytest
-from fake_aws import EXECUTION, THROTTLED, UNAVAILABLE, Context, Plan
-
-EVENT = {
-    "input_uri": "s3://bucket-sagemaker/input",
-    "output_uri": "s3://bucket-sagemaker/output",
-    "max_jobs": 3,
-    "job_queue": "queue-sagemaker",
-    "job_definition": "copy",
-    "execution_id": EXECUTION,
-    "step_name": "SubmitCopies",
-}
+from fake_aws import EVENT, THROTTLED, UNAVAILABLE, Context, Plan
 
 
 @pytest.fixture(autouse=True)

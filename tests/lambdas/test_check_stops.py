@@ -3,17 +3,8 @@
 import json
 
 import pytest
-from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, AwsError, Context
+from fake_aws import EVENT, EXECUTION, NEVER_STARTS, THROTTLED, AwsError, Context
 
-EVENT = {
-    "input_uri": "s3://bucket-sagemaker/input",
-    "output_uri": "s3://bucket-sagemaker/output",
-    "max_jobs": 3,
-    "job_queue": "queue-sagemaker",
-    "job_definition": "copy",
-    "execution_id": EXECUTION,
-    "step_name": "SubmitCopies",
-}
 DENIED = AwsError("AccessDeniedException", "not authorized to perform: batch:ListJobs", 403)
 
 

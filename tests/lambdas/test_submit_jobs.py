@@ -2,17 +2,7 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from fake_aws import EXECUTION, THROTTLED, UNAVAILABLE, AwsError, Context, Fault
-
-EVENT = {
-    "input_uri": "s3://bucket-sagemaker/input",
-    "output_uri": "s3://bucket-sagemaker/output",
-    "max_jobs": 3,
-    "job_queue": "queue-sagemaker",
-    "job_definition": "copy",
-    "execution_id": EXECUTION,
-    "step_name": "SubmitCopies",
-}
+from fake_aws import EVENT, EXECUTION, THROTTLED, UNAVAILABLE, AwsError, Context, Fault
 
 
 def run(submit, **changes):
