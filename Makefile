@@ -8,13 +8,14 @@ MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: outputs help tutorial test test-browser test-studio chromium lab book bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-all test-browser test-studio chromium lab book bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make outputs    run every notebook and save its outputs in place"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make test       every test, the notebooks' saved outputs among them"
+	@echo "make test       the tests to wait for while you work, the notebooks' saved outputs among them"
+	@echo "make test-all   every test but the browser's and Studio's; CI runs it"
 	@echo "make test-browser  the notebooks in JupyterLab and the book, in Chromium; pictures in outputs/screens/"
 	@echo "make test-studio   utils, Lambdas and notebooks with the package versions of SageMaker Studio's image"
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
@@ -27,10 +28,14 @@ help:
 tutorial: .venv/.installed
 	@$(BIN)/python -m utils.runner $(ARGS)
 
-# Three files at a time: tests wait for servers and jobs more than they compute.
+# Three files at a time, since tests wait for servers and jobs more than they compute.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/browser --ignore=tests/studio
+
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
-		--ignore=tests/browser --ignore=tests/studio $(ARGS)
+	$(PYTEST) -m "not thorough" $(ARGS)
+
+test-all: lint
+	TEST_TIER=all $(PYTEST) $(ARGS)
 
 test-browser: .venv/.installed chromium book
 	$(BIN)/python -m pytest tests/browser $(ARGS)

@@ -11,14 +11,24 @@ from typing import Any
 import boto3
 import hypothesis
 import pytest
+import tiers
 from botocore.config import Config
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 import local_aws
 
 REGION = "us-east-1"
 
-hypothesis.settings.register_profile("no-timing", deadline=None)  # a busy machine is no bug
-hypothesis.settings.load_profile("no-timing")
+# Random tests draw new examples in each run, in CI too, where Hypothesis would repeat the same. A failure
+# prints the code that repeats it, and .hypothesis/ remembers it. There is no deadline, since a busy machine is no bug.
+hypothesis.settings.register_profile(
+    "kit",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(Path(__file__).parent.parent / ".hypothesis" / "examples"),
+)
+hypothesis.settings.load_profile("kit")
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
@@ -32,6 +42,11 @@ LONGEST = (
     "test_least_privilege",
     "test_end_to_end",
 )
+
+
+def pytest_report_header() -> str:
+    tier = "all" if tiers.THOROUGH else "quick"
+    return f"tier: {tier}; random tests: TEST_SEED={tiers.SEED} repeats this run's"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ import pytest
 from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, Clock, Context, FakeAws, Fault, Plan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 SUBMIT, CHECK = fake_aws.load_lambda("submit_jobs"), fake_aws.load_lambda("check_jobs")
 HOURS = 3600.0
@@ -303,7 +304,7 @@ class World:
 
 
 @pytest.mark.slow
-@settings(max_examples=3_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150, 3_000), suppress_health_check=list(HealthCheck))
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
     monkeypatch_session.setenv("PUSH_EVENTS", "true" if options["push"] else "false")

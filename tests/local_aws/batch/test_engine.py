@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from tiers import examples
 
 from local_aws.batch.jobs import CHILD_FAILED, DEPENDENCY_FAILED, TIMED_OUT, Array, Attempt, will_retry
 from local_aws.batch.resources import SchedulingPolicy
@@ -539,12 +540,12 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 AnyHistory.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck)
+    max_examples=examples(25, 250), stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )
 TestAnyHistory = AnyHistory.TestCase
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30, 500))
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=30))
 def test_first_in_first_out_never_overtakes(sizes: list[int]) -> None:
     """In a FIFO queue the starts are in the order of the submissions, whatever the jobs' sizes."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tiers import randomness
 
 from .conftest import World, refusal
 
@@ -68,7 +68,7 @@ def test_of_many_answers_at_once_one_counts(world: World) -> None:
 
 def test_stops_at_every_moment_end(world: World) -> None:
     """A worker answers every message, as the monitoring Lambda does; stops come 0 to 250 ms after the start."""
-    queue, randomly = world.queue(), random.Random(7)
+    queue, randomly = world.queue(), randomness("stops")
     name = world.create(
         world.lambda_step("A"),
         world.callback_step("W", queue) | {"DependsOn": ["A"]},

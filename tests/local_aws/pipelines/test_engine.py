@@ -11,6 +11,7 @@ import botocore.exceptions
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from local_aws.pipelines import engine as engine_module
 from local_aws.pipelines import starting
@@ -50,7 +51,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[bool], list[int]
     return needs, works, order, draw(st.one_of(st.none(), st.integers(1, 3)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(60, 1500))
 @given(graphs())
 def test_any_graph_runs_each_step_once_after_all_it_needs(graph) -> None:
     needs, works, order, width = graph
@@ -101,7 +102,7 @@ def test_any_graph_runs_each_step_once_after_all_it_needs(graph) -> None:
     assert execution.reason == (None if status == "Succeeded" else STEPS_FAILED)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30, 600))
 @given(st.recursive(st.just(None), lambda inner: st.tuples(st.booleans(), inner, inner), max_leaves=8))
 def test_any_nesting_of_conditions_takes_one_branch_each(tree) -> None:
     names = iter(range(1000))
@@ -129,7 +130,7 @@ def test_any_nesting_of_conditions_takes_one_branch_each(tree) -> None:
     assert execution.status == "Succeeded"
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30, 600))
 @given(graphs(), st.integers(0, 12), st.booleans())
 def test_a_stop_at_any_moment_ends_the_execution(graph, after: int, answers: bool) -> None:
     """Half the steps are callbacks, answered when told to stop; the stop comes after the n-th call."""

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from local_aws.pipelines.execution import Execution
 from local_aws.protocol import ApiError
@@ -261,7 +262,7 @@ def test_a_kill_after_any_deed_changes_nothing_in_the_end(case: str) -> None:
         check(world, execution)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20, 600))
 @given(st.sampled_from(list(CASES)), st.lists(st.integers(1, 60), min_size=2, max_size=6))
 def test_any_number_of_kills_changes_nothing_in_the_end(case: str, kills: list[int]) -> None:
     document, stop_at, check = CASES[case]
