@@ -1,5 +1,5 @@
 # Everything one does here. Needs GNU make, git and Python 3.11 or newer; `make PYTHON=python3.12` picks one.
-# pip installs from wherever this machine's pip is set up to install from; the lock's hashes decide what is accepted.
+# uv installs from wherever this machine's pip is set up to install from; the lock's hashes decide what is accepted.
 PYTHON ?= python3
 ARGS ?=
 BENCH ?= $(wildcard benchmarks/*.py)
@@ -57,9 +57,11 @@ chromium:
 	@if [ -z "$$CHROMIUM" ] && ! command -v chromium google-chrome >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; fi
 
+# JupyterLab refuses root unless it is asked to. In a container there is often no other user.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Shows the whole repository, since the notebooks link to the code, the glossary and the README.
 lab: .venv/.installed
-	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_iam.ipynb $(ARGS)
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_iam.ipynb $(ROOT) $(ARGS)
 
 # Laid out as the repository is, so that links lead where they lead there.
 book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
@@ -133,7 +135,9 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is not: try 'make PYTHON=python3.12 ...'." >&2; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
-	@echo "Installing the pinned packages into .venv (once, a minute or two) ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@echo "Installing the pinned packages into .venv (once) ..."
+	@awk '/^[^ #]/ {mine = /^uv==/} mine' requirements.lock >.venv/uv.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
+	@$(BIN)/python .ci/install.py requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
