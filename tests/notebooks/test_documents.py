@@ -83,6 +83,7 @@ def test_every_set_of_options_for_make_tutorial_is_understood():
         assert runner._options(shlex.split(arguments), notebooks).notebooks
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_scheduled_papermill_command_runs_a_notebook_with_its_parameters(own_aws, tmp_path):
     """README's own line, in a fresh clone, but with the first notebook, which takes the same parameters."""

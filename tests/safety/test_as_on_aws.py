@@ -37,6 +37,7 @@ def one_sentence(error: BaseException) -> str:
     return text
 
 
+@pytest.mark.thorough
 def test_a_bad_day(endpoint: str, quick_retries: None) -> None:
     """Roles that take a while, throttling, pages of one item, slow states: all at once, from first role to last."""
     acts = [RolesTake(2.0), Throttled(11), OneItemAPage(), SlowStates(2)]
@@ -118,6 +119,7 @@ def test_every_arn_is_of_the_regions_partition(region: str, partition: str) -> N
     assert config.arn("iam", "role/x") == f"arn:{partition}:iam::{player.ACCOUNT}:role/x"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("region", "partition", "role_layout"),
     [("cn-north-1", "aws-cn", "separate"), ("us-gov-west-1", "aws-us-gov", "shared")],

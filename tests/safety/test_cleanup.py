@@ -298,6 +298,7 @@ def test_it_works_throttled_page_by_page_and_slowly(endpoint: str, quick_retries
     assert everything(kit.session, kit.config.prefix) == {}
 
 
+@pytest.mark.thorough
 def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> None:
     """Each writing call of a cleanup is once the one it dies at; the next cleanup goes on from there, and may die, too.
 
@@ -327,6 +328,7 @@ def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> N
         list(pool.map(interrupt, others, [calls[share::4] for share in range(4)]))
 
 
+@pytest.mark.thorough
 def test_a_build_interrupted_at_any_write_leaves_nothing_that_cleanup_does_not_find(endpoint: str) -> None:
     """Each writing call of a build is once the one it dies at, so also one between a thing's creation and its tags."""
     first, kit = deployment(endpoint), deployment(endpoint)

@@ -31,7 +31,7 @@ from utils import batch, cleanup, data, events, iam, kit, monitoring, preflight
 from utils.config import Config
 from utils.session import embedded_session
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 PREFIX, REGION = "sagemaker-operator", "eu-central-1"
 # Action: why AWS needs it although nothing here asks for it, and where AWS says so.

@@ -14,7 +14,7 @@ import pytest
 
 import local_aws
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 ROOT = Path(__file__).parents[2]
 RUN = """

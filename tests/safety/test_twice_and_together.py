@@ -33,6 +33,7 @@ AGAIN = {
 }
 
 
+@pytest.mark.thorough
 def test_a_second_run_of_any_notebook_changes_nothing(endpoint: str) -> None:
     surplus = {}
     # One stage for all: an address that changes would be a change of settings.

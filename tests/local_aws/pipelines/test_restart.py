@@ -201,6 +201,7 @@ MOMENTS = (
 )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_the_kits_pipeline_survives_a_kill_at_any_moment(home: Home) -> None:
     """Lambdas, jobs of AWS Batch and the callback that tells of their end: nothing is lost, nothing is there twice."""
     world = World(home.aws)
