@@ -1,0 +1,1 @@
+"""What our own services borrow from MiniStack: one module for each thing."""

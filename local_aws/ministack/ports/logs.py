@@ -1,0 +1,60 @@
+"""Log groups and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from local_aws.ministack.ports.identity import partition
+from local_aws.ministack.ports.roles import Credentials, is_allowed
+from local_aws.ministack.ports.scope import scope
+from local_aws.protocol import ApiError
+
+
+def create_log_group(group: str, account: str, region: str) -> None:
+    """Create a log group as the service itself does (AWS Batch makes /aws/batch/job); an existing one is left alone."""
+    from ministack.services import cloudwatch_logs
+
+    with scope(account, region):
+        if group not in cloudwatch_logs._log_groups:
+            cloudwatch_logs._create_log_group({"logGroupName": group})
+
+
+def put_log_events(
+    credentials: Credentials, group: str, stream: str, events: Iterable[tuple[int, str]], account: str, region: str
+) -> None:
+    """Append lines to a log stream as the role whose credentials are given, creating the stream when it is new.
+
+    Args:
+        events: (milliseconds since the epoch, line) in order.
+
+    Raises:
+        ApiError: AccessDeniedException without logs:CreateLogStream or logs:PutLogEvents on the stream;
+            ResourceNotFoundException when the log group does not exist.
+    """
+    from ministack.services import cloudwatch_logs
+
+    arn = f"arn:{partition(region)}:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
+    with scope(account, region):
+        known = cloudwatch_logs._log_groups.get(group, {"streams": {}})["streams"]
+    for action in ("logs:PutLogEvents",) if stream in known else ("logs:CreateLogStream", "logs:PutLogEvents"):
+        if refused := is_allowed(credentials, action, arn, region):
+            raise ApiError("AccessDeniedException", refused)
+    append_log_events(group, stream, events, account, region)
+
+
+def append_log_events(group: str, stream: str, events: Iterable[tuple[int, str]], account: str, region: str) -> None:
+    """put_log_events for a caller that has asked is_allowed itself, and may remember the answer for many streams.
+
+    Raises:
+        ApiError: ResourceNotFoundException when the log group does not exist.
+    """
+    from ministack.services import cloudwatch_logs
+
+    with scope(account, region):
+        if group not in cloudwatch_logs._log_groups:
+            raise ApiError("ResourceNotFoundException", f"The specified log group does not exist: {group}")
+        if stream not in cloudwatch_logs._log_groups[group]["streams"]:
+            cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
+        lines = [{"timestamp": timestamp, "message": message} for timestamp, message in events]
+        if lines:
+            cloudwatch_logs._put_log_events({"logGroupName": group, "logStreamName": stream, "logEvents": lines})
