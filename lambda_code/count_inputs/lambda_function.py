@@ -6,11 +6,13 @@ Returns {"statusCode": 200, "inputCount": n, "inputBytes": n}; raises ValueError
 Permissions of its role: s3:ListBucket on the bucket; logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents.
 """
 
+import contextlib
 import functools
 import json
 import re
 
 import boto3
+from botocore.exceptions import ClientError
 
 
 @functools.cache
@@ -25,7 +27,9 @@ def lambda_handler(event, _context):
         raise ValueError(f"input_uri must look like s3://bucket/prefix, but it is {input_uri!r}.")
     bucket, _, folder = input_uri.removeprefix("s3://").partition("/")
 
-    pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/" if folder else "")
+    with naming(f"{input_uri}/"):
+        paginator = s3().get_paginator("list_objects_v2")
+        pages = list(paginator.paginate(Bucket=bucket, Prefix=f"{folder}/" if folder else ""))
     sizes = [item["Size"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(suffix)]
     if not sizes:
         raise ValueError(f"There are no {suffix} objects under {input_uri}/: upload the input files first.")
@@ -33,3 +37,14 @@ def lambda_handler(event, _context):
     result = {"statusCode": 200, "inputCount": len(sizes), "inputBytes": sum(sizes)}
     print(json.dumps({"message": "inputs counted", "input_uri": input_uri, **result}))
     return result
+
+
+@contextlib.contextmanager
+def naming(uri):
+    """Add a URI to what S3 says, which names no object."""
+    try:
+        yield
+    except ClientError as error:
+        text = f"{error.response['Error'].get('Message', '')} ({uri})"
+        named = {**error.response, "Error": {**error.response["Error"], "Message": text}}
+        raise ClientError(named, error.operation_name) from error

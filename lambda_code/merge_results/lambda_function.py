@@ -9,12 +9,14 @@ Permissions of its role: s3:ListBucket on the bucket, s3:GetObject on input_uri/
 logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents.
 """
 
+import contextlib
 import functools
 import json
 import re
 from collections import defaultdict
 
 import boto3
+from botocore.exceptions import ClientError
 
 SUMS = ("flights", "departures", "dep_delay_sum", "arrivals", "arr_delay_sum")
 
@@ -30,7 +32,7 @@ def lambda_handler(event, _context):
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+", uri):
             raise ValueError(f"{key} must look like s3://bucket/path, but it is {uri!r}.")
     months = sorted(read_aggregates(input_uri), key=lambda month: month["month"])
-    expected = int(event.get("expected_count", len(months)))
+    expected = whole_number("expected_count", event.get("expected_count"), default=len(months))
     if not months or len(months) != expected:
         raise ValueError(
             f"There are {len(months)} aggregates under {input_uri}/ where {expected or 'some'} were expected: "
@@ -39,7 +41,8 @@ def lambda_handler(event, _context):
 
     summary = merge(months)
     bucket, _, key = output_uri.removeprefix("s3://").partition("/")
-    s3().put_object(Bucket=bucket, Key=key, Body=json.dumps(summary).encode(), ContentType="application/json")
+    with naming(output_uri):
+        s3().put_object(Bucket=bucket, Key=key, Body=json.dumps(summary).encode(), ContentType="application/json")
     result = {
         "statusCode": 200,
         "summaryUri": output_uri,
@@ -50,12 +53,47 @@ def lambda_handler(event, _context):
     return result
 
 
+@contextlib.contextmanager
+def naming(uri):
+    """Add a URI to what S3 says, which names no object."""
+    try:
+        yield
+    except ClientError as error:
+        text = f"{error.response['Error'].get('Message', '')} ({uri})"
+        named = {**error.response, "Error": {**error.response["Error"], "Message": text}}
+        raise ClientError(named, error.operation_name) from error
+
+
+def whole_number(key, value, default):
+    """The value as an int; a pipeline passes numbers as int, float (12.0) or string ("12", "12.0")."""
+    if value in (None, ""):
+        return default
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not (number >= 0 and number.is_integer()):
+        raise ValueError(f"{key} must be a whole number of 0 or more, but it is {value!r}.")
+    return int(number)
+
+
 def read_aggregates(input_uri):
     """The aggregates directly under the prefix; what lies deeper (lists of jobs, reports) is not ours."""
     bucket, _, folder = input_uri.removeprefix("s3://").partition("/")
-    pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/", Delimiter="/")
+    with naming(f"{input_uri}/"):
+        pages = list(s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/", Delimiter="/"))
     keys = [item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".json")]
-    return [json.loads(s3().get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
+    return [read_aggregate(bucket, key) for key in keys]
+
+
+def read_aggregate(bucket, key):
+    uri = f"s3://{bucket}/{key}"
+    with naming(uri):
+        text = s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{uri} is not JSON: {error}.") from error
 
 
 def merge(months):

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas
 import pytest
-from fake_aws import load_lambda
+from botocore.exceptions import ClientError
+from fake_aws import AwsError, load_lambda
 
 AGGREGATE = Path(__file__).parents[2] / "job_code" / "aggregate.py"
 
@@ -96,6 +98,43 @@ def test_months_are_aggregated_and_merged(fake, aggregate, merge_results):
     ]
     assert [row["hour"] for row in summary["by_hour"]] == [5, 6]
     assert [row["flights"] for row in summary["by_month"]] == [3, 1]
+
+
+@pytest.mark.parametrize("expected", [2, 2.0, "2", "2.0", "", None])
+def test_the_expected_count_comes_in_many_forms(fake, merge_results, expected):
+    for number in (1, 2):
+        body = json.dumps({"month": f"2013-{number:02d}", "flights": 0, "rows": []}).encode()
+        fake.s3.objects[f"s3://bucket/months/output_{number:02d}.json"] = body
+    event = {"input_uri": "s3://bucket/months", "output_uri": "s3://bucket/summary.json", "expected_count": expected}
+    assert merge_results(event, None)["fileCount"] == 2
+
+
+@pytest.mark.parametrize("expected", ["two", 2.5, "2.5", True, -2, "nan", "inf"])
+def test_an_expected_count_that_is_no_whole_number_is_named(merge_results, expected):
+    event = {"input_uri": "s3://bucket/months", "output_uri": "s3://bucket/summary.json", "expected_count": expected}
+    with pytest.raises(ValueError, match="expected_count must be a whole number of 0 or more, but it is"):
+        merge_results(event, None)
+
+
+def test_what_s3_refuses_is_named(fake, count_inputs, merge_results):
+    event = {"input_uri": "s3://bucket/months", "output_uri": "s3://bucket/summary.json"}
+    fake.s3.objects["s3://bucket/months/output_01.json"] = b'{"month": "2013-01", "flights": 0, "rows": []}'
+    missing = AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
+    for operation, function, uri in (
+        ("ListObjectsV2", count_inputs, "s3://bucket/months/"),
+        ("ListObjectsV2", merge_results, "s3://bucket/months/"),
+        ("GetObject", merge_results, "s3://bucket/months/output_01.json"),
+        ("PutObject", merge_results, "s3://bucket/summary.json"),
+    ):
+        fake.fail_next(operation, missing)
+        with pytest.raises(ClientError, match=re.escape(f"does not exist ({uri})")):
+            function(event, None)
+
+
+def test_an_aggregate_that_is_no_json_is_named(fake, merge_results):
+    fake.s3.objects["s3://bucket/months/output_01.json"] = b"{"
+    with pytest.raises(ValueError, match=r"s3://bucket/months/output_01\.json is not JSON"):
+        merge_results({"input_uri": "s3://bucket/months", "output_uri": "s3://bucket/summary.json"}, None)
 
 
 def test_a_missing_month_is_not_passed_over(fake, aggregate, merge_results):
