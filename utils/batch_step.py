@@ -103,6 +103,8 @@ class BatchStep(CallbackStep):
         description: str | None = None,
         sagemaker_session: Any = None,
     ) -> None:
+        if not is_pipeline_variable(may_be_empty):
+            may_be_empty = _truth(name, "may_be_empty", may_be_empty)
         deadline = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
         _refuse_what_goes_together_badly(name, items, input_uri, max_jobs, may_be_empty, input_name or output_name)
         _refuse_what_the_functions_would(
@@ -288,6 +290,15 @@ def _is_number(value: Any, low: float, high: float, whole: bool) -> bool:
     except (TypeError, ValueError, OverflowError):
         return False
     return not isinstance(value, bool) and low <= number <= high and (not whole or number.is_integer())
+
+
+def _truth(step: str, key: str, value: Any) -> bool:
+    """As submit_jobs reads it: "true" and "false" count too, and None means not given."""
+    if value is None:
+        return False
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError(f'BatchStep "{step}": {key} must be True or False, not {value!r}.')
+    return str(value).lower() == "true"
 
 
 def _refuse_outputs_among_inputs(name: str, input_uri: Any, output_uri: Any) -> None:

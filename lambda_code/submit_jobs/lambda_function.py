@@ -23,8 +23,9 @@ In the mode array there is one array job for up to 10,000 items, several for mor
                      input_uri, whatever their keys, each {"input": "s3://...", "output": "s3://..."}: the output keeps
                      the input's key below output_uri.
     max_jobs         optional, at most so many items
-    may_be_empty     optional, "true": no items, or an empty manifest_uri, are no error. Then there are no jobs, jobIds
-                     is "none", and check_jobs lets the step succeed. For a step that runs again what failed in another.
+    may_be_empty     optional, "true" or "false" (default). With "true", no items or an empty manifest_uri are no error.
+                     Then there are no jobs, jobIds is "none", and check_jobs lets the step succeed. For a step that
+                     runs again what failed in another.
 
 A job finds its item in line AWS_BATCH_JOB_ARRAY_INDEX (0 when it isn't set) of the object that its environment variable
 MANIFEST_URI names. All lines are padded to MANIFEST_LINE_BYTES bytes, so a job reads only its own; see job_code/.
@@ -52,6 +53,7 @@ https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -76,6 +78,11 @@ REQUIRED = ("output_uri", "job_queue", "job_definition", "execution_id", "step_n
 KEYS_OF_MODE = {
     "per_file": {"input_uri", "max_jobs", "input_name", "output_name"},
     "array": {"input_uri", "manifest_uri", "max_jobs", "may_be_empty"},
+}
+MANIFEST_ERRORS = {
+    "NoSuchKey": "there is no such object, so check manifest_uri",
+    "NoSuchBucket": "there is no such bucket, so check manifest_uri",
+    "AccessDenied": "there is no such object, or the role of this function lacks s3:GetObject on it",
 }
 REQUEST_TAG = "sagemaker-batch:request"  # what was asked for, as a digest
 
@@ -182,7 +189,7 @@ def validate_files(options):
 
 def validate_items(options):
     options["max_jobs"] = whole_number("max_jobs", options.get("max_jobs", MAX_ITEMS), MAX_ITEMS)
-    options["may_be_empty"] = str(options.get("may_be_empty", False)).lower() == "true"
+    options["may_be_empty"] = truth("may_be_empty", options.get("may_be_empty", False))
     given = {"input_uri", "manifest_uri"} & set(options)
     if len(given) == 2 or not (given or options["may_be_empty"]):
         raise BadEvent("With mode array pass either input_uri, whose objects are the items, or manifest_uri.")
@@ -204,6 +211,13 @@ def whole_number(key, value, high):
         more = "; for more, use mode array" if high == MAX_FILE_JOBS else ""
         raise BadEvent(f"{key} must be a whole number from 1 to {high:,}{more}, but it is {value!r}.")
     return int(number)
+
+
+def truth(key, value):
+    """The value as a bool; a pipeline passes truth values as bool or string ("true", "True")."""
+    if str(value).lower() not in ("true", "false"):
+        raise BadEvent(f"{key} must be true or false, but it is {value!r}.")
+    return str(value).lower() == "true"
 
 
 def name_pattern(key, pattern):
@@ -317,39 +331,49 @@ def plan_arrays(options, prefix):
 
 def read_manifest(options):
     """The items of a manifest as JSON texts. A list of failed items is one too, once their failures are left out."""
+    uri = options["manifest_uri"]
     try:
-        text = get(options["manifest_uri"]).decode()
+        text = get(uri).decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code not in MANIFEST_ERRORS:
+            raise
+        raise BadEvent(f"The manifest {uri} can't be read: {MANIFEST_ERRORS[code]}.") from error
     except UnicodeDecodeError as error:
-        raise BadEvent(f"{options['manifest_uri']} is not text in UTF-8: {error}.") from error
-    items = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BadEvent(f"Line {number} of {options['manifest_uri']} is not JSON: {error}.") from error
-        if not isinstance(item, dict):
-            raise BadEvent(f"Line {number} of {options['manifest_uri']} is not a JSON object: {line[:80]!r}.")
-        item.pop("batch_failure", None)
-        items.append(json.dumps(item))
-        if len(items[-1]) > MAX_ITEM_CHARACTERS:
-            raise BadEvent(
-                f"Line {number} of {options['manifest_uri']} has {len(items[-1]):,} characters; at most "
-                f"{MAX_ITEM_CHARACTERS:,} are allowed: put what is long into an object, and its URI into the item."
-            )
-    return items
+        raise BadEvent(f"{uri} is not text in UTF-8: {error}.") from error
+    lines = enumerate(text.split("\n"), 1)
+    return [json.dumps(read_item(line.strip(), f"Line {number} of {uri}")) for number, line in lines if line.strip()]
+
+
+def read_item(line, where):
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent(f"{where} is not JSON: {error}.") from error
+    if not isinstance(item, dict):
+        raise BadEvent(f"{where} is not a JSON object: {line[:80]!r}.")
+    written = len(line)
+    if item.pop("batch_failure", None) is not None:  # added by check_jobs: what is left has been accepted before
+        written = len(json.dumps(item, ensure_ascii=False, separators=(",", ":")))
+    if written > MAX_ITEM_CHARACTERS:
+        raise BadEvent(
+            f"{where} has {written:,} characters; at most {MAX_ITEM_CHARACTERS:,} are allowed: put what is long into "
+            "an object, and its URI into the item."
+        )
+    return item
 
 
 def list_objects(options):
     """The objects under input_uri as items, in the order of their keys."""
     bucket, folder = split(f"{options['input_uri']}/")
     items = []
-    for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
-        for found in page.get("Contents", []):
-            name = found["Key"].removeprefix(folder)
+    with naming(f"{options['input_uri']}/"):
+        pages = list(client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder))
+    for page in pages:
+        for listed in page.get("Contents", []):
+            name = listed["Key"].removeprefix(folder)
             if name and not name.endswith("/") and not name.startswith("_jobs/"):
-                item = {"input": f"s3://{bucket}/{found['Key']}", "output": f"{options['output_uri']}/{name}"}
+                item = {"input": f"s3://{bucket}/{listed['Key']}", "output": f"{options['output_uri']}/{name}"}
                 items.append(json.dumps(item))
     return items
 
@@ -501,9 +525,21 @@ def split(uri):
     return bucket, key
 
 
+@contextlib.contextmanager
+def naming(uri):
+    """Add an object's URI to what S3 says, which doesn't name it."""
+    try:
+        yield
+    except ClientError as error:
+        text = f"{error.response['Error'].get('Message', '')} ({uri})"
+        named = {**error.response, "Error": {**error.response["Error"], "Message": text}}
+        raise ClientError(named, error.operation_name) from error
+
+
 def get(uri):
     bucket, key = split(uri)
-    return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    with naming(uri):
+        return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def get_if_there(uri):
@@ -518,4 +554,7 @@ def get_if_there(uri):
 
 def put(uri, text, **conditions):
     bucket, key = split(uri)
-    client("s3").put_object(Bucket=bucket, Key=key, Body=text.encode(), ContentType="application/json", **conditions)
+    with naming(uri):
+        client("s3").put_object(
+            Bucket=bucket, Key=key, Body=text.encode(), ContentType="application/json", **conditions
+        )

@@ -170,9 +170,9 @@ def run_array(submit, **changes):
     return submit.lambda_handler({**ARRAY, **changes}, Context())
 
 
-def run_manifest(fake, submit, manifest):
+def run_manifest(fake, submit, manifest, **changes):
     fake.s3.objects[MANIFEST] = manifest
-    return run_array(submit, input_uri=None, manifest_uri=MANIFEST)
+    return run_array(submit, input_uri=None, manifest_uri=MANIFEST, **changes)
 
 
 def item_of(fake, job, index):
@@ -353,11 +353,73 @@ def test_an_items_own_member_called_failure_stays(fake, submit):
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [('{"n": 1}'.encode("utf-16"), "is not text in UTF-8"), (b'{"a":' * 100_000, "Line 1 of .* is not JSON")],
+    [(b'\xff{"n": 1}', "is not text in UTF-8"), (b'{"a":' * 100_000, "Line 1 of .* is not JSON")],
 )
 def test_a_manifest_that_can_not_be_read_is_told(fake, submit, text, why):
     with pytest.raises(submit.BadEvent, match=why):
         run_manifest(fake, submit, text)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("NoSuchKey", "there is no such object, so check manifest_uri"),
+        ("NoSuchBucket", "there is no such bucket, so check manifest_uri"),
+        ("AccessDenied", "there is no such object, or the role of this function lacks s3:GetObject on it"),
+    ],
+)
+def test_a_missing_manifest_is_named(fake, submit, code, reason):
+    fake.fault_rule = lambda _, params: (
+        Fault(AwsError(code, "It does not exist.", 404)) if params.get("Key") == "items.jsonl" else None
+    )
+    with pytest.raises(submit.BadEvent) as refusal:
+        run_manifest(fake, submit, b"{}")
+    assert str(refusal.value) == f"The manifest s3://bucket/items.jsonl can't be read: {reason}."
+
+
+def test_what_s3_refuses_is_named(fake, submit):
+    denied = AwsError("AccessDenied", "Access Denied", 403)
+    fake.fail_next("PutObject", denied)
+    with pytest.raises(ClientError, match=r"Access Denied \(s3://bucket-sagemaker/output/_jobs/.*/items-.*jsonl\)"):
+        run_manifest(fake, submit, b"{}")
+    fake.fail_next("ListObjectsV2", AwsError("NoSuchBucket", "The specified bucket does not exist", 404))
+    with pytest.raises(ClientError, match=r"does not exist \(s3://bucket-sagemaker/input/\)"):
+        run(submit, mode="array", max_jobs=None, step_name="Other")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_item(fake, submit):
+    assert run_manifest(fake, submit, b'\xef\xbb\xbf{"n": 1}\r\n{"n": 2}')["jobCount"] == 1
+    [items] = [body for uri, body in fake.s3.objects.items() if "/items-" in uri]
+    assert [json.loads(line) for line in items.splitlines()] == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize("letter", ["é", "語", "\N{OWL}", '\\"'])
+def test_a_lines_length_is_counted_as_it_is_written(fake, submit, letter):
+    room = 8_192 - len('{"text":""}')
+    longest = '{"text":"' + letter * (room // len(letter)) + "x" * (room % len(letter)) + '"}'
+    assert run_manifest(fake, submit, longest.encode())["jobCount"] == 1
+    [items] = [body for uri, body in fake.s3.objects.items() if "/items-" in uri]
+    assert json.loads(items) == json.loads(longest)
+    with pytest.raises(submit.BadEvent, match=r"Line 1 of .* has 8,193 characters; at most 8,192 are allowed"):
+        run_manifest(fake, submit, longest.replace('"}', 'x"}').encode(), step_name="Longer")
+
+
+def test_the_longest_item_may_be_run_again_after_it_failed(fake, submit):
+    item = {"a": 1, "text": "é" * (8_192 - len('{"a":1,"text":""}'))}
+    failed = json.dumps({**item, "batch_failure": {"exit_code": 1, "reason": "x" * 200}})
+    assert run_manifest(fake, submit, failed.encode())["jobCount"] == 1
+
+
+@pytest.mark.parametrize("value", [True, "true", "True", "TRUE"])
+def test_there_may_be_nothing_to_do(fake, submit, value):
+    assert run_manifest(fake, submit, b"", may_be_empty=value)["jobIds"] == "none"
+
+
+@pytest.mark.parametrize("value", ["yes", "1", 1, 0, "no", []])
+def test_a_truth_value_that_is_none_is_refused(fake, submit, value):
+    with pytest.raises(submit.BadEvent, match="may_be_empty must be true or false, but it is"):
+        run_manifest(fake, submit, b"{}", may_be_empty=value)
+    assert not fake.calls
 
 
 def test_slow_submitting_ends_before_the_functions_timeout_and_says_so(fake, submit):

@@ -311,6 +311,8 @@ def test_numbers_and_uris_that_the_functions_take_are_taken(sdk):
             {"input_uri": "s3://bucket/in", "max_jobs": 3, "may_be_empty": True},
             "may_be_empty does not go with max_jobs",
         ),
+        ({"items": "s3://bucket/i", "may_be_empty": "yes"}, "may_be_empty must be True or False, not 'yes'"),
+        ({"items": "s3://bucket/i", "may_be_empty": 1}, "may_be_empty must be True or False, not 1"),
         ({"input_uri": "s3://bucket/in", "input_name": "x{i}"}, "input_name and output_name go with max_jobs"),
         ({"input_uri": "s3://bucket/in", "name": "N" * 58}, "1 to 57 letters"),
         ({"input_uri": "s3://bucket/in", "name": "Copy files"}, "1 to 57 letters"),
@@ -357,6 +359,15 @@ def test_numbers_and_uris_that_the_functions_take_are_taken(sdk):
 def test_inputs_that_do_not_go_together_are_refused(sdk, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         sdk.make(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [(True, "true"), ("true", "true"), ("True", "true"), (False, None), ("false", None), (None, None)],
+)
+def test_whether_there_may_be_nothing_to_do_may_be_a_string(sdk, given, passed):
+    arguments = sdk.compile(sdk.make("Items", items="s3://bucket/items.jsonl", may_be_empty=given))["Items-Submit"]
+    assert arguments["Arguments"].get("may_be_empty") == passed
 
 
 def test_whether_there_may_be_nothing_to_do_can_be_a_parameter(sdk):
