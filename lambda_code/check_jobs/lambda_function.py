@@ -89,6 +89,7 @@ https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -106,7 +107,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 DESCRIBE_JOBS_IDS = 100
-TERMINATE_JOBS_IDS = 50
 LIST_JOBS_RESULTS = 1_000
 LIST_JOBS_FILTERED_RESULTS = 100
 FAILURE_REASON_CHARACTERS = 256
@@ -133,11 +133,34 @@ THROTTLING = {"TooManyRequestsException", "ThrottlingException", "Throttling", "
 
 
 def setting(name, default):
-    return float(os.environ.get(name, default))
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"The environment variable {name} must be a number of 0 or more, but it is {text!r}.")
+    return value
 
 
-for name in ("POLL_MIN_SECONDS", "POLL_MAX_SECONDS", "DEADLINE_SECONDS", "MAX_LOOKS", "PROBLEM_LOOKS"):
-    setting(name, 0)  # what is no number makes every invocation an error, which the function's alarm tells
+def setting_is_true(name):
+    text = os.environ.get(name, "").lower()
+    if text not in ("", "true", "false"):
+        raise ValueError(f"The environment variable {name} must be true or false, but it is {os.environ[name]!r}.")
+    return text == "true"
+
+
+# A wrong setting makes every invocation an error, which the function's alarm reports.
+for name in (
+    "POLL_MIN_SECONDS",
+    "POLL_MAX_SECONDS",
+    "PUSH_POLL_SECONDS",
+    "DEADLINE_SECONDS",
+    "MAX_LOOKS",
+    "PROBLEM_LOOKS",
+):
+    setting(name, 0)
+setting_is_true("PUSH_EVENTS")
 
 
 @functools.cache
@@ -145,6 +168,14 @@ def client(service):
     # Short timeouts: a service that accepts calls and never answers must not use up this function's own.
     retries = {"mode": "standard", "total_max_attempts": 3}
     return boto3.client(service, config=Config(connect_timeout=5, read_timeout=20, retries=retries))
+
+
+TIME_LIMIT = {"terminate_until": float("inf")}  # on time.monotonic's clock
+
+
+def limit_time(context):
+    """Leave a quarter of the remaining time for the answer or the next delivery, however many jobs there are."""
+    TIME_LIMIT["terminate_until"] = time.monotonic() + 0.75 * context.get_remaining_time_in_millis() / 1000
 
 
 ABOUT = {}  # what the log's lines are about at the moment: execution, step, job_ids
@@ -233,6 +264,7 @@ def lambda_handler(event, context):
     if "Records" in event:
         return on_messages(event["Records"], context)
     if event.get("source") == "aws.batch":
+        limit_time(context)
         return on_job_event(event["detail"])
     raise ValueError(f"Neither SQS messages nor an event of aws.batch: {sorted(event)}.")
 
@@ -244,6 +276,7 @@ def on_messages(records, context):
     unfinished = []
     for number, record in enumerate(records):
         about(message_id=record["messageId"])
+        limit_time(context)
         # The first message is looked at in any case, or a short function timeout would mean never.
         if number and context.get_remaining_time_in_millis() < SECONDS_FOR_A_LOOK * 1000:
             look_again(record, None, NotYet("no time left in this invocation"))
@@ -700,7 +733,7 @@ def look(wait, ended, announced=False):
         raise Problem(unknown_reason(tally), unfinished=[id for id in tally.unfinished if id in tally.jobs])
 
     pushed = False
-    if os.environ.get("PUSH_EVENTS") == "true":
+    if setting_is_true("PUSH_EVENTS"):
         pushed, is_new = announce(wait, ids, tally.jobs)
         if is_new and not announced:  # a job that ended before the tag was there has found nobody to tell
             return look(wait, ended, announced=True)
@@ -785,20 +818,28 @@ def array_of(job):
 
 def terminate(ids, reason):
     """Cancel the jobs that wait and kill those that run; a job that has ended meanwhile is left as it is."""
-    batch, reason = client("batch"), shorten(reason, TERMINATE_REASON_CHARACTERS)
-    if hasattr(batch, "terminate_jobs"):  # not in every boto3 that a Lambda runtime brings; absent in 1.43.90
-        for chunk in chunks(ids, TERMINATE_JOBS_IDS):
-            errors = calling(batch.terminate_jobs, jobs=chunk, reason=reason)["errors"]
-            if errors:
-                raise NotYet(f"{len(errors)} jobs could not be terminated yet, first: {errors[0]}")
-    else:
-        for id in ids:
-            try:
-                calling(batch.terminate_job, jobId=id, reason=reason)
-            except Problem as problem:
-                if error_code(problem) != "ClientException":
-                    raise
-                log("job not terminated", level="WARNING", job_id=id, refusal=str(problem))  # Batch doesn't know it
+    # Job by job: TerminateJobs takes 50 at once, but the boto3 of a Lambda runtime may be too old to have it.
+    for number, id in enumerate(ids):
+        if number and time.monotonic() >= TIME_LIMIT["terminate_until"]:
+            raise NotYet(f"{number} of {len(ids)} jobs terminated in the time of this invocation", settling=True)
+        terminate_one(id, shorten(reason, TERMINATE_REASON_CHARACTERS))
+
+
+def terminate_one(id, reason):
+    """Terminate a job. While Batch throttles, try again until this invocation's time is nearly over."""
+    while True:
+        try:
+            calling(client("batch").terminate_job, jobId=id, reason=reason)
+            return
+        except NotYet as trouble:
+            if not is_throttling(trouble.__cause__) or time.monotonic() >= TIME_LIMIT["terminate_until"]:
+                raise
+        except Problem as problem:
+            if error_code(problem) != "ClientException":
+                raise
+            log("job not terminated", level="WARNING", job_id=id, refusal=str(problem))  # Batch doesn't know it
+            return
+        time.sleep(random.uniform(0.1, 1.5))  # Batch grants each account a number of calls per second
 
 
 def chunks(items, size):
@@ -810,14 +851,23 @@ def calling(operation, **request):
     try:
         return operation(**request)
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status >= 500 or status == 429 or error.response["Error"]["Code"] in THROTTLING:
+        if is_throttling(error) or http_status(error) >= 500:
             raise NotYet(error) from error
         raise Problem(str(error)) from error
     except ParamValidationError as error:  # boto3 itself refuses what AWS would refuse for ever
         raise Problem(str(error)) from error
     except BotoCoreError as error:
         raise NotYet(error) from error
+
+
+def http_status(error):
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def is_throttling(error):
+    if not isinstance(error, ClientError):
+        return False
+    return http_status(error) == 429 or error.response["Error"]["Code"] in THROTTLING
 
 
 def error_code(problem):
@@ -827,7 +877,17 @@ def error_code(problem):
 def open_object(uri):
     """An object's body, to be read in pieces or as a whole."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return calling(client("s3").get_object, Bucket=bucket, Key=key)["Body"]
+    with naming(uri):
+        return calling(client("s3").get_object, Bucket=bucket, Key=key)["Body"]
+
+
+@contextlib.contextmanager
+def naming(uri):
+    """Put an object's URI before what S3 says, which doesn't name it."""
+    try:
+        yield
+    except Problem as problem:
+        raise Problem(f"{uri}: {problem}") from problem.__cause__
 
 
 # Putting it into words
@@ -935,7 +995,8 @@ def report_failures(wait, jobs, but=""):
         if wait.report_uri:
             report.seek(0)
             bucket, _, key = wait.report_uri.removeprefix("s3://").partition("/")
-            calling(client("s3").put_object, Bucket=bucket, Key=key, Body=report)
+            with naming(wait.report_uri):
+                calling(client("s3").put_object, Bucket=bucket, Key=key, Body=report)
 
 
 def items_of(job, indices):
@@ -1051,10 +1112,10 @@ def answer(wait, verdict, path="poll"):
         else:
             outputs = [{"Name": name, "Value": value} for name, value in verdict.outputs.items()]
             calling(sagemaker.send_pipeline_execution_step_success, **common, OutputParameters=outputs)
-    except Problem as problem:
-        if not is_already_answered(problem):
+    except (NotYet, Problem) as refusal:
+        if not is_already_answered(refusal):
             raise
-        log("step already answered", answer=kind, path=path, refusal=str(problem))
+        log("step already answered", answer=kind, path=path, refusal=str(refusal))
         return
     lag = {} if verdict.jobs_ended is None else {"AnswerLag": round(max(0.0, time.time() - verdict.jobs_ended), 3)}
     log(
@@ -1069,7 +1130,9 @@ def answer(wait, verdict, path="poll"):
     )
 
 
-def is_already_answered(problem):
+def is_already_answered(refusal):
     """SageMaker doesn't wait for this token (any more): answered before, or the execution has ended or is deleted."""
-    # AWS does not document which of its two modelled errors a second answer gets: both mean that nobody waits.
-    return error_code(problem) in ("ConflictException", "ResourceNotFound")
+    # AWS does not document what a second answer gets: one of the two modelled errors, or an error of any code with the
+    # text that people report, "Step ... is already in a terminal status".
+    known = error_code(refusal) in ("ConflictException", "ResourceNotFound")
+    return known or "already in a terminal status" in str(refusal).lower()

@@ -87,7 +87,7 @@ class Client:
 
     def __getattr__(self, name: str) -> Callable[..., dict]:
         operation = operations(self._service).get(name)
-        if operation is None or operation in self._aws.hidden_operations:
+        if operation is None:
             raise AttributeError(name)
         return functools.partial(self._call, name, operation)
 
@@ -139,7 +139,6 @@ class FakeAws:
     def __init__(self, clock: Clock | None = None):
         self.clock = clock or Clock()
         self.calls: list[tuple[str, dict]] = []
-        self.hidden_operations: set[str] = set()
         self.checks_answers = True
         self.faults: dict[str, list[Fault]] = {}
         self.fault_rule: Callable[[str, dict], Fault | None] | None = None
@@ -277,21 +276,13 @@ class Batch:
         return {**{key: detail[key] for key in kept if key in detail}, "container": container}
 
     def terminate_job(self, jobId, reason):
+        if len(reason) > 1_024:
+            raise AwsError("ClientException", "Reason must have 1 to 1024 characters")
         job = self.jobs.get(jobId.partition(":")[0])
         if job is None:
             raise AwsError("ClientException", f"Job {jobId} does not exist.")
         if job.terminated is None:
             job.terminated, job.terminate_reason = self.aws.clock.now, reason
-
-    def terminate_jobs(self, jobs, reason):
-        if len(jobs) > 50:
-            raise AwsError("ClientException", "Maximum number of jobs supported is 50")
-        if len(reason) > 1_024:
-            raise AwsError("ClientException", "Reason must have 1 to 1024 characters")
-        for id in jobs:
-            if id in self.jobs:
-                self.terminate_job(id, reason)
-        return {"successful": jobs, "errors": []}
 
     def tag_resource(self, resourceArn, tags):
         self.jobs[resourceArn.rsplit("/", 1)[1]].tags.update(tags)
@@ -503,7 +494,8 @@ class SageMaker:
         self.aws = aws
         self.waiting: set[str] = set()
         self.answers: list[tuple[float, str, str, Any]] = []  # when, token, "Success" or "Failure", outputs or reason
-        self.second_answer = "ResourceNotFound"  # AWS doesn't document which; tests try both
+        self.second_answer = "ResourceNotFound"  # AWS doesn't document which; tests try several
+        self.second_answer_text = "No step waits for this callback token."
         self.numbers = itertools.count(1)
 
     def start_callback(self, job_ids: str, **arguments: Any) -> str:
@@ -519,7 +511,7 @@ class SageMaker:
 
     def answer(self, token: str, kind: str, what: Any) -> None:
         if token not in self.waiting:
-            raise AwsError(self.second_answer, f"No step waits for callback token {token}.")
+            raise AwsError(self.second_answer, self.second_answer_text)
         self.waiting.remove(token)
         self.answers.append((self.aws.clock.now, token, kind, what))
 

@@ -180,9 +180,7 @@ def test_a_stopped_array_is_terminated_as_a_whole(fake, submit, check):
     fake.sagemaker.send(token, {"job_ids": submitted["jobIds"]}, status="Stopping")
     fake.sqs.invoke(check.lambda_handler)
     assert not fake.batch.unfinished()
-    ended = [params["jobs"] for params in fake.called("TerminateJobs")]  # in one call where boto3 has it
-    ended += [[params["jobId"]] for params in fake.called("TerminateJob")]  # Studio 4.4.1's has not
-    assert ended == [[submitted["jobIds"]]]
+    assert [params["jobId"] for params in fake.called("TerminateJob")] == [submitted["jobIds"]]
 
 
 def test_the_deadline_of_an_array_counts_its_children(fake, run_step, monkeypatch):

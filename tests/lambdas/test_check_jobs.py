@@ -1,5 +1,7 @@
 import contextlib
+import itertools
 import json
+import unittest.mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ParamValidationError
@@ -27,6 +29,10 @@ def run(fake, check, seconds=86_400 * 3):
 
 def answers(fake):
     return [(kind, what) for _, _, kind, what in fake.sagemaker.answers]
+
+
+def waiting(fake):
+    return fake.sqs.queues["callbacks-sagemaker"]
 
 
 def logs(capsys):
@@ -236,15 +242,29 @@ def test_a_success_refused_for_good_goes_to_the_dead_letter_queue(fake, check):
     assert "not authorized" in dead.attributes["Reason"]["StringValue"]
 
 
-@pytest.mark.parametrize("refusal", ["ConflictException", "ResourceNotFound"])
-def test_a_token_that_nobody_waits_for_any_more_is_no_trouble(fake, check, refusal):
+TERMINAL_STATUS = "Step Wait is already in a terminal status, but Step ..."  # as people report it
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "status"),
+    [
+        ("ConflictException", "No.", 409),
+        ("ResourceNotFound", "No.", 400),
+        ("ValidationException", TERMINAL_STATUS, 400),
+        ("AccessDeniedException", TERMINAL_STATUS, 403),
+        ("ServiceUnavailable", TERMINAL_STATUS, 503),
+    ],
+)
+def test_a_token_that_no_step_waits_for_any_more_is_no_trouble(fake, check, code, text, status, capsys):
     """It has expired, or the execution was deleted or has ended: the message goes, and nothing is a dead letter."""
-    fake.sagemaker.second_answer = refusal
+    fake.sagemaker.answer = unittest.mock.Mock(side_effect=AwsError(code, text, status))
     token = fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=30)))
     fake.sagemaker.waiting.remove(token)
     run(fake, check)
-    assert not answers(fake)
     assert not any(fake.sqs.queues.values())
+    output = capsys.readouterr().out
+    assert "step already answered" in output
+    assert "UnexpectedErrors" not in output
 
 
 def test_a_job_that_somebody_cancelled_fails_the_step_with_his_reason(fake, check):
@@ -325,9 +345,7 @@ def test_a_clock_behind_that_of_sqs_does_no_harm(fake, check):
     assert answers(fake)[0][0] == "Success"
 
 
-@pytest.mark.parametrize("hidden", [set(), {"TerminateJobs"}])
-def test_a_stopped_execution_has_its_jobs_terminated(fake, check, hidden):
-    fake.hidden_operations = hidden
+def test_a_stopped_execution_has_its_jobs_terminated(fake, check):
     job_ids = submit_jobs(fake, *[Plan(end=1)] * 2, *[Plan(end=10_000)] * 60, NEVER_STARTS)
     token = fake.sagemaker.start_callback(job_ids)
     run(fake, check, seconds=5)
@@ -343,11 +361,14 @@ def test_a_stopped_execution_has_its_jobs_terminated(fake, check, hidden):
 def test_stopping_waits_for_a_job_that_batch_does_not_see_yet(fake, check):
     fake.batch.seconds_until_visible = 15
     job_ids = submit_jobs(fake, Plan(end=10_000))
-    fake.batch.terminate_jobs = lambda jobs, reason: (
-        {"successful": jobs, "errors": []}
-        if fake.clock.now < fake.batch.jobs[job_ids].visible_from  # a missing job counts as terminated
-        else type(fake.batch).terminate_jobs(fake.batch, jobs, reason)
-    )
+    terminate_job = fake.batch.terminate_job
+
+    def terminate_what_is_seen(jobId, reason):
+        if fake.clock.now < fake.batch.jobs[jobId].visible_from:
+            raise AwsError("ClientException", f"Job {jobId} does not exist.")
+        terminate_job(jobId, reason)
+
+    fake.batch.terminate_job = terminate_what_is_seen
     token = fake.sagemaker.start_callback(job_ids)
     fake.sagemaker.send(token, {"job_ids": job_ids}, status="Stopping")
     run(fake, check)
@@ -357,12 +378,58 @@ def test_stopping_waits_for_a_job_that_batch_does_not_see_yet(fake, check):
 
 def test_throttled_termination_is_tried_again(fake, check):
     job_ids = submit_jobs(fake, Plan(end=10_000))
-    fake.fail_next("TerminateJobs", *[THROTTLED] * 3)
+    fake.fail_next("TerminateJob", *[THROTTLED] * 3)
     token = fake.sagemaker.start_callback(job_ids)
     fake.sagemaker.send(token, {"job_ids": job_ids}, status="Stopping")
     run(fake, check, seconds=120)
     assert answers(fake)[0][0] == "Failure"
     assert not fake.batch.unfinished()
+
+
+@pytest.mark.parametrize("seconds_a_call", [0.25, 2.0])
+def test_more_jobs_than_one_invocation_can_terminate_are_terminated_by_the_next(fake, check, seconds_a_call):
+    """The function's 120 seconds are for 480 calls, or for 60; either way it must not be killed in the middle."""
+    jobs = submit_jobs(fake, *[NEVER_STARTS] * 600).split()
+    uri = "s3://bucket-sagemaker/output/_jobs/job_ids.json"
+    fake.s3.objects[uri] = json.dumps({"job_ids": jobs}).encode()
+    fake.fault_rule = lambda name, _: fake.clock.sleep(seconds_a_call) if name == "TerminateJob" else None
+    fake.sagemaker.start_callback(uri, deadline_seconds=60)
+    invocations = []
+    while not answers(fake):
+        fake.clock.now = max(fake.clock.now, *(message.visible_at for message in waiting(fake)))
+        began = fake.clock.now
+        fake.sqs.invoke(check.lambda_handler)
+        invocations.append(fake.clock.now - began)
+    assert max(invocations) < 110
+    assert not fake.batch.unfinished()
+    assert "600 of 600 jobs were unfinished after the deadline" in answers(fake)[0][1]
+    assert len(fake.called("TerminateJob")) == 600, "what has ended is not terminated again"
+
+
+def test_a_function_of_few_seconds_terminates_a_job_at_each_delivery(fake, check):
+    jobs = submit_jobs(fake, *[NEVER_STARTS] * 3)
+    fake.fault_rule = lambda name, _: fake.clock.sleep(3) if name == "TerminateJob" else None
+    token = fake.sagemaker.start_callback(jobs)
+    fake.sagemaker.send(token, {"job_ids": jobs}, status="Stopping")
+    for _ in range(3):
+        fake.clock.now = max(fake.clock.now, waiting(fake)[1].visible_at)
+        message = waiting(fake)[1]
+        message.receives += 1
+        message.receipt = f"{message.id}#{message.receives}"
+        check.lambda_handler({"Records": [fake.sqs.record(message)]}, Context(3_000))
+    assert not fake.batch.unfinished()
+    assert [kind for kind, _ in answers(fake)] == ["Failure"]
+
+
+def test_throttling_delays_termination_within_the_invocation(fake, check):
+    jobs = submit_jobs(fake, *[NEVER_STARTS] * 20)
+    number = itertools.count()
+    fake.fault_rule = lambda name, _: Fault(THROTTLED) if name == "TerminateJob" and next(number) % 2 else None
+    token = fake.sagemaker.start_callback(jobs)
+    fake.sagemaker.send(token, {"job_ids": jobs}, status="Stopping")
+    fake.sqs.invoke(check.lambda_handler)
+    assert not fake.batch.unfinished()
+    assert answers(fake) == [("Failure", "The pipeline execution was stopped; 20 of 20 jobs terminated.")]
 
 
 # Messages
@@ -541,7 +608,7 @@ def test_an_outage_of_sagemaker_around_the_deadline_loses_no_success(fake, check
 
 
 def test_an_outage_of_batch_around_the_deadline_leaves_no_job_running(fake, check):
-    outage(fake, 3_500, 5_500, "DescribeJobs", "TerminateJobs", "TerminateJob")
+    outage(fake, 3_500, 5_500, "DescribeJobs", "TerminateJob")
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS, NEVER_STARTS), deadline_seconds=3_600)
     run(fake, check)
     assert [kind for kind, _ in answers(fake)] == ["Failure"]
@@ -609,8 +676,7 @@ def test_a_function_that_is_cut_off_in_every_look_ends_the_step_a_day_after_its_
 
 
 def test_a_wrong_input_is_tried_again_until_its_jobs_and_its_step_have_ended(fake, check):
-    for operation in ("TerminateJobs", "TerminateJob"):  # the first is not in every boto3
-        fake.fail_next(operation, THROTTLED)
+    fake.fail_next("TerminateJob", UNAVAILABLE)
     fake.fail_next("SendPipelineExecutionStepFailure", DENIED)
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), tolerated_failure_percentage="five")
     run(fake, check)
@@ -635,10 +701,26 @@ def test_a_truth_value_is_no_number(fake, check):
     assert "deadline_seconds must be a number" in answers(fake)[0][1]
 
 
-def test_a_setting_that_is_no_number_is_an_error_of_the_function(monkeypatch):
-    monkeypatch.setenv("DEADLINE_SECONDS", "24h")
-    with pytest.raises(ValueError, match="24h"):
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("DEADLINE_SECONDS", "24h", "a number"),
+        ("PUSH_POLL_SECONDS", "nan", "a number"),
+        ("POLL_MIN_SECONDS", "-1", "a number"),
+        ("PUSH_EVENTS", "yes", "true or false"),
+    ],
+)
+def test_a_wrong_setting_is_an_error_of_the_function(monkeypatch, name, value, kind):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"{name} must be {kind}.*, but it is '{value}'"):
         load_lambda("check_jobs")
+
+
+def test_a_list_of_ids_that_is_missing_is_named(fake, check):
+    fake.sagemaker.start_callback("s3://bucket-sagemaker/nothing/_jobs/job_ids.json")
+    run(fake, check)
+    [(kind, reason)] = answers(fake)
+    assert (kind, "s3://bucket-sagemaker/nothing/_jobs/job_ids.json" in reason) == ("Failure", True)
 
 
 def test_long_texts_are_cut_to_what_batch_takes(fake, check):

@@ -66,8 +66,7 @@ worlds = st.fixed_dictionaries(
         "visible_after": st.floats(0, 4),
         "skew": st.floats(-120, 120),
         "stop_at": st.none() | st.floats(0, 600),
-        "second_answer": st.sampled_from(["ConflictException", "ResourceNotFound"]),
-        "bulk_terminate": st.booleans(),
+        "second_answer": st.sampled_from(["ConflictException", "ResourceNotFound", "ValidationException"]),
         "retry_after": st.none() | st.floats(5, 300),  # not before Batch shows what an earlier try has submitted
         "delete_at": st.sampled_from([None, None, None, 1]).flatmap(lambda it: st.floats(0, 900) if it else st.none()),
     }
@@ -86,7 +85,6 @@ class World:
     skew: float
     stop_at: float | None
     second_answer: str
-    bulk_terminate: bool
     retry_after: float | None
     delete_at: float | None
     agenda: list = field(default_factory=list)
@@ -109,8 +107,9 @@ class World:
         self.aws.batch.seconds_until_visible = self.visible_after
         self.aws.sqs.random = self.random
         self.aws.sagemaker.second_answer = self.second_answer
+        if self.second_answer == "ValidationException":
+            self.aws.sagemaker.second_answer_text = "Step Wait is already in a terminal status, but Step ..."
         self.aws.fault_rule = self.fault
-        self.aws.hidden_operations = set() if self.bulk_terminate else {"TerminateJobs"}
         for module in (SUBMIT, CHECK):
             fake_aws.connect(module, self.aws, self.seed)
             module.time = SkewedClock(self.aws.clock, self.skew)
