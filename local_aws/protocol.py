@@ -292,13 +292,19 @@ def _timestamp(value: Any, where: str) -> dt.datetime:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return dt.datetime.fromtimestamp(value, dt.UTC)
-        return dt.datetime.fromisoformat(value)
+        moment = dt.datetime.fromisoformat(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         raise _BadValue(f"{where} is not a timestamp.") from None
 
 
+# What Java's classes of letters, separators and numbers are in Python: the keys and values of tags.
+_LETTERS_SEPARATORS_NUMBERS = r"\w \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
 @lru_cache(maxsize=4096)
 def _pattern(text: str) -> re.Pattern[str] | None:
+    text = text.replace(r"\p{L}\p{Z}\p{N}_", _LETTERS_SEPARATORS_NUMBERS)
     try:
         return re.compile(text)
     except re.error:

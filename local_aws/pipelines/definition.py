@@ -25,13 +25,15 @@ from local_aws.pipelines.expressions import (
     paths,
     to_text,
 )
+from local_aws.pipelines.refusals import NOT_AN_ARRAY, NOT_AN_OBJECT, DefinitionError
 
 VERSION = "2020-12-01"
 MAX_CHARACTERS = 1024 * 1024
 MAX_PARAMETERS = 200
 MAX_OUTPUTS = 50
 MAX_OUTPUT_CHARACTERS = 1024
-MAX_PARAMETER_CHARACTERS = 1024
+MAX_DEFAULT_CHARACTERS = 4096  # of a String parameter, by the schema; StartPipelineExecution takes 1,024
+MAX_METADATA_CHARACTERS = 1024
 MAX_ITERATIONS = 100  # ForEachStep's limit for a list in the definition; the strictest reading for one at run time too
 MAX_ITEM_CHARACTERS = 12_800
 
@@ -39,6 +41,8 @@ TRIGGERS = ("Completed", "Failed", "Stopped", "Any")
 FOR_EACH_COUNTS = ("InputItemCount", "TotalStepCount", "SucceededStepCount", "FailedStepCount", "StoppedStepCount")
 
 _NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
+_METADATA_KEY = re.compile(r"[A-Za-z0-9\-_]{1,128}")
+_INTEGER = re.compile(r"-?[0-9]+")
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9\-_]{1,256}")
 _FUNCTION_ARN = re.compile(r"arn:aws[a-z\-]*:lambda:([a-z0-9\-]+):\d{12}:function:[A-Za-z0-9\-_]+(:[A-Za-z0-9\-_$]+)?")
 _COMMON = {"Name", "Type", "Arguments", "DependsOn", "DisplayName", "Description"}
@@ -54,10 +58,6 @@ _MEMBERS: dict[str, set[str]] = {
     "Processing": {"CacheConfig", "PropertyFiles", "RetryPolicies"},
 }
 STEP_TYPES = tuple(_MEMBERS)
-
-
-class DefinitionError(ValueError):
-    """What is wrong with a definition, in one sentence that names the step and the field."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,12 @@ def typed(value: Any, kind: str) -> Any:
     if isinstance(value, str):
         if kind == "Boolean":
             return {"true": True, "false": False}.get(value.lower())
+        if kind == "Integer" and not _INTEGER.fullmatch(value):
+            return (
+                None  # AWS does not say whether "1.0", "1e0" or " 1" is an integer; who sends "1" is right either way
+            )
+        if value != value.strip():
+            return None
         try:
             value = load_json(value)
         except ValueError:
@@ -190,19 +196,22 @@ def parse(text: str, region: str) -> Definition:
 
 def _parse(document: Any, text: str, region: str) -> Definition:
     if not isinstance(document, dict):
-        raise DefinitionError("It must be a JSON object.")
+        raise DefinitionError("A definition is an object with Steps.", NOT_AN_OBJECT)
     known = {"Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps"}
     if unknown := sorted(set(document) - known):
         raise DefinitionError(f"The definition has no property {', '.join(unknown)}.")
-    if document.get("Version") != VERSION:
-        raise DefinitionError(f"Version must be {VERSION!r}, not {document.get('Version')!r}.")
+    if document.get("Version", VERSION) != VERSION:
+        raise DefinitionError(f"Version must be {VERSION!r}, not {document['Version']!r}.")
+    _check_metadata(document.get("Metadata"))
     if document.get("MlflowConfig") is not None:
         raise DefinitionError(
             "MlflowConfig needs an MLflow server, which the embedded AWS does not have; leave it out."
         )
     parameters = _parameters(document.get("Parameters") or [])
     found = document.get("Steps")
-    if not isinstance(found, list) or not found:
+    if not isinstance(found, list):
+        raise DefinitionError("Steps must be a list of at least one step.", NOT_AN_ARRAY)
+    if not found:
         raise DefinitionError("Steps must be a list of at least one step.")
     steps = {step.name: step for step in _steps(found, None)}
     check = _Checker(parameters, steps, region)
@@ -212,8 +221,23 @@ def _parse(document: Any, text: str, region: str) -> Definition:
     return Definition(text, parameters, steps, _ordered(steps), experiment)
 
 
+def _check_metadata(metadata: Any) -> None:
+    if metadata is None:
+        return
+    if not isinstance(metadata, dict):
+        raise DefinitionError("Metadata must be an object of strings.", NOT_AN_OBJECT)
+    for key, value in metadata.items():
+        if not _METADATA_KEY.fullmatch(key) or not isinstance(value, str) or len(value) > MAX_METADATA_CHARACTERS:
+            raise DefinitionError(
+                f"Metadata: {key!r} must be 1 to 128 letters, digits, hyphens and underscores, and its value a string "
+                f"of at most {MAX_METADATA_CHARACTERS:,} characters."
+            )
+
+
 def _parameters(found: Any) -> dict[str, Parameter]:
-    if not isinstance(found, list) or len(found) > MAX_PARAMETERS:
+    if not isinstance(found, list):
+        raise DefinitionError(f"Parameters must be a list of at most {MAX_PARAMETERS} parameters.", NOT_AN_ARRAY)
+    if len(found) > MAX_PARAMETERS:
         raise DefinitionError(f"Parameters must be a list of at most {MAX_PARAMETERS} parameters.")
     parameters: dict[str, Parameter] = {}
     for item in found:
@@ -238,8 +262,8 @@ def _parameters(found: Any) -> dict[str, Parameter]:
             not isinstance(default, python) or (isinstance(default, bool) and kind != "Boolean")
         ):
             raise DefinitionError(f"The default of parameter {name} must be of type {kind}, not {default!r}.")
-        if isinstance(default, str) and len(default) > MAX_PARAMETER_CHARACTERS:
-            raise DefinitionError(f"The default of parameter {name} is over {MAX_PARAMETER_CHARACTERS:,} characters.")
+        if isinstance(default, str) and len(default) > MAX_DEFAULT_CHARACTERS:
+            raise DefinitionError(f"The default of parameter {name} is over {MAX_DEFAULT_CHARACTERS:,} characters.")
         if enum and default is not None and default not in enum:
             raise DefinitionError(f"The default of parameter {name} must be one of {', '.join(enum)}, not {default!r}.")
         parameters[name] = Parameter(name, kind, default, tuple(enum))
@@ -256,7 +280,7 @@ def _steps(found: Any, branch: tuple[str, bool] | None, seen: set[str] | None = 
         seen.add(name)
         arguments = spec.get("Arguments")
         if arguments is not None and not isinstance(arguments, dict):
-            raise DefinitionError(f"Step {name}: Arguments must be an object.")
+            raise DefinitionError(f"Step {name}: Arguments must be an object.", NOT_AN_OBJECT)
         body: tuple[Step, ...] = ()
         if kind == "ForEach":
             body = tuple(_steps(_list_of(name, arguments, "ForEachBody"), None, seen))
@@ -269,7 +293,7 @@ def _steps(found: Any, branch: tuple[str, bool] | None, seen: set[str] | None = 
 def _list_of(name: str, arguments: dict[str, Any] | None, member: str) -> list[Any]:
     found = (arguments or {}).get(member) or []
     if not isinstance(found, list):
-        raise DefinitionError(f"Step {name}: Arguments.{member} must be a list of steps.")
+        raise DefinitionError(f"Step {name}: Arguments.{member} must be a list of steps.", NOT_AN_ARRAY)
     return found
 
 
@@ -303,7 +327,7 @@ class _Checker:
     def experiment(self, config: Any) -> None:
         # The SDK writes it by default; DescribePipelineExecution shows it, and there are no experiments here.
         if config is not None and not isinstance(config, dict):
-            raise DefinitionError("PipelineExperimentConfig must be an object.")
+            raise DefinitionError("PipelineExperimentConfig must be an object.", NOT_AN_OBJECT)
         for where, path in self._paths("PipelineExperimentConfig", config):
             if path.root == "Steps":
                 raise DefinitionError(f"{where} can't refer to {path.text}.")
@@ -365,7 +389,7 @@ class _Checker:
     def _depends_on(self, step: Step, siblings: dict[str, Step]) -> dict[str, str]:
         entries = step.spec.get("DependsOn") or []
         if not isinstance(entries, list):
-            raise DefinitionError(f"Step {step.name}: DependsOn must be a list.")
+            raise DefinitionError(f"Step {step.name}: DependsOn must be a list.", NOT_AN_ARRAY)
         needs = {}
         for entry in entries:
             trigger = "Completed"
@@ -514,7 +538,7 @@ class _Checker:
         self._members(step, required={"Conditions"}, allowed={"Conditions", "IfSteps", "ElseSteps"})
         found = step.arguments["Conditions"]
         if not isinstance(found, list):
-            raise DefinitionError(f"Step {step.name}: Arguments.Conditions must be a list.")
+            raise DefinitionError(f"Step {step.name}: Arguments.Conditions must be a list.", NOT_AN_ARRAY)
         for index, condition in enumerate(found):
             if problem := conditions.check(condition):
                 raise DefinitionError(f"Step {step.name}: Arguments.Conditions[{index}]: {problem}.")
@@ -528,8 +552,10 @@ class _Checker:
             )
 
     def _processing(self, step: Step) -> None:
-        if problem := processing.check(step.spec):
-            raise DefinitionError(f"Step {step.name}: {problem}.")
+        try:
+            processing.check(step.spec)
+        except DefinitionError as error:
+            raise error.at(f"Step {step.name}") from None
 
     def _cleanup(self, step: Step) -> None:
         self._members(step, required={"Resources"}, allowed={"Resources"})

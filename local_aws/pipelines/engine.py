@@ -45,6 +45,10 @@ log = logging.getLogger("local_aws.pipelines")
 SERVICE = "sagemaker.amazonaws.com"
 # "The maximum is 10 minutes": https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
 LAMBDA_STEP_SECONDS = 600
+# A function of 420 seconds was seen to succeed while its step went on to the limit and failed, as happens where a
+# connection that was idle for 350 seconds is dropped: https://github.com/aws/sagemaker-python-sdk/issues/3236. Whether
+# AWS has mended it is not known. A step that is quicker is right either way, so a slower one fails here.
+LAMBDA_ANSWER_SECONDS = 350
 MAX_REASON = 1024
 TOKEN_LENGTH = 10
 THREADS = 512
@@ -156,7 +160,7 @@ class Engine:
             self._end(execution, run, job["ProcessingJobStatus"], job.get("FailureReason"))
         elif policy := self._retry_policy(step, run, INTERNAL_ERROR):
             self._work(execution, run, self._again(execution, run, step, policy))
-        elif any(INTERNAL_ERROR in policy["ExceptionType"] for policy in step.spec.get("RetryPolicies") or []):
+        elif any(INTERNAL_ERROR in processing.retried(policy) for policy in step.spec.get("RetryPolicies") or []):
             self._end(execution, run, "Failed", HOST_GONE)  # it has been tried as often as it may
         else:
             # On AWS a job does not run on the host that runs the pipeline, and would not have been lost.
@@ -466,7 +470,7 @@ class Engine:
         credentials = self.credentials(execution)
         settings = {"retries": {"total_max_attempts": 1}, "max_pool_connections": THREADS}
         if service == "lambda":
-            settings |= {"read_timeout": LAMBDA_STEP_SECONDS}
+            settings |= {"read_timeout": LAMBDA_ANSWER_SECONDS}
 
         def call() -> Any:
             client = self.ministack.client(service, credentials, execution.region, **settings)
@@ -504,8 +508,9 @@ class Engine:
             if not failure.timed_out:
                 raise
             raise StepFailed(
-                f"ClientError: The Lambda function {arn} did not end within the step's limit of {LAMBDA_STEP_SECONDS} "
-                "seconds; the function continues to run.",
+                f"ClientError: The Lambda function {arn} did not answer within {LAMBDA_ANSWER_SECONDS} seconds. A "
+                f"Lambda step may take {LAMBDA_STEP_SECONDS}, but on AWS such a late answer was seen to get lost. The "
+                "function continues to run. Return sooner, and wait in a Callback step.",
                 timed_out=True,
             ) from None
         payload = await self.in_thread(answer["Payload"].read)
@@ -528,7 +533,7 @@ class Engine:
     async def _callback(self, execution: Execution, run: StepRun) -> None:
         """Send the step's message and leave the step waiting. The token is recorded first: an answer may be quicker."""
         self._executing(execution, run)
-        await self._send(execution, run, run.properties["Arguments"])
+        await self._send(execution, run, run.properties["Arguments"], "Executing")
         self._sent(execution, run, "Executing")
         if run.status == "Stopping":
             await self._send_stopping(execution, run)
@@ -545,7 +550,7 @@ class Engine:
 
     async def _send_stopping(self, execution: Execution, run: StepRun) -> None:
         try:
-            await self._send(execution, run, run.properties["Arguments"], status="Stopping")
+            await self._send(execution, run, run.properties["Arguments"], "Stopping")
         except StepFailed as failure:
             # Nobody hears of the stop, so nobody will answer: the step can't be stopped.
             raise StepFailed(str(failure), timed_out=True) from None
@@ -556,15 +561,17 @@ class Engine:
         if run.running:
             self._save_run(execution, run)
 
-    async def _send(self, execution: Execution, run: StepRun, arguments: dict[str, Any], **more: str) -> None:
+    async def _send(self, execution: Execution, run: StepRun, arguments: dict[str, Any], status: str) -> None:
+        """Send the step's message, with the status that AWS's has: Executing in the first, Stopping in a second."""
         callback = run.metadata["Callback"]
         body = {
             "token": callback["CallbackToken"],
             "pipelineExecutionArn": execution.arn,
             "arguments": arguments,
-            **more,
+            "status": status,
         }
         url = callback["SqsQueueUrl"]
+        values.check_queue_url(url, execution.region, self.context.endpoint_url)
         await self._call(execution, "sqs", "send_message", QueueUrl=url, MessageBody=json.dumps(body))
 
     def answer(
@@ -582,7 +589,11 @@ class Engine:
         if run.answer and run.answer == [verdict, client_token] and client_token:
             return execution
         if not run.running:
-            raise ApiError("ConflictException", f"The callback token {token} of step {run.name} was answered already.")
+            # The first words as a public function quotes them; AWS models ConflictException for this operation.
+            raise ApiError(
+                "ConflictException",
+                f"Step {run.name} is already in a terminal status, but only a step that waits can be answered.",
+            )
         if verdict == "Succeeded":
             found = values.callback_outputs(self._step(execution, run), outputs)
             run.properties["OutputParameters"] = found
@@ -646,7 +657,7 @@ class Engine:
     def _retry_policy(self, step: Step, run: StepRun, exception: str) -> dict[str, Any] | None:
         """The step's retry policy for an exception, while it allows another attempt."""
         for policy in step.spec.get("RetryPolicies") or []:
-            if exception in policy["ExceptionType"]:
+            if exception in processing.retried(policy):
                 if run.attempts < policy.get("MaxAttempts", run.attempts + 1) + 1:
                     expires = policy.get("ExpireAfterMin")
                     if expires is None or now() - run.started < dt.timedelta(minutes=expires):

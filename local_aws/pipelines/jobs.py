@@ -32,6 +32,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.pipelines import processing
 from local_aws.pipelines.execution import Execution, StepRun, now
+from local_aws.pipelines.refusals import DefinitionError
 from local_aws.protocol import ApiError
 
 SERVICE = "sagemaker.amazonaws.com"
@@ -99,9 +100,11 @@ class ProcessingJobs:
         Raises:
             JobFailed: the pipeline's role may not create it or pass the job's role, or the job can't run here.
         """
-        problem = processing.check({"Arguments": arguments})
-        if problem:
-            raise JobFailed(f"ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: {problem}")
+        try:
+            processing.check({"Arguments": arguments})
+        except DefinitionError as error:
+            message = f"ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: {error}"
+            raise JobFailed(message) from None
         name = self.name_for(execution, run)
         arn = f"arn:{execution.partition}:sagemaker:{execution.region}:{execution.account}:processing-job/{name}"
         needed = [("sagemaker:CreateProcessingJob", arn), ("iam:PassRole", arguments["RoleArn"])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import operator
 import re
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ import botocore.session
 from botocore.model import Shape
 
 from local_aws.pipelines.expressions import is_expression
+from local_aws.pipelines.refusals import NOT_AN_ARRAY, NOT_AN_OBJECT, DefinitionError, not_in_enum, unknown_argument
 
 # Images whose containers are a Python with the usual data libraries; they run as this environment's Python.
 _PYTHON_IMAGES = re.compile(
@@ -59,6 +61,13 @@ _DURATION = re.compile(r"p?((?:\d+[ymwd])*)(?:t((?:\d+[hms])+))?", re.IGNORECASE
 
 
 _PRIMITIVES: dict[str, Any] = {"string": str, "integer": int, "boolean": bool}
+# RetryPolicy's numbers: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+_RETRY_LIMITS: dict[str, tuple[type | tuple[type, ...], int, float]] = {
+    "MaxAttempts": (int, 1, 20),
+    "ExpireAfterMin": (int, 0, 14_400),
+    "IntervalSeconds": (int, 0, 43_200),
+    "BackoffRate": ((int, float), 0, 1_000),  # AWS gives no limit; with this one a pause is always a number
+}
 
 
 @cache
@@ -67,30 +76,52 @@ def _request_shape() -> Shape:
     return model.operation_model("CreateProcessingJob").input_shape
 
 
-def _misfit(value: Any, shape: Shape, where: str) -> str | None:
-    """Where a value does not have the form of the API's, where an expression may stand for any string or number."""
+def _check_shape(value: Any, shape: Shape, where: str) -> None:
+    """Refuse a value that is not of the API's form; an expression may stand for any string, number or boolean.
+
+    Raises:
+        DefinitionError: with the place of what is wrong.
+    """
     kind = shape.type_name
     if kind == "structure":
         if not isinstance(value, dict):
-            return f"{where} must be an object"
+            raise DefinitionError(f"{where} must be an object.", NOT_AN_OBJECT)
         if unknown := sorted(set(value) - set(shape.members)):
-            return f"{where} has no member {unknown[0]}"
+            raise DefinitionError(f"{where} has no member {unknown[0]}.", unknown_argument(unknown[0]))
         missing = [name for name in shape.required_members if value.get(name) is None and name != "ProcessingJobName"]
         if missing:
-            return f"{where} needs {missing[0]}"
-        inner = [_misfit(item, shape.members[name], f"{where}.{name}") for name, item in value.items()]
+            raise DefinitionError(f"{where} needs {missing[0]}.")
+        for name, item in value.items():
+            _check_shape(item, shape.members[name], f"{where}.{name}")
     elif kind == "list":
         if not isinstance(value, list):
-            return f"{where} must be a list"
-        inner = [_misfit(item, shape.member, f"{where}[{index}]") for index, item in enumerate(value)]
+            raise DefinitionError(f"{where} must be a list.", NOT_AN_ARRAY)
+        for index, item in enumerate(value):
+            _check_shape(item, shape.member, f"{where}[{index}]")
     elif kind == "map":
         if not isinstance(value, dict) or is_expression(value):
-            return f"{where} must be an object"
-        inner = [_misfit(item, shape.value, f"{where}.{key}") for key, item in value.items()]
-    else:
-        good = is_expression(value) or isinstance(value, _PRIMITIVES[kind])
-        inner = [None if good else f"{where} must be a {kind} or an expression"]
-    return next(filter(None, inner), None)
+            raise DefinitionError(f"{where} must be an object.", NOT_AN_OBJECT)
+        for key, item in value.items():
+            _check_shape(item, shape.value, f"{where}.{key}")
+    elif not is_expression(value):
+        _check_literal(value, shape, where)
+
+
+def _check_literal(value: Any, shape: Shape, where: str) -> None:
+    kind, limits = shape.type_name, shape.metadata
+    if not isinstance(value, _PRIMITIVES[kind]) or (isinstance(value, bool) and kind != "boolean"):
+        raise DefinitionError(f"{where} must be of type {kind}, or an expression.")
+    if "enum" in limits and value not in limits["enum"]:
+        raise DefinitionError(f"{where} can't be {value!r}.", not_in_enum(value, shape.name, limits["enum"]))
+    size = len(value) if kind == "string" else value
+    for limit, broken, words in (("min", operator.lt, "least"), ("max", operator.gt, "most")):
+        if limit in limits and broken(size, limits[limit]):
+            what = (
+                f"have at {words} {limits[limit]:,} characters"
+                if kind == "string"
+                else f"be at {words} {limits[limit]:,}"
+            )
+            raise DefinitionError(f"{where} must {what}.")
 
 
 def is_python_image(image: str) -> bool:
@@ -98,13 +129,21 @@ def is_python_image(image: str) -> bool:
     return bool(_PYTHON_IMAGES.fullmatch(image))
 
 
-def check(spec: dict[str, Any]) -> str | None:
-    """What is wrong with a Processing step, or not run locally; None when it can run."""
+def check(spec: dict[str, Any]) -> None:
+    """Refuse a Processing step that is wrong, or that does not run here.
+
+    Raises:
+        DefinitionError: with the member that it is.
+    """
     arguments = spec.get("Arguments") or {}
-    if unknown := sorted(set(arguments) - _ARGUMENTS):
-        return f"Arguments.{unknown[0]} is not something the embedded AWS's processing jobs have"
-    if misfit := _misfit(arguments, _request_shape(), "Arguments"):
-        return misfit
+    if foreign := sorted((set(arguments) & set(_request_shape().members)) - _ARGUMENTS):
+        raise DefinitionError(f"Arguments.{foreign[0]} is not something the embedded AWS's processing jobs have.")
+    _check_shape(arguments, _request_shape(), "Arguments")
+    if problem := _not_run_here(arguments) or _check_files(spec) or _check_retries(spec.get("RetryPolicies") or []):
+        raise DefinitionError(f"{problem}.")
+
+
+def _not_run_here(arguments: dict[str, Any]) -> str | None:
     application = arguments["AppSpecification"]
     image = application.get("ImageUri")
     if not is_expression(image) and not (isinstance(image, str) and is_python_image(image)):
@@ -120,7 +159,7 @@ def check(spec: dict[str, Any]) -> str | None:
         return "the embedded AWS has no KMS, so neither VolumeKmsKeyId nor KmsKeyId can be used"
     if any((arguments.get("NetworkConfig") or {}).values()):
         return "Arguments.NetworkConfig is not something the embedded AWS's processing jobs have"
-    return _check_channels(arguments) or _check_files(spec) or _check_retries(spec.get("RetryPolicies") or [])
+    return _check_channels(arguments)
 
 
 def _check_channels(arguments: dict[str, Any]) -> str | None:
@@ -174,17 +213,26 @@ def _check_retries(policies: Any) -> str | None:
     if not isinstance(policies, list):
         return "RetryPolicies must be a list"
     for policy in policies:
-        exceptions = policy.get("ExceptionType") if isinstance(policy, dict) else None
+        exceptions = retried(policy) if isinstance(policy, dict) else None
         if not isinstance(exceptions, list) or not all(isinstance(each, str) for each in exceptions):
             return "RetryPolicies: each needs a list ExceptionType"
         if unknown := set(exceptions or ["none"]) - _RETRYABLE:
             return f"RetryPolicies: {unknown.pop()!r} is not one of {', '.join(sorted(_RETRYABLE))}"
+        if foreign := sorted(set(policy) - {"ExceptionType", *_RETRY_LIMITS}):
+            return f"RetryPolicies: a policy has no {foreign[0]}"
         if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
             return "RetryPolicies: each needs either MaxAttempts or ExpireAfterMin"
-        numbers = {"MaxAttempts", "ExpireAfterMin", "IntervalSeconds", "BackoffRate"}
-        if any(not isinstance(policy[name], int | float) for name in numbers & set(policy)):
-            return "RetryPolicies: MaxAttempts, ExpireAfterMin, IntervalSeconds and BackoffRate must be numbers"
+        for name, (kind, least, most) in _RETRY_LIMITS.items():
+            value = policy.get(name, least)
+            if not isinstance(value, kind) or isinstance(value, bool) or not least <= value <= most:
+                return f"RetryPolicies: {name} must be a number from {least} to {most:,}, not {value!r}"
     return None
+
+
+def retried(policy: dict[str, Any]) -> list[str]:
+    """The exceptions of a retry policy: a list in the guide and in what the SDK writes, one of them in the schema."""
+    exceptions = policy.get("ExceptionType")
+    return [exceptions] if isinstance(exceptions, str) else exceptions
 
 
 def check_property(spec: dict[str, Any], keys: tuple[str | int, ...]) -> str | None:
@@ -205,11 +253,11 @@ def check_cache(cache: Any) -> str | None:
     """What is wrong with a CacheConfig, or None."""
     if (
         not isinstance(cache, dict)
-        or not isinstance(cache.get("Enabled"), bool)
+        or not isinstance(cache.get("Enabled", False), bool)
         or set(cache) - {"Enabled", "ExpireAfter"}
     ):
-        return "needs Enabled, true or false"
-    if cache["Enabled"] and seconds(cache.get("ExpireAfter")) is None:
+        return "has Enabled, true or false, and ExpireAfter"
+    if cache.get("Enabled") and seconds(cache.get("ExpireAfter")) is None:
         return f"needs a duration like P30D or PT1H in ExpireAfter, not {cache.get('ExpireAfter')!r}"
     return None
 

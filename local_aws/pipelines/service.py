@@ -20,12 +20,16 @@ from typing import Any
 import botocore.exceptions
 
 from local_aws.pipelines import expressions, starting, views
-from local_aws.pipelines.definition import Definition, DefinitionError, parse
+from local_aws.pipelines.definition import Definition, parse
 from local_aws.pipelines.engine import SERVICE, Engine
 from local_aws.pipelines.execution import ENDED_EXECUTION, Execution, StepRun, now
+from local_aws.pipelines.refusals import DefinitionError
 from local_aws.protocol import ApiError, Request
 
 MAX_TAGS = 50
+# AWS's words, as moto has them: https://github.com/getmoto/moto/blob/master/moto/sagemaker/models.py
+NO_DEFINITION = "Either Pipeline Definition or Pipeline Definition S3 location should be provided"
+TWO_DEFINITIONS = "Both Pipeline Definition and Pipeline Definition S3 Location shouldn't be present"
 MAX_PIPELINE_CHARACTERS = 1024 * 1024
 
 
@@ -110,6 +114,7 @@ class PipelinesService:
         if params.get("Tags"):
             request.authorize("sagemaker:AddTags", arn)
         request.authorize_pass_role(params["RoleArn"], SERVICE)
+        tags = views.tag_map(params.get("Tags") or [])
         fingerprint = _fingerprint(params)
         known = self.pipelines.get(arn)
         if known and known.create_token == [params["ClientRequestToken"], fingerprint]:
@@ -136,7 +141,7 @@ class PipelinesService:
             max_parallel=_parallel(params),
             created_by=who,
             modified_by=who,
-            tags=views.tag_map(params.get("Tags") or []),
+            tags=tags,
             create_token=[params["ClientRequestToken"], fingerprint],
             versions={1: Version(1, text)},
         )
@@ -595,13 +600,12 @@ class PipelinesService:
         """The definition a call gives, or the object it names, read as the caller."""
         params = request.params
         place = params.get("PipelineDefinitionS3Location")
-        if ("PipelineDefinition" in params) == (place is not None):
-            if place is None and not needed:
-                return None
-            message = "Give either PipelineDefinition or PipelineDefinitionS3Location."
-            raise ApiError("ValidationException", message)
         if place is None:
-            return params["PipelineDefinition"]
+            if "PipelineDefinition" not in params and needed:
+                raise ApiError("ValidationException", NO_DEFINITION)
+            return params.get("PipelineDefinition")
+        if "PipelineDefinition" in params:
+            raise ApiError("ValidationException", TWO_DEFINITIONS)
         where = f"s3://{place['Bucket']}/{place['ObjectKey']}"
         arguments = {"Bucket": place["Bucket"], "Key": place["ObjectKey"]}
         if "VersionId" in place:

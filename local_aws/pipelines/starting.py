@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from local_aws.pipelines.definition import Definition, DefinitionError
+from local_aws.pipelines.definition import Definition
 from local_aws.pipelines.execution import ENDED_EXECUTION, Execution
+from local_aws.pipelines.refusals import DefinitionError
 from local_aws.protocol import ApiError
 
 
@@ -25,6 +26,13 @@ def parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str,
             known = ", ".join(definition.parameters) or "none"
             raise ApiError("ValidationException", f"{name} is {problem} (its parameters: {known}).")
         seen.add(name)
+        if not item["Value"]:
+            # AWS's words: https://github.com/aws/sagemaker-python-sdk/issues/4016
+            message = (
+                '[string "" is too short (length: 0, required minimum: 1)] '
+                f"Give parameter {name} a value, or leave it out to take its default."
+            )
+            raise ApiError("ValidationException", message)
         try:
             values[name] = definition.parameters[name].value(item["Value"])
         except DefinitionError as error:

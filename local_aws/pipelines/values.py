@@ -6,7 +6,9 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.htm
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from local_aws.pipelines import expressions
 from local_aws.pipelines.definition import MAX_OUTPUT_CHARACTERS, Step, typed
@@ -31,6 +33,34 @@ def refuse_nested(inputs: dict[str, Any]) -> None:
         if not isinstance(value, str | int | float | bool):
             kind = type(value).__name__
             raise StepFailed(f"ClientError: the input {name} is a {kind}, not a string, a number or a boolean.")
+
+
+_QUEUE_PATH = re.compile(r"/\d{12}/[A-Za-z0-9_-]{1,80}(\.fifo)?")
+_LOOPBACK = re.compile(r"(.+\.)?(localhost|127\.0\.0\.1)")
+
+
+def check_queue_url(url: str, region: str, endpoint_url: str) -> None:
+    """Refuse a URL that is of no queue in this Region: AWS sends to the host it names, not to the queue of that name.
+
+    Args:
+        url: a Callback step's SqsQueueUrl.
+        region: of the pipeline.
+        endpoint_url: of the embedded AWS, whose queues' URLs have its port and a name of this machine.
+
+    Raises:
+        StepFailed: in SQS's words.
+    """
+    try:
+        parts, here = urlsplit(url), urlsplit(endpoint_url)
+        local = _LOOPBACK.fullmatch(parts.hostname or "") and parts.port == here.port
+    except ValueError:
+        parts, local = urlsplit(""), None  # a port that is no number, a bracket too many
+    hosts = (f"sqs.{region}.amazonaws.com", f"sqs.{region}.amazonaws.com.cn", f"{region}.queue.amazonaws.com")
+    if not (_QUEUE_PATH.fullmatch(parts.path) and (local or (parts.scheme == "https" and parts.netloc in hosts))):
+        raise StepFailed(
+            f"ClientError: Failed to invoke sqs:SendMessage. Error Details: The address {url} is not valid for this "
+            f"endpoint. Give the step the URL of a queue in {region}, as GetQueueUrl answers it."
+        )
 
 
 def function_error(arn: str, payload: bytes) -> StepFailed:

@@ -49,7 +49,7 @@ def page(
         try:
             last = tuple(json.loads(base64.urlsafe_b64decode(params["NextToken"])))
             items = [item for item in items if (key(item) < last if descending else key(item) > last)]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise ApiError("ValidationException", "The NextToken is not one of this list's.") from None
     size = params.get("MaxResults", PAGE)
     token = None
@@ -68,10 +68,21 @@ def parallelism(limit: int | None) -> dict[str, int] | None:
 
 
 def tag_map(tags: list[dict[str, str]]) -> dict[str, str]:
-    found = {tag["Key"]: tag["Value"] for tag in tags}
-    if len(found) < len(tags):
+    """The tags a call gives, by key.
+
+    Raises:
+        ApiError: ValidationException for a key that is given twice or that is AWS's own.
+    """
+    by_key = {tag["Key"]: tag["Value"] for tag in tags}
+    if len(by_key) < len(tags):
         raise ApiError("ValidationException", "A tag key is given twice.")
-    return found
+    # "Do not use aws: ... as a prefix": https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+    if reserved := next((key for key in by_key if key.lower().startswith("aws:")), None):
+        message = (
+            f"aws: prefixed tag key names are not allowed for external use. Give the tag {reserved!r} another key."
+        )
+        raise ApiError("ValidationException", message)
+    return by_key
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:

@@ -25,11 +25,13 @@ class FakeAws:
         self.messages: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.sending: Callable[[dict], None] = lambda _: None
+        self.settings: dict[str, dict[str, Any]] = {}  # of the last client of a service
 
     def assume_role(self, role_arn: str, service: str, **_: Any) -> Any:
         return SimpleNamespace(role_arn=role_arn)
 
-    def client(self, service: str, credentials: Any, region: str, **_: Any) -> Any:
+    def client(self, service: str, credentials: Any, region: str, **settings: Any) -> Any:
+        self.settings[service] = settings
         return SimpleNamespace(invoke=self._invoke, send_message=self._send)
 
     def publish_event(self, **event: Any) -> None:
@@ -60,7 +62,9 @@ class Bench:
     def __init__(self, document: dict[str, Any], store: Any = None, aws: FakeAws | None = None) -> None:
         self.aws = aws or FakeAws()
         self.definition = parse(json.dumps(document), "us-east-1")
-        context = SimpleNamespace(ministack=self.aws, store=store, work_dir=Path("unused"), endpoint_url="unused")
+        context = SimpleNamespace(
+            ministack=self.aws, store=store, work_dir=Path("unused"), endpoint_url="http://127.0.0.1:4599"
+        )
         self.engine = Engine(context, lambda _: self.definition)
 
     def execution(self, **more: Any) -> Execution:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from local_aws.pipelines.definition import DefinitionError, parse
+from local_aws.pipelines.definition import parse
+from local_aws.pipelines.processing import retried
+from local_aws.pipelines.refusals import DefinitionError
 
 from .definitions import (
     EQUALS,
@@ -225,6 +227,9 @@ def test_what_is_wrong_is_said_with_the_step_and_the_field(document: dict[str, A
         ),
         ({"NetworkConfig": {"EnableNetworkIsolation": True}}, "NetworkConfig"),
         ({"ExperimentConfig": {}}, "ExperimentConfig"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "MaxRuntimeInSeconds must be at least 1."),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": True}}, "MaxRuntimeInSeconds must be of type integer"),
+        ({"RoleArn": "x"}, "RoleArn must have at least 20 characters."),
         ({"ProcessingInputs": [{"InputName": "i", "DatasetDefinition": {}}]}, "must be an S3Input"),
         (
             {"ProcessingInputs": [{"InputName": "i", "S3Input": {"S3Uri": "s3://b", "S3DataType": "ManifestFile"}}]},
@@ -249,11 +254,70 @@ def test_a_processing_job_that_can_not_run_here_is_refused(change: dict[str, Any
         ({"Name": "P", "Type": "String", "EnumValues": ["a"], "DefaultValue": "b"}, "must be one of a"),
         ({"Name": "P", "Type": "Integer", "EnumValues": ["1"]}, "for a String parameter"),
         ({"Name": "a b", "Type": "String"}, "Parameter name 'a b'"),
-        ({"Name": "P", "Type": "String", "DefaultValue": "x" * 1025}, "over 1,024 characters"),
+        ({"Name": "P", "Type": "String", "DefaultValue": "x" * 4097}, "over 4,096 characters"),
     ],
 )
 def test_parameters_are_checked(parameter: dict[str, Any], words: str) -> None:
     assert words in problem(pipeline(lambda_step("A"), parameters=[parameter]))
+
+
+def test_what_the_published_schema_allows_is_accepted() -> None:
+    """https://github.com/aws-sagemaker-mlops/sagemaker-model-building-pipeline-definition-JSON-schema"""
+    long = {"Name": "P", "Type": "String", "DefaultValue": "x" * 4096}
+    assert parsed(pipeline(lambda_step("A"), parameters=[long])).parameters["P"].default == "x" * 4096
+    assert parsed({"Steps": [lambda_step("A")]}).order == ("A",)
+    parsed(pipeline(lambda_step("A", x=1) | {"CacheConfig": {}}, Metadata={"Team-1": "", "x": "y" * 1024}))
+    policy = {"ExceptionType": "SageMaker.JOB_INTERNAL_ERROR", "MaxAttempts": 2}
+    assert retried(
+        parsed(pipeline(processing_step("P", RetryPolicies=[policy]))).steps["P"].spec["RetryPolicies"][0]
+    ) == ["SageMaker.JOB_INTERNAL_ERROR"]
+
+
+@pytest.mark.parametrize("metadata", [{"a b": "x"}, {"x" * 129: "x"}, {"a": 1}, {"a": "x" * 1025}, {"a": None}])
+def test_metadata_is_text_by_name(metadata: dict[str, Any]) -> None:
+    assert problem(pipeline(lambda_step("A")) | {"Metadata": metadata}).startswith("Metadata: ")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"MaxAttempts": 21}, {"MaxAttempts": True}, {"MaxAttempts": 0}, {"ExpireAfterMin": 14_401},
+        {"MaxAttempts": 1, "IntervalSeconds": -1}, {"MaxAttempts": 1, "IntervalSeconds": 1.5},
+        {"MaxAttempts": 1, "BackoffRate": False}, {"MaxAttempts": 1, "BackoffRate": 10**400},
+        {"MaxAttempts": 1, "Jitter": 1}, {}, {"MaxAttempts": 1, "ExpireAfterMin": 1},
+    ],
+)  # fmt: skip
+def test_the_numbers_of_a_retry_policy_are_checked(wrong: dict[str, Any]) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html"""
+    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], **wrong}
+    assert problem(pipeline(processing_step("P", RetryPolicies=[policy]))).startswith("Step P: RetryPolicies: ")
+
+
+def arguments(**more: Any) -> dict[str, Any]:
+    step = processing_step("P")
+    return pipeline({**step, "Arguments": step["Arguments"] | more})
+
+
+SOURCE = {"S3Uri": "s3://b", "S3DataType": "S3Prefix", "S3InputMode": "FastFile", "LocalPath": "/opt/ml/processing/i"}
+
+
+@pytest.mark.parametrize(
+    ("document", "recorded"),
+    [
+        ([], "Expecting start of Json Object."),
+        (pipeline(lambda_step("A")) | {"Steps": {}}, "Expecting start of Json Array."),
+        (pipeline(lambda_step("A")) | {"Parameters": {"a": 1}}, "Expecting start of Json Array."),
+        (arguments(ProcessingInputs={}), "Expecting start of Json Array."),
+        (arguments(ModelPackageName="m"), "Unknown Argument member 'ModelPackageName'."),
+        (
+            arguments(ProcessingInputs=[{"InputName": "i", "S3Input": SOURCE}]),
+            "Model Validation failed: Value 'FastFile' for 'ProcessingS3InputMode' failed to satisfy enum value set: "
+            "[Pipe, File].",
+        ),
+    ],
+)
+def test_recorded_words_come_first(document: Any, recorded: str) -> None:
+    assert problem(document).startswith(f"{recorded} ")
 
 
 def test_limits_of_a_definition() -> None:
@@ -280,6 +344,12 @@ def test_parameter_values_are_typed() -> None:
         "Boolean": True,
         "Float": 7.0,
     }
+    for text in ("1.0", "1e0", " 1", "1 ", "+1", "", "１", "1_0", "0x1"):
+        with pytest.raises(DefinitionError, match="must be of type Integer"):
+            parameters["Integer"].value(text)
+    for text in (" 1.5", "1.5\n", "", "1_0.0", "١.٥"):
+        with pytest.raises(DefinitionError, match="must be of type Float"):
+            parameters["Float"].value(text)
     wrong = ("Integer", "7.5"), ("Integer", "x"), ("Integer", "1e999"), ("Boolean", "1"), ("Float", "true")
     for name, text in (*wrong, ("Float", "NaN"), ("Integer", "NaN"), ("Float", "-Infinity"), ("Float", "9" * 999)):
         with pytest.raises(DefinitionError, match=f"must be of type {name}"):

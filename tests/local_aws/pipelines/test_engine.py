@@ -286,11 +286,14 @@ def test_a_lambda_step_ends_at_its_limit_and_the_call_is_not_repeated() -> None:
         calls.append(event)
         raise botocore.exceptions.ReadTimeoutError(endpoint_url="x")
 
-    execution = run(pipeline(lambda_step("A")), function)
+    bench = Bench(pipeline(lambda_step("A")))
+    bench.aws.functions[FUNCTION] = function
+    execution = asyncio.run(bench.run())
+    bench.close()
     assert len(calls) == 1
-    assert "did not end within the step's limit of 600 seconds; the function continues to run" in (
-        execution.runs["A"].reason
-    )
+    assert bench.aws.settings["lambda"]["read_timeout"] == 350
+    assert "did not answer within 350 seconds" in execution.runs["A"].reason
+    assert "The function continues to run." in execution.runs["A"].reason
 
 
 @pytest.mark.parametrize(("timed_out", "status"), [(False, "Stopped"), (True, "Failed")])
@@ -322,6 +325,33 @@ def test_a_stopped_execution_whose_function_times_out_has_failed(timed_out: bool
     assert list(execution.runs) == ["A"]
 
 
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("https://sqs.us-east-1.amazonaws.com/000000000000/sagemaker-q", True),
+        ("https://us-east-1.queue.amazonaws.com/000000000000/sagemaker-q.fifo", True),
+        ("http://127.0.0.1:4599/000000000000/sagemaker-q", True),
+        ("http://sqs.localhost:4599/000000000000/sagemaker-q", True),
+        ("http://127.0.0.1:4598/000000000000/sagemaker-q", False),
+        ("https://sqs.eu-west-1.amazonaws.com/000000000000/sagemaker-q", False),
+        ("https://sqs.us-east-1.amazonaws.com.example.org/000000000000/sagemaker-q", False),
+        ("https://example.org/000000000000/sagemaker-q", False),
+        ("http://127.0.0.1:x/000000000000/sagemaker-q", False),
+        ("http://[/000000000000/sagemaker-q", False),
+        ("https://sqs.us-east-1.amazonaws.com/sagemaker-q", False),
+        ("sagemaker-q", False),
+    ],
+)
+def test_a_callbacks_message_goes_to_the_queue_that_its_url_is_of(url: str, accepted: bool) -> None:
+    bench = Bench(pipeline(callback_step("W") | {"SqsQueueUrl": url}))
+    execution = asyncio.run(bench.run())
+    bench.close()
+    assert bool(bench.aws.messages) is accepted
+    if not accepted:
+        said = f"Error Details: The address {url} is not valid for this endpoint."
+        assert execution.runs["W"].reason.startswith(f"ClientError: Failed to invoke sqs:SendMessage. {said}")
+
+
 def test_a_fail_step_ends_the_execution_with_its_message() -> None:
     fail = {
         "Name": "F",
@@ -345,7 +375,7 @@ def test_a_fail_step_stops_what_still_waits() -> None:
     async def main() -> Execution:
         execution = await bench.run()
         assert not ended(execution)
-        assert [message.get("status") for message in bench.aws.messages] == [None, "Stopping"]
+        assert [message["status"] for message in bench.aws.messages] == ["Executing", "Stopping"]
         bench.engine.answer(bench.aws.messages[0]["token"], None, "Failed", [], "terminated")
         return execution
 
@@ -404,7 +434,7 @@ def test_the_message_of_a_callback_step() -> None:
     bench = Bench(document)
     execution = waiting(bench)
     (message,) = bench.aws.messages
-    assert set(message) == {"token", "pipelineExecutionArn", "arguments"}
+    assert set(message) == {"token", "pipelineExecutionArn", "arguments", "status"}
     assert message["pipelineExecutionArn"] == execution.arn
     assert message["arguments"] == {"job_ids": "a b", "n": 3}
     assert len(message["token"]) == 10
@@ -443,7 +473,7 @@ def test_an_answer_counts_once() -> None:
         bench.engine.answer(token, "t1", "Succeeded", outputs, None)
         assert bench.engine.answer(token, "t1", "Succeeded", outputs, None) is execution
         for client_token, verdict in (("t2", "Succeeded"), ("t1", "Failed"), (None, "Succeeded")):
-            with pytest.raises(engine_module.ApiError, match="answered already") as caught:
+            with pytest.raises(engine_module.ApiError, match="Step W is already in a terminal status") as caught:
                 bench.engine.answer(token, client_token, verdict, [], None)
             assert caught.value.code == "ConflictException"
         with pytest.raises(engine_module.ApiError, match="waits for the callback token") as caught:
@@ -711,12 +741,12 @@ def test_a_message_is_sent_again_after_a_kill_only(tmp_path, stopping: bool) -> 
         await bench.settled()
 
     asyncio.run(stopped())
-    sent = [message.get("status") for message in aws.messages]
-    assert sent == ([None, "Stopping"] if stopping else [None])
+    sent = [message["status"] for message in aws.messages]
+    assert sent == (["Executing", "Stopping"] if stopping else ["Executing"])
     for expected in (sent, [*sent, sent[-1]]):
         again = restart(Store(tmp_path / "s"), document, aws)
         asyncio.run(killed(again))
-        assert [message.get("status") for message in aws.messages] == expected
+        assert [message["status"] for message in aws.messages] == expected
         again.close()
     first.close()
 

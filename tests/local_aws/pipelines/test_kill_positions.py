@@ -120,7 +120,7 @@ class Server(Bench):
         if self.aws.read >= len(self.aws.messages):
             return False
         message = self.aws.messages[self.aws.read]
-        verdict = "Failed" if message.get("status") else "Succeeded"
+        verdict = "Failed" if message["status"] == "Stopping" else "Succeeded"
         word = verdict == "Succeeded" and "word" in message["arguments"]
         outputs = [{"Name": "word", "Value": "done"}] if word else []
         answered = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import re
@@ -113,9 +114,13 @@ def test_a_definition_from_s3_is_read_as_the_caller(world: World) -> None:
     rich = world.aws.client("sagemaker", world.user("sagemaker:*", "iam:PassRole", "s3:GetObject"))
     rich.create_pipeline(**call)
     assert world.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"] == definition
-    for wrong in ({}, {"PipelineDefinition": definition, "PipelineDefinitionS3Location": place}):
+    both = {"PipelineDefinition": definition, "PipelineDefinitionS3Location": place}
+    for wrong, words in (({}, "Either Pipeline Definition or"), (both, "Both Pipeline Definition and")):
         call = {"PipelineName": world.name(), "RoleArn": world.pipeline_role, **wrong}
-        assert "either PipelineDefinition" in refusal(world.sagemaker.create_pipeline, **call)["Message"]
+        error = refusal(world.sagemaker.create_pipeline, **call)
+        assert error["Code"] == "ValidationException"
+        assert error["Message"].startswith(words)
+    assert refusal(world.sagemaker.update_pipeline, PipelineName=name, **both)["Message"].startswith("Both Pipeline")
 
 
 def test_calls_with_the_same_token_count_once(world: World) -> None:
@@ -162,7 +167,8 @@ def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
     assert listed(CreatedAfter=created[names[2]] + dt.timedelta(seconds=1)) == []
     page = sm.list_pipelines(PipelineNamePrefix=prefix, MaxResults=1)
     assert len(page["PipelineSummaries"]) == 1
-    assert refusal(sm.list_pipelines, NextToken="nonsense")["Code"] == "ValidationException"
+    for token in ("nonsense", base64.urlsafe_b64encode(b"[" * 6000).decode(), base64.urlsafe_b64encode(b"5").decode()):
+        assert refusal(sm.list_pipelines, NextToken=token)["Code"] == "ValidationException"
     executions = [world.start(names[0]) for _ in range(5)]
     for arn in executions:
         world.wait(arn)
@@ -191,6 +197,21 @@ def test_tags(world: World) -> None:
     assert arn in [resource["ResourceARN"] for resource in found["ResourceTagMappingList"]]
     many = [{"Key": f"k{i}", "Value": ""} for i in range(50)]
     assert "more than 50 tags" in refusal(sm.add_tags, ResourceArn=arn, Tags=many)["Message"]
+
+
+@pytest.mark.parametrize("key", ["aws:x", "AWS:x", "a!b", "tab\tbed"])
+def test_a_tags_key_that_aws_does_not_take_is_refused(world: World, key: str) -> None:
+    name = world.create(world.lambda_step("A"), Tags=[{"Key": "Größe 1_./:=+-@", "Value": "½ ok"}])
+    arn = world.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+    tags = [{"Key": key, "Value": "v"}]
+    new = {"PipelineName": world.name(), "PipelineDefinition": "{}", "RoleArn": world.pipeline_role, "Tags": tags}
+    for call, given in (
+        (world.sagemaker.add_tags, {"ResourceArn": arn, "Tags": tags}),
+        (world.sagemaker.create_pipeline, new),
+    ):
+        error = refusal(call, **given)
+        assert error["Code"] == "ValidationException"
+        assert "prefixed tag key names are not allowed" in error["Message"] or "pattern" in error["Message"]
 
 
 # --- who may ---------------------------------------------------------------------------------------------------------
@@ -287,7 +308,12 @@ def test_submit_wait_and_use_the_result(world: World) -> None:
     )
     arn = world.start(name, parameters={"Ids": "a b"}, PipelineExecutionDisplayName="mine")
     message = world.message(queue)
-    assert message == {"token": message["token"], "pipelineExecutionArn": arn, "arguments": {"job_ids": "a b"}}
+    assert message == {
+        "token": message["token"],
+        "pipelineExecutionArn": arn,
+        "arguments": {"job_ids": "a b"},
+        "status": "Executing",
+    }
     shown = world.describe(arn)
     assert (shown["PipelineExecutionStatus"], shown["PipelineExecutionDisplayName"]) == ("Executing", "mine")
     waiting = world.steps(arn)["Wait"]
@@ -335,6 +361,7 @@ def test_a_failure_answered_is_the_steps_reason(world: World) -> None:
     assert steps["Wait"]["FailureReason"] == "job 7 failed"
     error = refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)
     assert error["Code"] == "ConflictException"
+    assert error["Message"].startswith("Step Wait is already in a terminal status")
     error = refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken="0123456789")
     assert error["Code"] == "ResourceNotFound"
 
@@ -493,6 +520,7 @@ def test_parameters_are_checked_at_the_start(world: World) -> None:
     assert said() == "Parameters without a default need a value: N."
     assert said(N="x") == "Parameter N must be of type Integer, not 'x'."
     assert said(N="1", E="b") == "Parameter E must be one of a, not 'b'."
+    assert said(N="1", E="").startswith('[string "" is too short (length: 0, required minimum: 1)] Give parameter E')
     assert said(N="1", Z="b") == "Z is not a parameter of the pipeline (its parameters: N, E)."
 
 
