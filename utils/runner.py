@@ -29,7 +29,7 @@ from jupyter_core.utils import run_sync
 from rich.console import Console
 from rich.markup import escape
 
-from utils.cleanup import leftovers
+from utils.cleanup import leftovers, only_tagged
 from utils.config import Config, ConfigError, load_config
 from utils.report import execution_facts, write_page
 from utils.session import connect
@@ -276,6 +276,8 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
     if CLEANUP in stems:
         left = leftovers(session, config)
         report.append(f"cleanup    {'left behind: ' + ', '.join(left) if left else 'nothing left behind'}")
+        if listed := only_tagged(session, config):
+            report.append(f"           still in AWS's tag register, which may lag by hours: {', '.join(listed)}")
         good = good and not left
     else:
         report, good = _facts(session, config, stems, begun_at)

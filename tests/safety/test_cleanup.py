@@ -20,7 +20,9 @@ from deployment import Deployment
 from rehearsal import Rehearsal
 from servers import until
 
-from utils import cleanup, events, monitoring
+from utils import cleanup, events, iam, monitoring
+from utils.cleanup import executions
+from utils.cleanup.functions import function_names
 from utils.config import TAG_KEY, Config
 from utils.kit import deploy as deploy_kit
 from utils.session import embedded_session
@@ -75,13 +77,13 @@ def untag(session: boto3.Session, config: Config) -> None:
     session.client("s3").put_bucket_tagging(
         Bucket=config.bucket, Tagging={"TagSet": [{"Key": "owner", "Value": "else"}]}
     )
-    for name in set(cleanup.iam_helpers.role_names(config).values()):
+    for name in set(iam.role_names(config).values()):
         session.client("iam").untag_role(RoleName=name, TagKeys=key)
     for name in (config.callback_queue, config.dead_letter_queue):
         url = session.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
         session.client("sqs").untag_queue(QueueUrl=url, TagKeys=key)
     functions = session.client("lambda")
-    for name in cleanup._function_names(config):
+    for name in function_names(config):
         functions.untag_resource(Resource=config.arn("lambda", f"function:{name}"), TagKeys=key)
         group = f"arn:aws:logs:us-east-1:{account}:log-group:{config.lambda_log_group(name)}"
         session.client("logs").untag_resource(resourceArn=group, tagKeys=key)
@@ -215,7 +217,7 @@ def waiting_for_nobody(kit: Deployment, broken: Callable[[Deployment], None]) ->
 def test_it_finishes_when_nobody_answers_the_steps(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, broken: Callable[[Deployment], None]
 ) -> None:
-    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 3)
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 3)
     kit = deployment(endpoint)
     _, marker = waiting_for_nobody(kit, broken)
     with Rehearsal(endpoint) as stage:
@@ -228,7 +230,7 @@ def test_it_finishes_when_nobody_answers_the_steps(
 
 
 def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 3)
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 3)
     kit = deployment(endpoint)
     execution, marker = waiting_for_nobody(kit, mapping_is_gone)
     told: list[str] = []
@@ -250,8 +252,8 @@ def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, mo
 
 def test_a_lambda_step_that_goes_on_is_named(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can end it: it runs for up to ten minutes."""
-    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 1)
-    monkeypatch.setattr(cleanup, "LAST_SECONDS", 1)
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(executions, "LAST_SECONDS", 1)
     kit = deployment(endpoint).deploy()
     slow = "import time\ndef lambda_handler(event, context): time.sleep(20)"
     replace_code(kit, kit.config.count_inputs_function, slow)
@@ -349,7 +351,7 @@ def test_a_build_interrupted_at_any_write_leaves_nothing_that_cleanup_does_not_f
             stage.acts = [InterruptedAt(fatal.replace(first.config.prefix, kit.config.prefix))]
             with pytest.raises(ClientError, match="The rehearsal ends here"):
                 build(kit.config)
-            assert [str(each) for each in cleanup._named(kit.session, kit.config) if not each.ours] == [], fatal
+            assert [str(each) for each in cleanup.find_named(kit.session, kit.config) if not each.ours] == [], fatal
         stage.acts = []
         assert build(kit.config) == [each.replace(first.config.prefix, kit.config.prefix) for each in made]
     assert set(everything(kit.session, kit.config.prefix)) == set(everything(first.session, first.config.prefix))

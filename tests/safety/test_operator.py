@@ -27,7 +27,8 @@ from rehearsal import Rehearsal
 from servers import package, until
 
 import local_aws
-from utils import batch, cleanup, data, events, iam, kit, monitoring, preflight
+from utils import batch, data, events, iam, kit, monitoring, preflight
+from utils.cleanup import executions
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -293,7 +294,7 @@ def test_the_operators_policy_is_enough_and_not_too_much(operator: Operator, mon
         learn("going_further, a job that loses its machine", interrupt)
         learn("the preflight", look)
     running(operator)
-    monkeypatch.setattr(cleanup, "GRACE_SECONDS", 2)
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 2)
     notebook(operator, monkeypatch, "07", restore=lambda: all_of_it(operator))
     bucket_without_tags(operator)
     with learning(operator) as learn:

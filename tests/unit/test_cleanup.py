@@ -29,7 +29,7 @@ def test_the_table_tells_what_it_costs_to_leave_a_thing(session, config):
     assert list(table.columns) == ["kind", "name", "if left"]
     costs = dict(zip(table["kind"], table["if left"], strict=True))
     assert costs == {"bucket": "a little: S3's price for what is in it", "role": "nothing"}
-    mapping = cleanup.Resource("event source mapping", "m", print, ours=True)
+    mapping = cleanup.Resource("event source mapping", "m", "arn", print, ours=True)
     assert mapping.if_left == "$0.26 a month: it polls its queue"
 
 
@@ -83,25 +83,32 @@ def test_an_object_that_s3_keeps_is_told_in_one_sentence(session, config, calls)
     assert cleanup.delete_all(session, config) == [f"bucket {config.bucket}"]
 
 
-def test_awss_register_of_tags_is_given_time_to_forget(session, config, calls, no_waiting):
-    arn = config.arn("sqs", config.callback_queue)
-    stale = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []}], "PaginationToken": ""}
-    calls.answer("GetResources", stale, stale)
+def test_what_only_the_tag_register_lists_is_reported_and_is_no_leftover(session, config, calls):
+    """It lists deleted resources for minutes or hours: https://github.com/boto/boto3/issues/3341"""
+    iam.ensure_roles(session, config)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    bucket, gone = f"arn:aws:s3:::{config.bucket}", config.arn("sqs", config.callback_queue)
+    listed = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in (gone, bucket)]}
+    calls.answer("GetResources", listed, listed)
+    assert cleanup.only_tagged(session, config) == [gone], "the bucket has one of our names"
+    cleanup.delete_all(session, config)
+    assert cleanup.only_tagged(session, config) == [bucket, gone]
     assert cleanup.leftovers(session, config) == []
-    assert len(no_waiting) == 2
 
 
-def test_what_stays_tagged_is_told(session, config, monkeypatch, no_waiting):
-    arn = config.arn("sqs", f"{config.prefix}-somebodys")
-    url = session.client("sqs").create_queue(QueueName=f"{config.prefix}-somebodys", tags=config.tags)["QueueUrl"]
-    monkeypatch.setattr(cleanup, "stop_after_delay", lambda _: lambda state: state.attempt_number > 2)
-    assert cleanup.leftovers(session, config) == [arn]
+def test_what_has_our_tag_and_none_of_our_names_is_reported(session, config):
+    name = f"{config.prefix}-somebodys"
+    url = session.client("sqs").create_queue(QueueName=name, tags=config.tags)["QueueUrl"]
+    assert cleanup.only_tagged(session, config) == [config.arn("sqs", name)]
+    assert cleanup.leftovers(session, config) == []
     session.client("sqs").delete_queue(QueueUrl=url)
 
 
-def test_records_are_not_leftovers(session, config, calls):
+def test_records_are_not_reported(session, config, calls):
+    """A definition with `propagateTags` tags the job's ECS task, too."""
     records = [
         "arn:aws:batch:us-east-1:000000000000:job/0b69",
+        "arn:aws:ecs:us-east-1:000000000000:task/AWSBatch-sagemaker-x-compute/0b69",
         "arn:aws:batch:us-east-1:000000000000:job-definition/sagemaker-x:1",
         "arn:aws:sagemaker:us-east-1:000000000000:pipeline/sagemaker-x/execution/abcdefghijkl",
     ]
@@ -124,8 +131,7 @@ def test_what_has_our_name_and_not_our_tag_is_told_apart(session, config):
     assert cleanup.leftovers(session, config) == [f"not tagged, left alone: queue {config.callback_queue}"]
 
 
-def test_an_active_job_definition_with_our_tag_is_no_record(session, config, monkeypatch, no_waiting):
-    monkeypatch.setattr(cleanup, "stop_after_delay", lambda _: lambda state: state.attempt_number > 1)
+def test_an_active_job_definition_with_our_tag_is_no_record(session, config):
     roles = iam.ensure_roles(session, config)
     mine = batch.copy_job(config, roles["batch_job"], roles["batch_execution"])
     mine["jobDefinitionName"] = f"{config.prefix}-mine"
@@ -133,9 +139,9 @@ def test_an_active_job_definition_with_our_tag_is_no_record(session, config, mon
                      for n in (60, 70))  # fmt: skip
     session.client("batch").deregister_job_definition(jobDefinition=first)
     cleanup.delete_all(session, config)
-    assert cleanup.leftovers(session, config) == [second]
+    assert cleanup.only_tagged(session, config) == [second]
     session.client("batch").deregister_job_definition(jobDefinition=second)
-    assert cleanup.leftovers(session, config) == []
+    assert cleanup.only_tagged(session, config) == []
 
 
 def test_many_deregistered_definitions_are_asked_for_in_hundreds(session, config, calls):

@@ -33,6 +33,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stand-in"))  # for the kernels, which connect ahead of the notebook
     monkeypatch.setattr(runner, "connect", lambda **_: None)
+    monkeypatch.setattr(runner, "only_tagged", lambda *_: [])
     (tmp_path / "notebooks").mkdir()
 
     def write(**notebooks: list[str]) -> Path:
@@ -95,6 +96,15 @@ def test_what_cleanup_left_is_named_and_is_not_good(make, tmp_path, monkeypatch,
     monkeypatch.setattr(runner, "leftovers", lambda *_: ["queue q", "role r"])
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
     assert "cleanup    left behind: queue q, role r" in capsys.readouterr().out
+
+
+def test_what_only_the_tag_register_lists_is_named_and_fails_nothing(make, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "leftovers", lambda *_: [])
+    monkeypatch.setattr(runner, "only_tagged", lambda *_: ["arn:aws:sqs:us-east-1:000000000000:q"])
+    assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 0
+    told = capsys.readouterr().out
+    assert "cleanup    nothing left behind" in told
+    assert "still in AWS's tag register, which may lag by hours: arn:aws:sqs:us-east-1:000000000000:q" in told
 
 
 def test_an_aws_that_refuses_the_closing_questions_is_one_sentence(make, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,23 @@
+"""Delete everything the notebooks made, and show what is left (notebook 07).
+
+Only what carries both our name and our tag is deleted; what merely has a name like ours is left alone. Each deletion is
+safe to repeat, so you finish an interrupted cleanup by running it again.
+"""
+
+from utils.cleanup.everything import delete_all, find_all, find_named, leftovers, of_others, only_tagged, table
+from utils.cleanup.executions import StillRunning
+from utils.cleanup.resource import Resource
+from utils.cleanup.tag_register import tagged
+
+__all__ = [
+    "Resource",
+    "StillRunning",
+    "delete_all",
+    "find_all",
+    "find_named",
+    "leftovers",
+    "of_others",
+    "only_tagged",
+    "table",
+    "tagged",
+]

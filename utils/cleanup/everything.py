@@ -1,0 +1,123 @@
+"""All kinds of resources together: find them, delete them in order, show what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import boto3
+import pandas as pd
+
+from utils.cleanup import compute, functions, pipeline, roles, storage, watching
+from utils.cleanup.executions import StillRunning
+from utils.cleanup.resource import Resource
+from utils.cleanup.tag_register import tagged
+from utils.config import Config
+
+# What uses a resource comes before the resource itself. The functions come after the pipeline, since they answer its
+# last callbacks. The log groups come after the functions and the jobs, whose last lines would create them anew. The
+# roles are last, since all the others use them.
+_FINDERS: tuple[Callable[[boto3.Session, Config], Iterator[Resource]], ...] = (
+    pipeline.find_pipeline,
+    watching.find_rules,
+    watching.find_alarms,
+    watching.find_dashboard,
+    functions.find_mapping,
+    functions.find_queues,
+    functions.find_functions,
+    compute.find_job_queue,
+    compute.find_compute_environment,
+    compute.find_job_definitions,
+    storage.find_bucket,
+    storage.find_log_groups,
+    roles.find_roles,
+)
+# The kinds of which the kit takes over none that lacks our tag.
+_REFUSED = (
+    watching.find_rules,
+    functions.find_queues,
+    functions.find_functions,
+    compute.find_job_queue,
+    compute.find_compute_environment,
+)
+
+
+def find_all(session: boto3.Session, config: Config) -> list[Resource]:
+    """What there is to delete, in an order that works."""
+    return [resource for resource in find_named(session, config) if resource.ours]
+
+
+def find_named(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    """All with one of our names, tagged or not; each kind is searched when those before it have been dealt with."""
+    for find in _FINDERS:
+        yield from find(session, config)
+
+
+def of_others(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    """What has one of our names and not our tag, of the kinds that the kit refuses to take over.
+
+    It may take over bucket and roles: `data.check_bucket` and `iam.roles_of_others` report those that it may not.
+    """
+    for find in _REFUSED:
+        yield from (resource for resource in find(session, config) if not resource.ours)
+
+
+def table(resources: list[Resource]) -> pd.DataFrame:
+    """These resources as a table: columns kind, name and if left, which is what it costs to leave it where it is."""
+    rows = [(each.kind, each.name, each.if_left) for each in resources]
+    return pd.DataFrame(rows, columns=["kind", "name", "if left"])
+
+
+def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Delete all that `find_all` returns.
+
+    Args:
+        tell: called with each as soon as it is gone, such as `print`: on AWS the whole takes minutes.
+
+    Returns:
+        What was deleted, as "kind name".
+
+    Raises:
+        ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call continues from there.
+        RuntimeError: S3 refuses to delete an object.
+        StillRunning: an execution of the pipeline can't be stopped; all but the pipeline is deleted.
+        TimeoutError: something is still there some minutes after its deletion; a second call continues from there.
+    """
+    deleted, held = [], None
+    for resource in find_named(session, config):
+        if not resource.ours:
+            continue
+        try:
+            resource.delete()
+        except StillRunning as error:
+            held = error
+        else:
+            deleted.append(str(resource))
+            tell(deleted[-1])
+    if held:
+        raise held
+    return deleted
+
+
+def leftovers(session: boto3.Session, config: Config) -> list[str]:
+    """What is still there, by name; empty after a complete cleanup.
+
+    Returns:
+        "kind name" of each. What has one of our names and not our tag may belong to someone else, and may cost, so it
+        is listed last, as "not tagged, left alone: kind name".
+    """
+    named = list(find_named(session, config))
+    untagged = [f"not tagged, left alone: {resource}" for resource in named if not resource.ours]
+    return [*(str(resource) for resource in named if resource.ours), *untagged]
+
+
+def only_tagged(session: boto3.Session, config: Config) -> list[str]:
+    """What AWS's tag register lists under our tag, and `find_all` does not return.
+
+    Either it is gone, and the register has not noticed: that takes minutes or hours. Or it has our tag and none of our
+    names, because you made or tagged it yourself.
+
+    Returns:
+        ARNs, sorted.
+    """
+    named = {resource.arn for resource in find_all(session, config)}
+    return [arn for arn in tagged(session, config) if arn not in named]

@@ -1,0 +1,39 @@
+"""The roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+
+from utils import iam
+from utils.cleanup.resource import Resource, has_our_tag
+from utils.cleanup.waiting import retry_on
+from utils.config import Config
+
+
+def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
+    """The roles of both layouts, since you may have tried the other one, too."""
+    client = session.client("iam")
+    layouts = [replace(config, role_layout=layout) for layout in ("separate", "shared")]
+    for name in sorted({name for each in layouts for name in iam.role_names(each).values()}):
+        try:
+            tags = client.list_role_tags(RoleName=name)["Tags"]
+        except client.exceptions.NoSuchEntityException:
+            continue
+        arn = config.arn("iam", f"role/{name}")
+        yield Resource("role", name, arn, _role_deleter(client, name), has_our_tag(config, tags))
+
+
+def _role_deleter(client: Any, name: str) -> Callable[[], None]:
+    def delete() -> None:
+        for policy in client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            client.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+        for policy in client.list_role_policies(RoleName=name)["PolicyNames"]:
+            client.delete_role_policy(RoleName=name, PolicyName=policy)
+        # For some moments IAM may still count what was just taken from the role.
+        retry_on("DeleteConflict", client.delete_role, RoleName=name)
+
+    return delete
