@@ -138,6 +138,31 @@ def test_a_failure_is_followed_down_to_the_log(session, calls):
     assert why["log"] == [f"line {n}" for n in range(2, 12)]
 
 
+def test_a_job_that_failed_to_start_is_explained_without_a_log(session, calls, config):
+    """It may name a log stream that was never created: https://github.com/nextstrain/cli/issues/405"""
+    session.client("logs").create_log_group(logGroupName=config.job_log_group)
+    calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": "Failed"})
+    failed = step("Wait", "Failed", "Callback", FailureReason="Task failed to start")
+    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": [failed]})
+    reason = "DockerTimeoutError: Could not transition to created; timed out after waiting 4m0s"
+    lost = job(7, status="FAILED", started=None, stopped=4)
+    lost["container"] = {"logStreamName": "copy/default/0000", "reason": reason}
+    batch_has(calls, lost)
+    why = monitoring.explain(session, ARN, "q", config.job_log_group)
+    assert (why["step"], why["reason"]) == ("Wait", "Task failed to start")
+    assert (why["job"], why["exit_code"], why["log"]) == ("abcdefghijkl-Submit-07", None, None)
+
+
+def test_a_log_group_that_does_not_exist_is_named(session, config):
+    with pytest.raises(LookupError) as error:
+        monitoring.job_log(session, "/aws/batch/nosuch", "s")
+    assert str(error.value) == (
+        'There is no log group "/aws/batch/nosuch" in us-east-1; check its name and the region.'
+    )
+    with pytest.raises(LookupError, match=f"{config.check_jobs_function}.*; run notebook 03 first"):
+        monitoring.answers(session, config, ARN)
+
+
 def test_a_failure_without_a_job_and_a_success_are_explained_too(session, calls):
     calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": "Failed"})
     failed = step("Count", "Failed", FailureReason="There are no .json objects")

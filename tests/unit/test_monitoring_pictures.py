@@ -13,6 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from utils import monitoring
 from utils.config import Config
+from utils.monitoring.live_view import jobs_now, steps_done
+from utils.monitoring.step_graph import dependencies, with_branches
 from utils.queues import ensure_queue
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/sagemaker-x/execution/abcdefghijkl"
@@ -65,7 +67,7 @@ def seen(monkeypatch):
 
 
 def test_a_step_follows_those_it_names_and_those_whose_outputs_it_uses():
-    assert monitoring._edges(DEFINITION["Steps"]) == {
+    assert dependencies(DEFINITION["Steps"]) == {
         "Count": set(),
         "Submit": {"Count"},
         "Wait": {"Submit"},
@@ -165,7 +167,7 @@ def test_watching_leaves_one_table_of_the_steps(session, calls, config, seen):
 def test_a_step_may_follow_the_failure_of_another():
     """As the SDK writes its StepDependency."""
     after = {"Name": "After", "Type": "Lambda", "Arguments": {}, "DependsOn": [{"Step": "Wait", "Trigger": "Failed"}]}
-    assert monitoring._edges([*DEFINITION["Steps"], after])["After"] == {"Wait"}
+    assert dependencies([*DEFINITION["Steps"], after])["After"] == {"Wait"}
 
 
 def condition(name, if_steps, else_steps=()):
@@ -179,7 +181,7 @@ NESTED = [condition("Check", [condition("Again", [SUBMIT | {"DependsOn": []}, WA
 
 
 def test_the_first_steps_of_a_branch_follow_the_condition():
-    assert monitoring._edges(list(monitoring._with_branches(NESTED))) == {
+    assert dependencies(list(with_branches(NESTED))) == {
         "Count": set(),
         "Check": {"Count"},
         "Again": {"Count", "Check"},
@@ -229,18 +231,45 @@ def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):
     calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", startedAt=5)]})
     calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")
-    counts, lines = monitoring._jobs_now(session, config, ARN)
+    counts, lines = jobs_now(session, config, ARN)
     assert (counts, lines) == ({"RUNNING": 1}, [])
 
 
 def test_the_lines_are_the_newest_jobs_that_has_any(session, calls, config):
     begun = [job(n, "RUNNING", startedAt=n) for n in (1, 2, 3)]
     calls.answer("ListJobs", {"jobSummaryList": [*begun, job(4, "RUNNABLE")]})
-    streams = [{"jobId": f"Wait{n}", "container": {"logStreamName": f"s{n}"}} for n in (1, 2, 3)]
+    streams = [{"jobId": f"Wait{n}", "startedAt": n, "container": {"logStreamName": f"s{n}"}} for n in (1, 2, 3)]
     calls.answer("DescribeJobs", {"jobs": streams})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")  # the newest has not printed yet
     calls.answer("GetLogEvents", {"events": [{"message": "the second's"}], "nextForwardToken": "f"})
-    assert monitoring._jobs_now(session, config, ARN)[1] == ["the second's"]
+    assert jobs_now(session, config, ARN)[1] == ["the second's"]
+
+
+def test_the_lines_need_no_time_of_start_in_the_listing(session, calls, config):
+    """ListJobs leaves `startedAt` out when it is asked for jobs by name: https://github.com/boto/boto3/issues/3315"""
+    states = {1: "RUNNING", 2: "SUCCEEDED", 3: "RUNNING", 4: "RUNNABLE", 5: "STARTING"}
+    calls.answer("ListJobs", {"jobSummaryList": [job(n, state, createdAt=n) for n, state in states.items()]})
+    described = [(1, 300), (2, 100), (3, 200)]
+    streams = [{"jobId": f"Wait{n}", "startedAt": at, "container": {"logStreamName": f"s{n}"}} for n, at in described]
+    calls.answer("DescribeJobs", {"jobs": streams})
+    calls.refuse("GetLogEvents", "ResourceNotFoundException")  # job 1, which started last, has not printed yet
+    calls.answer("GetLogEvents", {"events": [{"message": "working"}], "nextForwardToken": "f"})
+    counts, lines = jobs_now(session, config, ARN)
+    assert lines == ["working"]
+    assert counts == {"RUNNING": 2, "SUCCEEDED": 1, "RUNNABLE": 1, "STARTING": 1}
+
+
+def test_of_many_jobs_those_that_run_are_described(session, calls, config):
+    ended = [job(n, "SUCCEEDED", createdAt=n) for n in range(2, 202)]
+    calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", createdAt=1), *ended]})
+    asked = []
+    session.events.register(
+        "provide-client-params.batch.DescribeJobs", lambda params, **_: asked.append(params["jobs"])
+    )
+    calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "startedAt": 500}]})
+    jobs_now(session, config, ARN)
+    assert [len(ids) for ids in asked] == [100]
+    assert asked[0][:2] == ["Wait1", "Wait201"]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +282,7 @@ def test_the_lines_are_the_newest_jobs_that_has_any(session, calls, config):
     ],
 )
 def test_the_bar_counts_steps_and_the_share_of_the_jobs_of_a_waiting_one(statuses, jobs, done):
-    assert monitoring._done(pd.DataFrame({"status": statuses}), Counter(jobs)) == done
+    assert steps_done(pd.DataFrame({"status": statuses}), Counter(jobs)) == done
 
 
 def test_watching_ends_with_its_time_and_the_execution_goes_on(session, calls, config, seen):

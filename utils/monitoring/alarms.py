@@ -1,0 +1,71 @@
+"""Alarms on what you would not notice otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import boto3
+
+from utils.config import Config
+
+OLDEST_MESSAGE_SECONDS = 1800
+
+
+def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, int]]:
+    """Each alarm's namespace, metric, dimensions, statistic, and the number above which it goes off, by its name."""
+    dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
+    alarms = {
+        f"{config.dead_letter_queue}-not-empty": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0),
+        # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
+        # then. So what is this old has not been looked at: the mapping is off, or the function is throttled.
+        f"{config.callback_queue}-not-looked-at": (
+            "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS
+        ),
+    }  # fmt: skip
+    for function in (config.submit_jobs_function, config.check_jobs_function):
+        alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0)
+    return alarms
+
+
+def alarm_names(config: Config) -> list[str]:
+    """The alarms of a kit, as `ensure_alarms` makes them."""
+    return list(_alarms(config))
+
+
+def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[str] = ()) -> list[str]:
+    """Alarms on what nobody would notice otherwise, created or brought up to date.
+
+    Args:
+        notify: what is told when an alarm goes off, such as the ARN of an SNS topic that mails you.
+
+    Returns:
+        The alarms' names.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+    alarms = _alarms(config)
+    cloudwatch = session.client("cloudwatch")
+    found = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=list(alarms))["MetricAlarms"]}
+    tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]
+    for name, (namespace, metric, dimensions, statistic, threshold) in alarms.items():
+        wanted = {
+            "Namespace": namespace,
+            "MetricName": metric,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            "Statistic": statistic,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": threshold,
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "TreatMissingData": "notBreaching",  # a queue or function without traffic measures nothing
+            "AlarmActions": list(notify),
+        }
+        there = found.get(name, {})
+        if any(there.get(key) != value for key, value in wanted.items()):
+            cloudwatch.put_metric_alarm(AlarmName=name, **wanted, Tags=tags)
+        # PutMetricAlarm takes tags for a new alarm only.
+        arn = config.arn("cloudwatch", f"alarm:{name}")
+        if there and not all(tag in cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] for tag in tags):
+            cloudwatch.tag_resource(ResourceARN=arn, Tags=tags)
+    return list(alarms)

@@ -1,0 +1,110 @@
+"""The Batch jobs of an execution."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import boto3
+import pandas as pd
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+
+def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame:
+    """The Batch jobs of an execution, as a table.
+
+    Returns:
+        One row a job: job (its step and number), definition, status, attempts, seconds, exit_code, reason, log_stream,
+        created, started, stopped, name and id; steps in the order they submitted. Without jobs, an empty table with the
+        first three of these.
+    """
+    rows = [_row(job) for job in described_jobs(session, job_queue, execution)]
+    if not rows:
+        return pd.DataFrame(columns=["job", "definition", "status"])
+    table = pd.DataFrame(rows)
+    # Steps in the order they submitted, and the jobs of each by number.
+    table["of_step"] = table["job"].str.rsplit("-", n=1).str[0]
+    table["since"] = table.groupby("of_step")["created"].transform("min")
+    return table.sort_values(["since", "job"], ignore_index=True).drop(columns=["of_step", "since"])
+
+
+def described_jobs(session: boto3.Session, job_queue: str, execution: str) -> list[dict[str, Any]]:
+    """The Batch jobs of an execution, as DescribeJobs answers them.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
+    """
+    batch = session.client("batch")
+    return describe_jobs(batch, list_jobs(batch, job_queue, execution))
+
+
+def list_jobs(batch: Any, job_queue: str, execution: str) -> list[dict[str, Any]]:
+    """What ListJobs says of an execution's jobs, which are found by their names: these begin with its id."""
+    names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
+    pages = batch.get_paginator("list_jobs").paginate(jobQueue=job_queue, filters=names)
+    return [summary for page in pages for summary in page["jobSummaryList"]]
+
+
+def describe_jobs(batch: Any, summaries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What DescribeJobs says of the jobs that ListJobs told of."""
+    ids = [summary["jobId"] for summary in summaries]
+    return [
+        job
+        for first in range(0, len(ids), 100)  # DescribeJobs takes 100 ids at most
+        for job in batch.describe_jobs(jobs=ids[first : first + 100])["jobs"]
+    ]
+
+
+def wait_for_jobs(session: boto3.Session, job_queue: str, execution: str, *, seconds: float = 300) -> pd.DataFrame:
+    """The jobs of an execution, as `jobs` returns them, as soon as there are some.
+
+    Raises:
+        TimeoutError: there are none after `seconds`.
+    """
+
+    def give_up(_) -> None:
+        raise TimeoutError(f"{execution} has no job in {job_queue} after {seconds:.0f} seconds; check its steps.")
+
+    return Retrying(
+        retry=retry_if_result(lambda table: table.empty),
+        wait=wait_fixed(1),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=give_up,
+    )(jobs, session, job_queue, execution)
+
+
+def _row(job: dict[str, Any]) -> dict[str, Any]:
+    container = job.get("container", {})
+    started, stopped = job.get("startedAt"), job.get("stoppedAt")
+    return {
+        "job": job["jobName"].partition("-")[2],
+        "definition": job["jobDefinition"].rsplit("/", 1)[1].rsplit(":", 1)[0],
+        "status": job["status"],
+        "attempts": len(job.get("attempts", [])),
+        "seconds": (stopped - started) / 1000 if started and stopped else None,
+        "exit_code": container.get("exitCode"),
+        "reason": container.get("reason") or job.get("statusReason", ""),
+        "log_stream": container.get("logStreamName", ""),
+        "created": _time(job.get("createdAt")),
+        "started": _time(started),
+        "stopped": _time(stopped),
+        "name": job["jobName"],
+        "id": job["jobId"],
+    }
+
+
+def _time(milliseconds: int | None) -> pd.Timestamp:
+    return pd.to_datetime(milliseconds, unit="ms", utc=True) if milliseconds else pd.NaT
+
+
+def count_states(summaries: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """How many jobs are in which state, for each step name in the jobs' names; an array's children count singly.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesSummary.html
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for summary in summaries:
+        array = summary.get("arrayProperties", {})
+        children = array.get("statusSummary") or {summary["status"]: array.get("size", 1)}
+        counts[summary["jobName"].partition("-")[2].rpartition("-")[0]].update(children)
+    return counts

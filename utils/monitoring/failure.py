@@ -1,0 +1,41 @@
+"""Why an execution failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pandas as pd
+
+from utils.monitoring.batch_jobs import jobs
+from utils.monitoring.logs import job_log
+from utils.monitoring.pipeline_steps import steps
+
+
+def explain(session: boto3.Session, execution: str, job_queue: str, log_group: str) -> dict[str, Any]:
+    """Why an execution failed, from its status down to the log of the job behind it.
+
+    Returns:
+        status, step, reason (of the step), job, exit_code and log (its last ten lines). What does not apply is None: a
+        job that failed to start has neither an exit code nor a log.
+
+    Raises:
+        LookupError: there is no such log group.
+    """
+    answer: dict[str, Any] = dict.fromkeys(("status", "step", "reason", "job", "exit_code", "log"))
+    described = session.client("sagemaker").describe_pipeline_execution(PipelineExecutionArn=execution)
+    answer["status"] = described["PipelineExecutionStatus"]
+    table = steps(session, execution)
+    failed_steps = table[table["status"] == "Failed"]
+    if failed_steps.empty:
+        return answer
+    answer["step"], answer["reason"] = failed_steps.iloc[0][["step", "failure"]]
+    run = jobs(session, job_queue, execution)
+    failed_jobs = run[run["status"] == "FAILED"]
+    if not failed_jobs.empty:
+        job = failed_jobs.iloc[0]
+        answer["job"] = job["name"]
+        answer["exit_code"] = None if pd.isna(job["exit_code"]) else int(job["exit_code"])
+        if job["log_stream"]:
+            answer["log"] = job_log(session, log_group, job["log_stream"])[-10:] or None
+    return answer

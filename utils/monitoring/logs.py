@@ -1,0 +1,82 @@
+"""What jobs and functions have logged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pandas as pd
+
+from utils import batch
+from utils.config import Config
+
+
+def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str]:
+    """The lines that one attempt of a job printed.
+
+    Args:
+        log_stream: the job's `logStreamName`, as DescribeJobs returns it.
+
+    Returns:
+        The lines; none if there is no such stream. A job that failed to start may name a stream that was never created
+        (nextstrain/cli#405).
+
+    Raises:
+        LookupError: there is no such log group.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+    https://github.com/nextstrain/cli/issues/405
+    """
+    logs = session.client("logs")
+    lines, token = [], None
+    while True:
+        more = {"nextToken": token} if token else {}
+        try:
+            answer = logs.get_log_events(logGroupName=log_group, logStreamName=log_stream, startFromHead=True, **more)
+        except logs.exceptions.ResourceNotFoundException:  # which of the two, only a text says
+            if batch.log_group(session, log_group) is None:
+                raise LookupError(_no_group(session, log_group, "check its name and the region")) from None
+            return lines
+        lines += [event["message"] for event in answer["events"]]
+        if answer["nextForwardToken"] == token:  # the same token again: that was the end
+            return lines
+        token = answer["nextForwardToken"]
+
+
+def _no_group(session: boto3.Session, log_group: str, remedy: str) -> str:
+    return f'There is no log group "{log_group}" in {session.region_name}; {remedy}.'
+
+
+def last_lines(logs: Any, log_group: str, log_stream: str) -> list[str]:
+    """The last three lines that a job has printed; none if its log stream does not exist, or does not exist yet."""
+    try:
+        answer = logs.get_log_events(logGroupName=log_group, logStreamName=log_stream, limit=3)
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["message"] for event in answer["events"]]
+
+
+def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFrame:
+    """What check_jobs has logged of the steps of an execution that it answered, one row each.
+
+    It knows a step by its jobs, whose names hold the name of the step that submitted them.
+
+    Returns:
+        Columns step (whose jobs they are), answer (Success or Failure), path (poll or push), looks and lag: the
+        seconds from the last job's end to the answer, None where no job ended it.
+
+    Raises:
+        LookupError: check_jobs has no log group; run notebook 03 first.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+    """
+    logs, log_group = session.client("logs"), config.lambda_log_group(config.check_jobs_function)
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=log_group, filterPattern='"step answered"')
+    try:
+        entries = [json.loads(event["message"]) for page in pages for event in page["events"]]
+    except logs.exceptions.ResourceNotFoundException:
+        raise LookupError(_no_group(session, log_group, "run notebook 03 first")) from None
+    mine = [entry for entry in entries if entry["execution"] == execution]
+    columns = {"step": "step", "answer": "answer", "path": "path", "looks": "looks", "lag": "AnswerLag"}
+    return pd.DataFrame({column: [entry.get(key) for entry in mine] for column, key in columns.items()})

@@ -1,0 +1,62 @@
+"""The steps of an execution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pandas as pd
+
+
+def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
+    """An execution's steps in the order they began.
+
+    Returns:
+        Columns step, type, status, seconds, failure.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutionSteps.html
+    """
+    found = list_steps(session, execution)
+    return pd.DataFrame(
+        {
+            "step": [step["StepName"] for step in found],
+            "type": [next(iter(step.get("Metadata", {})), "") for step in found],
+            "status": [step["StepStatus"] for step in found],
+            "seconds": [_seconds(step.get("StartTime"), step.get("EndTime")) for step in found],
+            "failure": [step.get("FailureReason", "") for step in found],
+        }
+    )
+
+
+def list_steps(session: boto3.Session, execution: str) -> list[dict[str, Any]]:
+    """What ListPipelineExecutionSteps says of an execution's steps, in the order they began."""
+    pages = session.client("sagemaker").get_paginator("list_pipeline_execution_steps")
+    return [
+        step
+        for page in pages.paginate(PipelineExecutionArn=execution, SortOrder="Ascending")
+        for step in page["PipelineExecutionSteps"]
+    ]
+
+
+def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str, str]:
+    """What a Lambda or Callback step gave to the steps after it.
+
+    Raises:
+        LookupError: the step failed, or was not reached because another did, whose reason is told; or it has not begun,
+            or there is none.
+    """
+    begun = list_steps(session, execution)
+    failed = next((found for found in begun if found["StepStatus"] == "Failed"), None)
+    mine = next((found for found in begun if found["StepName"] == step), None)
+    if mine and mine["StepStatus"] != "Failed":
+        metadata = next(iter(mine.get("Metadata", {}).values()), {})
+        return {output["Name"]: output["Value"] for output in metadata.get("OutputParameters", [])}
+    if failed:
+        cause = mine or failed
+        reason = cause.get("FailureReason", "AWS gives no reason")
+        raise LookupError(f'"{step}" has no outputs, for "{cause["StepName"]}" failed: {reason}')
+    raise LookupError(f'The execution {execution} has no step "{step}", or has not begun it.')
+
+
+def _seconds(start: Any, end: Any) -> float | None:
+    return (end - start).total_seconds() if start and end else None
