@@ -12,6 +12,8 @@ from typing import Any
 import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
+from utils.session import lend_region
+
 # The SDK's own wait() knows only Succeeded and Failed and never ends on the other two.
 FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
 
@@ -29,6 +31,7 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It also warns that it won't update a function that it is only told the ARN of, which is what we want.
     warnings.filterwarnings("ignore", message="Lambda function won't be updated")
+    lend_region(session)
     from sagemaker.core.helper.session_helper import Session
 
     return Session(

@@ -48,7 +48,37 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
     else:
         raise ConfigError(f'target is "{target}"; it must be "local" or "aws".')
     boto3.DEFAULT_SESSION = session
+    lend_region(session)
     return session
+
+
+def lend_region(session: boto3.Session) -> None:
+    """Make a session's region the default of this process, if the machine's settings have none.
+
+    The SageMaker SDK's ProcessingStep and TransformStep make a session from the machine's settings alone, and raise if
+    those have no region. They call nothing through it: they only read the name of a method from it.
+
+    Args:
+        session: the session that `connect` returned.
+    """
+    _take_region_back()
+    try:
+        has_one = botocore.session.Session().get_config_variable("region")
+    except BotoCoreError:
+        return  # settings that can't be read, which the local target never needs
+    if not has_one:
+        os.environ[_REGION] = _lent[_REGION] = session.region_name
+
+
+_REGION = "AWS_DEFAULT_REGION"
+_lent: dict[str, str] = {}  # what `lend_region` has set
+
+
+def _take_region_back() -> None:
+    """Undo `lend_region`, so that a region that the user has not set is missed as before."""
+    if _lent and os.environ.get(_REGION) == _lent[_REGION]:
+        del os.environ[_REGION]
+    _lent.clear()
 
 
 def embedded_session(endpoint_url: str, region: str = LOCAL_REGION) -> boto3.Session:
@@ -91,6 +121,7 @@ def aws_session(region: str | None = None) -> boto3.Session:
     Raises:
         ConfigError: no region, no or refused credentials, or settings that lead to the embedded AWS.
     """
+    _take_region_back()
     redirected = sorted(name for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL") and value)
     if redirected:
         raise ConfigError(

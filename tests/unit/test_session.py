@@ -52,7 +52,8 @@ def sts():
 def machine(monkeypatch, tmp_path):
     """A machine with an AWS configuration of its own, and nothing of this one's."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a test sets is gone after it
+        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -133,6 +134,43 @@ def test_the_sagemaker_sdk_can_be_imported_after_connecting(sts, machine):
         "import sagemaker.mlops.workflow\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_a_step_that_makes_its_own_session_can_be_made_after_connecting(sts, machine):
+    """In a process of its own, on a machine without a region: the SDK makes a session from its settings alone."""
+    code = (
+        "import local_aws, types\n"
+        f"local_aws.start = lambda: types.SimpleNamespace(endpoint_url={sts.url!r})\n"
+        "from utils.session import connect\n"
+        "session = connect()\n"
+        "from sagemaker.core.processing import ScriptProcessor\n"
+        "from sagemaker.core.workflow.pipeline_context import PipelineSession\n"
+        "from sagemaker.mlops.workflow.steps import ProcessingStep\n"
+        "processor = ScriptProcessor(role='arn:aws:iam::0:role/r', image_uri='i', command=['python3'],\n"
+        "    instance_count=1, instance_type='ml.m5.large',\n"
+        "    sagemaker_session=PipelineSession(boto_session=session, default_bucket='b'))\n"
+        "ProcessingStep('Prepare', step_args=processor.run(code='s3://b/prepare.py'))\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=240)
+
+
+def test_the_region_of_the_local_target_is_none_of_the_aws_target(sts, machine, monkeypatch):
+    monkeypatch.setattr(local_aws, "start", lambda: SimpleNamespace(endpoint_url=sts.url))
+    for region in ("eu-west-2", "eu-west-3"):
+        connect(target="local", region=region)
+        assert boto3.Session().region_name == region
+    with pytest.raises(ConfigError, match="no region is set"):
+        connect(target="aws")
+    assert boto3.Session().region_name is None
+
+
+def test_a_machines_own_region_is_left_alone(sts, real_looking_machine, monkeypatch):
+    monkeypatch.setattr(local_aws, "start", lambda: SimpleNamespace(endpoint_url=sts.url))
+    connect(target="local", region="eu-west-2")
+    assert boto3.Session().region_name == "eu-west-1"
+    monkeypatch.setenv("AWS_PROFILE", "there-is-no-such-profile")
+    connect(target="local", region="eu-west-2")
 
 
 def test_connecting_starts_or_finds_the_server_and_prints_one_line_without_port_pid_or_path(
