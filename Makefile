@@ -8,16 +8,17 @@ MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: outputs help tutorial test test-all test-browser test-studio chromium lab book bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make outputs    run every notebook and save its outputs in place"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       the tests to wait for while you work, the notebooks' saved outputs among them"
-	@echo "make test-all   every test but the browser's and Studio's; CI runs it"
+	@echo "make test-all   every test but the browser's, Studio's and other clients'; CI runs it"
 	@echo "make test-browser  the notebooks in JupyterLab and the book, in Chromium; pictures in outputs/screens/"
 	@echo "make test-studio   utils, Lambdas and notebooks with the package versions of SageMaker Studio's image"
+	@echo "make test-clients  other programs that use AWS Batch, each in an environment of its own, on the embedded AWS"
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
@@ -29,7 +30,8 @@ tutorial: .venv/.installed
 	@$(BIN)/python -m utils.runner $(ARGS)
 
 # Three files at a time, since tests wait for servers and jobs more than they compute.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/browser --ignore=tests/studio
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/browser --ignore=tests/studio \
+	--ignore=tests/clients
 
 test: lint
 	$(PYTEST) -m "not thorough" $(ARGS)
@@ -42,6 +44,24 @@ test-browser: .venv/.installed chromium book
 
 test-studio: .venv/.installed build/studio/env/.installed
 	$(BIN)/python -m pytest tests/studio $(ARGS)
+
+# Each is a folder of tests/clients: Python's with a requirements.in, JavaScript's with a package.json.
+PYTHON_CLIENTS := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
+
+test-clients: .venv/.installed $(PYTHON_CLIENTS:%=build/clients/%/.installed) build/clients/javascript/.installed
+	$(BIN)/python -m pytest tests/clients $(ARGS)
+
+build/clients/javascript/.installed: tests/clients/javascript/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-clients needs npm (Node.js 20 or newer)." >&2; exit 1; }
+	@mkdir -p $(@D) && cp tests/clients/javascript/package*.json $(@D)
+	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+build/clients/%/.installed: tests/clients/%/requirements.lock .venv/.installed
+	@mkdir -p $(@D) && $(BIN)/python -m venv --clear --without-pip $(@D)
+	@echo "Installing $* into $(@D) (once) ..."
+	@$(BIN)/python .ci/install.py $(@D) $<
+	@touch $@
 
 # Studio's image has Python 3.12: the first of these that is one.
 STUDIO_PYTHON ?= $(firstword $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null) $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python))
@@ -113,6 +133,12 @@ lock: .venv/.installed
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile tests/studio/requirements.in --universal \
 		--overrides tests/studio/overrides.txt --python-version 3.12 --generate-hashes --no-emit-index-url --quiet \
 		--output-file tests/studio/requirements.lock
+	@set -e; for client in $(PYTHON_CLIENTS); do \
+		UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile tests/clients/$$client/requirements.in --universal \
+			--python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+			--output-file tests/clients/$$client/requirements.lock; done
+	@cd tests/clients/javascript && npm install --package-lock-only --silent --omit-lockfile-registry-resolved \
+		--no-audit --no-fund
 
 # Both tools run in an environment of their own. The audit asks the Python package index for advisories, so it needs the
 # internet, or ARGS="-s osv --osv-url http://..." for a copy of osv.dev within reach; --strict, else a package it could
@@ -138,6 +164,6 @@ clean:
 	@echo "Installing the pinned packages into .venv (once) ..."
 	@awk '/^[^ #]/ {mine = /^uv==/} mine' requirements.lock >.venv/uv.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
-	@$(BIN)/python .ci/install.py requirements.lock
+	@$(BIN)/python .ci/install.py .venv requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

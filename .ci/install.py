@@ -1,4 +1,4 @@
-"""Install the locked packages into .venv with uv, which takes seconds where pip takes minutes; part of the Makefile.
+"""Install locked packages with uv, which takes seconds where pip takes minutes: install.py ENVIRONMENT LOCK.
 
 uv does not read pip's settings. So this reads them and hands them on: the package index with its credentials, further
 indexes, folders of wheels, and the certificates. Each goes through the environment, where no process list shows it.
@@ -42,6 +42,6 @@ def uv_environment(settings: dict[str, str], known: dict[str, str]) -> dict[str,
 if __name__ == "__main__":
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     listed = subprocess.run([*pip, "config", "list"], check=True, capture_output=True, text=True).stdout
-    uv = [sys.executable, "-m", "uv", "pip", "sync", "--python", sys.executable, "--require-hashes", *sys.argv[1:]]
+    uv = [sys.executable, "-m", "uv", "pip", "sync", "--require-hashes", "--python", *sys.argv[1:]]
     uv += [] if sys.stderr.isatty() else ["--quiet"]  # a person sees how far it is, a log need not
     sys.exit(subprocess.run(uv, env=uv_environment(pip_settings(listed), dict(os.environ)), check=False).returncode)
