@@ -150,7 +150,7 @@ def test_a_job_that_failed_to_start_is_explained_without_a_log(session, calls, c
     batch_has(calls, lost)
     why = monitoring.explain(session, ARN, "q", config.job_log_group)
     assert (why["step"], why["reason"]) == ("Wait", "Task failed to start")
-    assert (why["job"], why["exit_code"], why["log"]) == ("abcdefghijkl-Submit-07", None, None)
+    assert (why["job"], why["exit_code"], why["log"]) == ("abcdefghijkl-Submit-07", None, [])
 
 
 def test_a_log_group_that_does_not_exist_is_named(session, config):

@@ -16,8 +16,8 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
     """Why an execution failed, from its status down to the log of the job behind it.
 
     Returns:
-        status, step, reason (of the step), job, exit_code and log (its last ten lines). What does not apply is None: a
-        job that failed to start has neither an exit code nor a log.
+        status, step, reason (of the step), job, exit_code and log (its last ten lines). What does not apply is None. A
+        job that failed to start has no exit code, and an empty log.
 
     Raises:
         LookupError: there is no such log group.
@@ -36,6 +36,5 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
         job = failed_jobs.iloc[0]
         answer["job"] = job["name"]
         answer["exit_code"] = None if pd.isna(job["exit_code"]) else int(job["exit_code"])
-        if job["log_stream"]:
-            answer["log"] = job_log(session, log_group, job["log_stream"])[-10:] or None
+        answer["log"] = job_log(session, log_group, job["log_stream"])[-10:] if job["log_stream"] else []
     return answer
