@@ -8,6 +8,7 @@ one after another, and forwarded. An act is an object with any of
 
     before(call) -> (code, message, status) | None     the call is answered with this error instead
     change(call) -> None                                the call's parameters are edited; it is signed anew
+    lose(call) -> (code, message, status) | None        the call has succeeded, and is answered with this error
     after(call, answer) -> None                         the answer (a dict) of a JSON service is edited
     after_xml(call, root) -> None                       the answer of IAM, in XML, is edited
     there(text) -> text, back(text) -> text             a request's or an answer's text is edited, unseen by the others
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -37,6 +38,8 @@ from botocore.credentials import Credentials
 _SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]*)/([^/,]+)/aws4_request")
 # What the credential scope calls a service, and what botocore calls it.
 _MODELS = {"tagging": "resourcegroupstaggingapi", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
+# The header of S3 that makes of a Put a Copy.
+_COPY = "x-amz-copy-source"
 _KNOWN = {"iam", "sts", "sqs", "lambda", "events", "logs", "ec2", "batch", "ecs", "sagemaker", *_MODELS}
 WRITES_NOTHING = re.compile(r"(Get|List|Describe|Head|Lookup|Search|Filter|BatchGet|Simulate|Receive)[A-Z]?")
 
@@ -61,9 +64,7 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether the call may change something, judged by its name (S3's by its method)."""
-        if self.service == "s3":
-            return self.operation not in ("GET", "HEAD")
+        """Whether the call may change something, judged by its name."""
         return not WRITES_NOTHING.match(self.operation)
 
 
@@ -143,6 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
         call.status = response.status
+        if response.status < 400 and (lost := self.rehearsal.ask("lose", call)):
+            call.error, call.message, call.status = lost
+            self._answer(*error(call.service, *lost))
+            return
         if response.headers.get("content-type", "").startswith(("application/json", "application/x-amz-json")):
             answer = json.loads(data or b"{}")
             if response.status >= 400:
@@ -227,6 +232,11 @@ def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call
     path, _, query = target.partition("?")
     scope = _SCOPE.search(headers.get("Authorization", ""))
     key, region, service = scope.groups() if scope else ("", "", "")
+    if service == "s3":
+        bucket, _, key_of_object = unquote(path).strip("/").partition("/")
+        name = _s3_operation(method, bool(bucket), bool(key_of_object), query, headers)
+        call = Call(service, name, region, key, {"path": unquote(path)})
+        return call, lambda _: (target, body)
     if service not in _KNOWN:
         call = Call(service, method, region, key, {"path": unquote(path)})
         return call, lambda _: (target, body)
@@ -248,6 +258,38 @@ def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call
             call = Call(service, name, region, key, {**in_query, **posted, **in_path})
             return call, partial(_put_back, method, target, set(in_path), body)
     return Call(service, f"{method} {path}", region, key, {}), lambda _: (target, body)
+
+
+def _s3_operation(method: str, bucket: bool, key: bool, query: str, headers: Any) -> str:
+    """The name of an operation of S3, which method, address, the query's words and one header tell."""
+    words = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    copies = _COPY in {name.lower() for name in headers}
+    fitting = []
+    for name, route in _s3_routes().items():
+        if route.address == (method, bucket, key) and route.words <= words and ("Copy" in name) == copies:
+            fitting.append((len(route.words), -len(name), name))  # of two that fit the plain one, with the short name
+    return max(fitting)[2] if fitting else f"{method} ?{query}"
+
+
+class _S3Route(NamedTuple):
+    """What tells an operation: method, whether it is about a bucket and an object, words that its query must have."""
+
+    address: tuple[str, bool, bool]
+    words: set[str]
+
+
+@cache
+def _s3_routes() -> dict[str, _S3Route]:
+    routes = {}
+    for name in _model("s3").operation_names:
+        operation = _model("s3").operation_model(name)
+        path, _, query = operation.http["requestUri"].partition("?")
+        shape = operation.input_shape
+        required = [shape.members[member] for member in shape.required_members] if shape else []
+        words = {each.serialization["name"] for each in required if each.serialization.get("location") == "querystring"}
+        words |= {word.partition("=")[0] for word in query.split("&") if word}
+        routes[name] = _S3Route((operation.http["method"], "{Bucket}" in path, "{Key+}" in path), words)
+    return routes
 
 
 def _put_back(method: str, target: str, in_path: set[str], body: bytes, params: dict[str, Any]) -> tuple[str, bytes]:

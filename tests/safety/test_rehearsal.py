@@ -9,8 +9,18 @@ import boto3
 import pytest
 from acts import InPartition, OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
 from botocore.config import Config
-from botocore.exceptions import ClientError
-from rehearsal import Rehearsal
+from botocore.exceptions import ClientError, ConnectTimeoutError
+from recorded import (
+    FailedJobsHaveNoLog,
+    FirstAnswerIsLost,
+    FunctionsOnStage,
+    ImageOfARegistry,
+    RegisterRemembers,
+    ShortListings,
+    SimulatorRefusesCalls,
+    black_hole,
+)
+from rehearsal import Call, Rehearsal
 from servers import Server, package, until
 
 TRUST = json.dumps(
@@ -44,7 +54,7 @@ def test_every_protocol_passes_unharmed_and_is_counted(server: Server) -> None:
         "iam:CreateRole", "sqs:CreateQueue", "sqs:SendMessage", "batch:DescribeJobs", "sagemaker:ListPipelines",
         "ec2:DescribeSubnets", "lambda:ListFunctions",
     ]  # fmt: skip
-    assert stage.writes == ["iam:CreateRole", "s3:PUT", "s3:PUT", "sqs:CreateQueue", "sqs:SendMessage"]
+    assert stage.writes == ["iam:CreateRole", "s3:CreateBucket", "s3:PutObject", "sqs:CreateQueue", "sqs:SendMessage"]
     assert not [call for call in stage.calls if call.error]
 
 
@@ -139,3 +149,125 @@ def test_a_region_not_enabled_knows_no_key(server: Server) -> None:
             with pytest.raises(ClientError, match="security token included in the request is invalid"):
                 getattr(client(stage, service, region="ap-east-1"), operation)()
             getattr(client(stage, service), operation)
+
+
+def called(service: str, operation: str, **params: Any) -> Call:
+    return Call(service, operation, "us-east-1", "test", params)
+
+
+def test_an_operation_of_s3_is_told_by_its_address(server: Server) -> None:
+    with Rehearsal(server.info.endpoint_url) as stage:
+        s3 = client(stage, "s3")
+        s3.create_bucket(Bucket="stage-names")
+        s3.put_object(Bucket="stage-names", Key="a", Body=b"1")
+        s3.copy_object(Bucket="stage-names", Key="b", CopySource={"Bucket": "stage-names", "Key": "a"})
+        s3.list_objects_v2(Bucket="stage-names")
+        s3.list_object_versions(Bucket="stage-names")
+        s3.put_bucket_tagging(Bucket="stage-names", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+        s3.get_bucket_tagging(Bucket="stage-names")
+        s3.head_object(Bucket="stage-names", Key="a")
+        s3.delete_objects(Bucket="stage-names", Delete={"Objects": [{"Key": "a"}, {"Key": "b"}]})
+        s3.delete_bucket(Bucket="stage-names")
+    assert [call.operation for call in stage.calls] == [
+        "CreateBucket", "PutObject", "CopyObject", "ListObjectsV2", "ListObjectVersions", "PutBucketTagging",
+        "GetBucketTagging", "HeadObject", "DeleteObjects", "DeleteBucket",
+    ]  # fmt: skip
+
+
+def test_a_simulator_that_refuses_two_actions_answers_one(server: Server) -> None:
+    user = server.client("iam").create_user(UserName="simulated")["User"]["Arn"]
+    act = SimulatorRefusesCalls()
+    with Rehearsal(server.info.endpoint_url, [act]) as stage:
+        ask = client(stage, "iam").simulate_principal_policy
+        with pytest.raises(ClientError, match="require different authorization information"):
+            ask(PolicySourceArn=user, ActionNames=["s3:GetObject", "s3:PutObject"])
+        assert len(ask(PolicySourceArn=user, ActionNames=["s3:GetObject"])["EvaluationResults"]) == 1
+    assert act.refused == 1
+
+
+def test_a_register_that_remembers_lists_what_was_deleted(server: Server) -> None:
+    with Rehearsal(server.info.endpoint_url, [RegisterRemembers()]) as stage:
+        queue = client(stage, "sqs").create_queue(QueueName="stage-remembered", tags={"stage": "remembered"})
+        listing = {"TagFilters": [{"Key": "stage", "Values": ["remembered"]}]}
+        register = client(stage, "resourcegroupstaggingapi")
+        before = register.get_resources(**listing)["ResourceTagMappingList"]
+        client(stage, "sqs").delete_queue(QueueUrl=queue["QueueUrl"])
+        assert register.get_resources(**listing)["ResourceTagMappingList"] == before
+    assert [item["ResourceARN"].rsplit(":", 1)[1] for item in before] == ["stage-remembered"]
+
+
+def test_a_filtered_listing_lacks_the_start_and_another_has_it() -> None:
+    def listed(**params: Any) -> dict[str, Any]:
+        answer = {"jobSummaryList": [{"jobId": "j", "startedAt": 1, "statusReason": "x"}]}
+        ShortListings().after(called("batch", "ListJobs", **params), answer)
+        return answer["jobSummaryList"][0]
+
+    assert listed(filters=[{"name": "JOB_NAME", "values": ["x*"]}]) == {"jobId": "j"}
+    assert listed(jobStatus="SUCCEEDED") == {"jobId": "j", "startedAt": 1, "statusReason": "x"}
+
+
+def test_the_log_of_a_failed_job_does_not_exist_and_others_do() -> None:
+    act = FailedJobsHaveNoLog()
+    jobs = [{"status": status, "container": {"logStreamName": status}} for status in ("FAILED", "SUCCEEDED")]
+    act.after(called("batch", "DescribeJobs"), {"jobs": jobs})
+    assert act.before(called("logs", "GetLogEvents", logStreamName="FAILED"))[0] == "ResourceNotFoundException"
+    assert act.before(called("logs", "GetLogEvents", logStreamName="SUCCEEDED")) is None
+
+
+def test_a_lost_response_is_of_a_call_that_has_succeeded(server: Server) -> None:
+    class LostOnce:
+        left = 1
+
+        def lose(self, call: Call) -> tuple[str, str, int] | None:
+            self.left -= 1
+            return None if self.left < 0 else ("InternalFailure", "unknown", 500)
+
+    with Rehearsal(server.info.endpoint_url, [LostOnce()]) as stage:
+        create = client(stage, "logs").create_log_group
+        with pytest.raises(ClientError, match="already exists"):
+            create(logGroupName="/stage/lost")
+    assert [call.error for call in stage.calls] == ["InternalFailure", "ResourceAlreadyExistsException"]
+
+
+def test_a_second_answer_is_refused_with_a_text() -> None:
+    act = FirstAnswerIsLost()
+    first, other = (called("sagemaker", "SendPipelineExecutionStepSuccess", CallbackToken=token) for token in "tu")
+    assert act.before(first) is None
+    assert act.lose(first)[2] == 500
+    assert act.before(first)[:1] == ("ValidationException",)
+    assert (act.before(other), act.lose(other)) == (None, None)
+
+
+def test_what_an_act_changes_the_client_does_not_see(server: Server) -> None:
+    """A function's endpoint, a definition's image: described as they were given."""
+    role = server.client("iam").create_role(RoleName="unseen", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    with Rehearsal(server.info.endpoint_url) as stage:
+        stage.acts = [FunctionsOnStage(stage), ImageOfARegistry("given", "registry/it")]
+        functions, batch = client(stage, "lambda"), client(stage, "batch")
+        variables = {"Variables": {"A": "b"}}
+        functions.create_function(
+            FunctionName="unseen", Runtime="python3.13", Handler="a.b", Role=role, Code=package(), Environment=variables
+        )
+        container = {"image": "given", "command": ["x"], "executionRoleArn": role}
+        container["resourceRequirements"] = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
+        batch.register_job_definition(
+            jobDefinitionName="unseen", type="container", platformCapabilities=["FARGATE"],
+            containerProperties=container,
+        )  # fmt: skip
+
+        def seen(functions: Any, batch: Any) -> tuple[dict[str, str], str]:
+            (definition,) = batch.describe_job_definitions(jobDefinitionName="unseen")["jobDefinitions"]
+            environment = functions.get_function(FunctionName="unseen")["Configuration"]["Environment"]
+            return environment["Variables"], definition["containerProperties"]["image"]
+
+        assert seen(functions, batch) == ({"A": "b"}, "given")
+    there = {"A": "b", "AWS_ENDPOINT_URL_SAGEMAKER": stage.endpoint_url}
+    assert seen(server.client("lambda"), server.client("batch")) == (there, "registry/it")
+
+
+def test_a_connection_to_a_black_hole_hangs() -> None:
+    with black_hole() as endpoint_url, pytest.raises(ConnectTimeoutError):
+        boto3.client(
+            "iam", endpoint_url=endpoint_url, region_name="us-east-1", aws_access_key_id="test",
+            aws_secret_access_key="test", config=Config(connect_timeout=0.3, **ONCE),
+        ).list_roles()  # fmt: skip

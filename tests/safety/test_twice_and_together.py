@@ -28,7 +28,10 @@ AGAIN = {
         "sagemaker:AddTags": 1,
         "sagemaker:StartPipelineExecution": 1,  # running it is the lesson
     },
-    "06_monitoring": {"s3:PUT": 11, "sagemaker:StartPipelineExecution": 1},  # an input that lacks a month, and its run
+    "06_monitoring": {
+        "s3:CopyObject": 11,
+        "sagemaker:StartPipelineExecution": 1,
+    },  # an input that lacks a month, and its run
     "07_cleanup": {},
 }
 
