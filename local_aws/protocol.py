@@ -31,11 +31,14 @@ log = logging.getLogger("local_aws.protocol")
 
 
 class ApiError(Exception):
-    """An error AWS would answer: its code, its message and its HTTP status."""
+    """An error AWS would answer: its code, its message and its HTTP status.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    `names_request`: the message ends with the request's id, which the answer adds.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, *, names_request: bool = False) -> None:
         super().__init__(message)
-        self.code, self.message, self.status = code, message, status
+        self.code, self.message, self.status, self.names_request = code, message, status, names_request
 
 
 @dataclass
@@ -206,6 +209,8 @@ class Api:
             request.params = self.parse(operation, path_params, query, body)
             response = await self.call(operation, request)
         except ApiError as error:
+            if error.names_request:
+                error.message += f", RequestId: {request_id}"
             response = self.error(error)
         except Exception:
             # A bug of ours: AWS's own words for it, with the details in the server's log.
@@ -301,6 +306,9 @@ def _timestamp(value: Any, where: str) -> dt.datetime:
 # What Java's classes of letters, separators and numbers are in Python: the keys and values of tags.
 _LETTERS_SEPARATORS_NUMBERS = r"\w \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
+# "The values aren't case sensitive": https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+_ANY_CASE = {"RetryAction"}
+
 
 @lru_cache(maxsize=4096)
 def _pattern(text: str) -> re.Pattern[str] | None:
@@ -338,7 +346,8 @@ def _broken_constraints(value: Any, shape: Shape, where: str):
     elif kind == "string":
         if "max" in limits and len(value) > limits["max"]:
             yield said(f"have length less than or equal to {limits['max']}")
-        if "enum" in limits and value not in limits["enum"]:
+        known = value.upper() if shape.name in _ANY_CASE else value
+        if "enum" in limits and known not in limits["enum"]:
             yield said(f"satisfy enum value set: [{', '.join(limits['enum'])}]")
         elif "pattern" in limits:
             pattern = _pattern(limits["pattern"])

@@ -232,12 +232,16 @@ def ensure_job_definition(session: boto3.Session, definition: dict[str, Any]) ->
     return register()
 
 
-def _says(found: Any, wanted: Any) -> bool:
+def _says(found: Any, wanted: Any, member: str = "") -> bool:
     """Whether AWS's answer holds all of `wanted`; it adds defaults of its own."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_says(found.get(key), value) for key, value in wanted.items())
+        return isinstance(found, dict) and all(_says(found.get(key), value, key) for key, value in wanted.items())
     if isinstance(wanted, list):
         return isinstance(found, list) and len(found) == len(wanted) and all(map(_says, found, wanted))
+    if (
+        member == "action"
+    ):  # lower case in every answer: https://github.com/hashicorp/terraform-provider-aws/issues/19624
+        return str(found).lower() == wanted.lower()
     return found == wanted
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from local_aws.batch.definitions import Spec
+from local_aws.batch.submissions import Spec
 
 STATUSES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 TERMINAL = frozenset(("SUCCEEDED", "FAILED"))
@@ -304,7 +304,7 @@ class Engine:
     def _link(self, job: Job) -> None:
         """Let the jobs it depends on know, as far as they have not ended."""
         for dependency in job.depends_on:
-            if dependency.get("type") == "SEQUENTIAL":
+            if dependency.get("type") == "SEQUENTIAL" and isinstance(job, Array):
                 job.sequential = True
             elif dependency.get("type") == "N_TO_N":
                 other = self.jobs[dependency["jobId"]]
@@ -401,16 +401,18 @@ class Engine:
 
     def _release(self, job: Job) -> None:
         """All that the job as a whole waited for has succeeded."""
+        # It was cancelled while it waited, or ECS would refuse each of its tasks.
+        reason = job.spec.cannot_start if job.stop_reason is None else job.stop_reason
         if not isinstance(job, Array):
-            if job.stop_reason is not None:  # cancelled while it waited
-                self._end(job, "FAILED", job.stop_reason)
+            if reason is not None:
+                self._end(job, "FAILED", reason)
             else:
                 self._runnable(job)
             return
         job.released = True
         self.on_note(job)
-        if job.stop_reason is not None:
-            self._end_waiting_children(job, job.stop_reason)
+        if reason is not None:
+            self._end_waiting_children(job, reason)
         elif job.sequential or job.pairs_with:
             for index in range(job.size):
                 if any(other.child_status(index) == "FAILED" for other in job.pairs_with):

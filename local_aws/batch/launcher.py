@@ -301,7 +301,7 @@ class Launcher:
 
     def _start_process(self, key: str, running: Running, directory: str, environment: dict[str, str]) -> None:
         try:
-            argv = runners.process_argv(running.job.spec)
+            argv = runners.process_argv(running.job.spec, environment)
         except FileNotFoundError as error:
             self.clock.call_soon(self._finished, key, 127, START_FAILED, _not_executable(str(error)))
             return
@@ -398,7 +398,8 @@ class Launcher:
 
     def _signal(self, key: str, running: Running) -> None:
         if running.kill_timer is None:
-            running.link.order(("signal", key, int(signal.SIGTERM)))
+            init = running.job.spec.container.get("linuxParameters", {}).get("initProcessEnabled", False)
+            running.link.order(("signal", key, int(signal.SIGTERM), init))
             running.kill_timer = self.clock.call_later(self.stop_seconds, running.link.order, ("kill", key))
 
     def stop_task(self, job: Job, reason: str) -> None:

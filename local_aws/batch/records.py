@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from local_aws.batch.definitions import Spec
 from local_aws.batch.jobs import Array, Attempt, Job
 from local_aws.batch.launcher import host_terminated
 from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
+from local_aws.batch.submissions import Spec
 
 _PLAIN = (
     "cancelled", "created_at", "depends_on", "id", "index", "name", "sequence", "share", "started_at", "status",
@@ -114,7 +114,8 @@ def _record(job: Job) -> dict[str, Any]:
 
 
 def _spec(record: dict[str, Any]) -> Spec:
-    return Spec(**{**record, "rules": tuple(record["rules"])})
+    known = {field.name for field in dataclasses.fields(Spec)}  # an older server may have kept more
+    return Spec(**{**{name: value for name, value in record.items() if name in known}, "rules": tuple(record["rules"])})
 
 
 def _job(record: dict[str, Any], queue: JobQueue, spec: Spec) -> Job:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from local_aws.batch.definitions import Spec, check_name, check_tags, client_error, not_covered
+from local_aws.batch import instances, members
+from local_aws.batch.checks import MAX_SHARES, check_name, check_share, check_tags
+from local_aws.batch.errors import client_error, not_covered, rejected
+from local_aws.batch.submissions import Spec
 
 MAX_RESOURCES = 50  # compute environments, and job queues, of an account in a Region
 MAX_ENVIRONMENTS_PER_QUEUE = 3
 MAX_FARGATE_SUBNETS = 16
 MAX_FARGATE_SECURITY_GROUPS = 5
-MAX_SHARES = 500
 
 # Of the reasons why a job is stuck, those that a queue may act upon.
 TIME_LIMIT_REASONS = (
@@ -30,10 +31,6 @@ _NOT_ON_FARGATE = (
     "allocationStrategy", "bidPercentage", "desiredvCpus", "ec2Configuration", "ec2KeyPair", "imageId", "instanceRole",
     "instanceTypes", "launchTemplate", "minvCpus", "placementGroup", "scalingPolicy", "spotIamFleetRole", "tags",
 )  # fmt: skip
-
-# GiB of memory per vCPU of an instance family, by the letter it begins with; "optimal" chooses from the c, m and r.
-_GIB_PER_VCPU = {"c": 2, "m": 4, "t": 4, "r": 8, "x": 16, "z": 8, "i": 8, "d": 8, "h": 4, "a": 2, "g": 4, "p": 8}
-_LARGEST_VCPUS = 96
 
 
 class World(Protocol):
@@ -77,17 +74,18 @@ class ComputeEnvironment:
         return self.detail.get("computeResources", {}).get("maxvCpus", 0)
 
     @property
+    def instance_types(self) -> list[str]:
+        return self.detail.get("computeResources", {}).get("instanceTypes", [])
+
+    @property
     def max_memory(self) -> int:
         """MiB: what maxvCpus of its instances bring along. Fargate's sizes bring at most 8 GiB with a vCPU."""
-        return int(self.max_vcpus * max(8 if self.fargate else 0, *self._gib_per_vcpu(), 1) * 1024)
+        per_vcpu = 8 if self.fargate else instances.gib_per_vcpu(self.instance_types) or 1
+        return int(self.max_vcpus * per_vcpu * 1024)
 
     @property
     def accepts_jobs(self) -> bool:
         return self.detail["state"] == "ENABLED" and self.detail["status"] in ("VALID", "UPDATING")
-
-    def _gib_per_vcpu(self) -> list[int]:
-        families = [_family(name) for name in self.detail.get("computeResources", {}).get("instanceTypes", [])]
-        return [_GIB_PER_VCPU.get(letter, 4) for letters, _ in families for letter in letters]
 
     def refusal(self, spec: Spec) -> str | None:
         """Why a job can never run here: "kind", "vcpus" (the environment's maximum) or "instance"; None if it can."""
@@ -95,26 +93,9 @@ class ComputeEnvironment:
             return "kind"
         if spec.vcpus > self.max_vcpus:
             return "vcpus"
-        if self.fargate:
+        if self.fargate or any(instances.fits(name, spec.vcpus, spec.memory) for name in self.instance_types):
             return None
-        if spec.gpus:
-            return "instance"  # this machine's GPUs, if any, are not handed out
-        for letters, largest in map(_family, self.detail["computeResources"].get("instanceTypes", ["optimal"])):
-            memory = max(_GIB_PER_VCPU.get(letter, 4) for letter in letters) * largest * 1024
-            if spec.vcpus <= largest and spec.memory <= memory:
-                return None
         return "instance"
-
-
-def _family(instance_type: str) -> tuple[str, int]:
-    """The first letters of the families an entry of instanceTypes stands for, and the vCPUs of its largest instance."""
-    if instance_type in ("optimal", "default_x86_64", "default_arm64"):
-        return "cmr", _LARGEST_VCPUS
-    letter, _, size = instance_type[:1], *instance_type.partition(".")[1:]
-    found = re.fullmatch(r"(\d*)xlarge", size)
-    if found:
-        return letter, 4 * int(found.group(1) or 1)
-    return letter, {"large": 2, "medium": 1, "small": 1, "micro": 1, "nano": 1}.get(size, _LARGEST_VCPUS)
 
 
 @dataclass(eq=False)
@@ -185,9 +166,7 @@ def compute_environment(params: dict[str, Any], prefix: str, account: str, regio
     name = params["computeEnvironmentName"]
     check_name(name, "computeEnvironmentName")
     check_tags(params.get("tags", {}))
-    for member in ("eksConfiguration", "context"):
-        if member in params:
-            raise not_covered("jobs on Amazon EKS (eksConfiguration)" if member == "eksConfiguration" else member)
+    members.check("CreateComputeEnvironment", params)
     managed = params["type"] == "MANAGED"
     resources = params.get("computeResources")
     if managed and resources is None:
@@ -219,18 +198,26 @@ def compute_environment(params: dict[str, Any], prefix: str, account: str, regio
         "uuid": unique,
     }
     if resources is not None:
-        detail["computeResources"] = dict(resources)
-        if resources["type"] not in FARGATE_TYPES:
-            detail["computeResources"] = {
-                "allocationStrategy": "BEST_FIT",
-                "desiredvCpus": resources.get("minvCpus", 0),
-                **resources,
-            }
-            detail["updatePolicy"] = {"terminateJobsOnUpdate": False, "jobExecutionTimeoutMinutes": 30}
+        detail["computeResources"] = _described_resources(resources)
     for optional in ("unmanagedvCpus", "ecsSettings"):
         if optional in params:
             detail[optional] = params[optional]
     return detail
+
+
+def _described_resources(resources: dict[str, Any]) -> dict[str, Any]:
+    """computeResources as Batch shows them: with defaults for what EC2's need, and empty members."""
+    if resources["type"] in FARGATE_TYPES:
+        return dict(resources)
+    defaults = {
+        "desiredvCpus": resources["minvCpus"],
+        "tags": {},
+        "ec2Configuration": [{"imageType": "ECS_AL2023"}],
+    }
+    shown = {**defaults, **resources}
+    if "launchTemplate" in resources:
+        shown["launchTemplate"] = {"overrides": [], **resources["launchTemplate"]}
+    return shown
 
 
 def check_service_role(role: str, partition: str, account: str, world: World) -> str:
@@ -250,9 +237,6 @@ def check_compute_resources(resources: dict[str, Any], account: str, region: str
     kind = resources["type"]
     if kind == "ECS_MANAGED_INSTANCES":
         raise not_covered("Amazon ECS Managed Instances")
-    for member in ("managedInstancesProvider", "capacityTags"):
-        if member in resources:
-            raise client_error(f"computeResources.{member} is only for ECS_MANAGED_INSTANCES.")
     if resources["maxvCpus"] < 1:
         raise client_error("computeResources.maxvCpus must be at least 1.")
     subnets, groups = resources.get("subnets", []), resources.get("securityGroupIds", [])
@@ -261,7 +245,7 @@ def check_compute_resources(resources: dict[str, Any], account: str, region: str
     if kind in FARGATE_TYPES:
         for member in _NOT_ON_FARGATE:
             if member in resources:
-                raise client_error(f"computeResources.{member} is not applicable to Fargate; don't specify it.")
+                raise rejected(f"{member} is not applicable for Fargate.")
         if not groups:
             raise client_error("computeResources.securityGroupIds needs at least one security group on Fargate.")
         if len(subnets) > MAX_FARGATE_SUBNETS:
@@ -282,12 +266,15 @@ def check_compute_resources(resources: dict[str, Any], account: str, region: str
 
 def _check_ec2_resources(resources: dict[str, Any], account: str, world: World) -> None:
     if not resources.get("instanceRole"):
-        raise client_error("computeResources.instanceRole is required for EC2 instances.")
+        raise rejected("Instance role is required.")
     if world.instance_profile_role(resources["instanceRole"], account) is None:
         raise client_error(f"The instance profile {resources['instanceRole']} does not exist or has no role.")
     if not resources.get("instanceTypes"):
         raise client_error("computeResources.instanceTypes needs at least one instance type.")
-    low, high = resources.get("minvCpus", 0), resources["maxvCpus"]
+    instances.check(resources["instanceTypes"])
+    if "minvCpus" not in resources:
+        raise rejected("Resource minvCpus is required.")
+    low, high = resources["minvCpus"], resources["maxvCpus"]
     if not 0 <= low <= high:
         raise client_error("computeResources.minvCpus must be between 0 and maxvCpus.")
     if not low <= resources.get("desiredvCpus", low) <= high:
@@ -315,9 +302,7 @@ def update_compute_environment(
 ) -> dict[str, Any]:
     """The changed members of the environment's detail."""
     old = environment.detail
-    for member in ("eksConfiguration", "context"):
-        if member in params:
-            raise not_covered(member)
+    members.check("UpdateComputeEnvironment", params)
     changes: dict[str, Any] = {}
     if "state" in params:
         changes["state"] = params["state"]
@@ -331,7 +316,8 @@ def update_compute_environment(
     if "updatePolicy" in params:
         if environment.fargate or old["type"] == "UNMANAGED":
             raise client_error("updatePolicy is only for compute environments of EC2 instances.")
-        changes["updatePolicy"] = {**old["updatePolicy"], **params["updatePolicy"]}
+        defaults = {"terminateJobsOnUpdate": False, "jobExecutionTimeoutMinutes": 30}
+        changes["updatePolicy"] = {**defaults, **old.get("updatePolicy", {}), **params["updatePolicy"]}
     if "ecsSettings" in params:
         changes["ecsSettings"] = params["ecsSettings"]
     update = dict(params.get("computeResources", {}))
@@ -341,7 +327,7 @@ def update_compute_environment(
         if environment.fargate:
             for member in update:
                 if member not in _UPDATABLE_ON_FARGATE:
-                    raise client_error(f"computeResources.{member} is not applicable to Fargate; don't specify it.")
+                    raise rejected(f"{member} is not applicable for Fargate.")
             if update.get("type", environment.type) not in FARGATE_TYPES:
                 raise client_error("A Fargate compute environment can't become one of EC2 instances.")
             # "providing an empty list will be handled as if this parameter wasn't specified"
@@ -352,7 +338,7 @@ def update_compute_environment(
                 raise client_error("A compute environment of EC2 instances can't become one of Fargate.")
         merged = {**old["computeResources"], **update}
         check_compute_resources(merged, account, region, world)
-        changes["computeResources"] = merged
+        changes["computeResources"] = _described_resources(merged)
     return changes
 
 
@@ -417,13 +403,6 @@ def check_fairshare(policy: dict[str, Any]) -> None:
         for other in names[index + 1 :]:
             if _overlap(name, other):
                 raise client_error(f"The share identifiers {name} and {other} overlap.")
-
-
-def check_share(share: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9]{0,255}\*?", share) or not share:
-        raise client_error(
-            f"shareIdentifier {share!r} is not valid: up to 255 letters and numbers, and an asterisk at the end."
-        )
 
 
 def _overlap(one: str, other: str) -> bool:

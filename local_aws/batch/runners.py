@@ -16,11 +16,13 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from local_aws.batch.definitions import Spec
 from local_aws.batch.jobs import Job
+from local_aws.batch.submissions import Spec
 
 PYTHON_IMAGES = ("python", "sagemaker-distribution")
 AWS_CLI_IMAGES = ("aws-cli",)
+# Where these images have their Python. There this one stands in for it.
+PYTHON_FOLDERS = ("/usr/local/bin", "/opt/conda/bin")
 # A container's search path, with this Python before the system's.
 SEARCH_PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
 
@@ -35,26 +37,28 @@ def runs_here(image: str) -> bool:
     return image_name(image) in AWS_CLI_IMAGES + PYTHON_IMAGES
 
 
-def process_argv(spec: Spec) -> list[str]:
+def process_argv(spec: Spec, environment: dict[str, str]) -> list[str]:
     """The command line of a job whose image runs here.
 
+    A PATH of the job's environment is where a container's runtime looks for the command.
+
     Raises:
-        FileNotFoundError: the command is no program on a container's search path.
+        FileNotFoundError: the command is no program on the job's search path.
     """
     command = spec.container["command"]
     if image_name(spec.container["image"]) in AWS_CLI_IMAGES:
         return [sys.executable, "-m", "awscli", *command]
-    if not command or command[0] in ("python", "python3"):
-        return [sys.executable, *command[1:]]
-    return [_program(command[0]), *command[1:]]
+    return [_program(command[0] if command else "python", environment.get("PATH")), *command[1:]]
 
 
 @lru_cache
-def _program(name: str) -> str:
-    program = shutil.which(name, path=SEARCH_PATH)
-    if program is None:  # which is not remembered
-        raise FileNotFoundError(name)
-    return program
+def _program(name: str, path: str | None) -> str:
+    for folder in (path or os.pathsep.join((*PYTHON_FOLDERS, SEARCH_PATH))).split(os.pathsep):
+        if name in ("python", "python3") and folder in PYTHON_FOLDERS:
+            return sys.executable
+        if program := shutil.which(name, path=folder):
+            return program
+    raise FileNotFoundError(name)  # which is not remembered
 
 
 def docker_argv(docker: str, spec: Spec, name: str, environment: dict[str, str]) -> list[str]:
@@ -63,15 +67,21 @@ def docker_argv(docker: str, spec: Spec, name: str, environment: dict[str, str])
     argv += ["--cpus", str(spec.vcpus), "--memory", f"{spec.memory}m"]
     if spec.container.get("linuxParameters", {}).get("initProcessEnabled"):
         argv.append("--init")
+    if spec.container.get("privileged"):
+        argv.append("--privileged")
+    for limit in spec.container["ulimits"]:
+        argv += ["--ulimit", f"{limit['name']}={limit['softLimit']}:{limit['hardLimit']}"]
     for variable in environment:
         argv += ["--env", variable]
     return [*argv, spec.container["image"], *spec.container["command"]]
 
 
 def job_environment(job: Job, compute_environment: str, endpoint_url: str, region: str) -> dict[str, str]:
-    """What a container sees: its definition's variables, those of Batch, and where AWS is. Nothing of the server's.
+    """What a container sees: its definition's variables, those of Batch and ECS, and where AWS is.
 
+    Of what ECS sets, ECS_CONTAINER_METADATA_URI_V4 and ECS_AGENT_URI are missing, since nothing would answer there.
     https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate.html
     """
     environment = {
         "AWS_BATCH_CE_NAME": compute_environment,
@@ -79,6 +89,7 @@ def job_environment(job: Job, compute_environment: str, endpoint_url: str, regio
         "AWS_BATCH_JOB_ID": job.id,
         "AWS_BATCH_JQ_NAME": job.queue.name,
         "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE" if job.spec.fargate else "AWS_ECS_EC2",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -17,13 +17,14 @@ from typing import Any
 from local_aws.batch.jobs import Array, Clock, Engine, Job
 from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
 
+# https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
 MAX_RESOURCE = (
-    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - All compute environments have a maxVcpu setting that is "
-    "smaller than the job requirements."
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
+    "requirement of the job."
 )
 JOB_RESOURCE = (
-    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - All compute environments have no connected instances that meet the "
-    "job requirements."
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
+    "can be met by the CE(s) attached to the job queue."
 )
 TIME_LIMIT = "Canceled by JobStateTimeLimit action due to reason: "
 

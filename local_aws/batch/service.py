@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from local_aws.batch import definitions, resources, views
-from local_aws.batch.definitions import check_name, check_tags, client_error, not_covered
+from local_aws.batch import definitions, members, resources, submissions, views
+from local_aws.batch.checks import MAX_SHARES, check_name, check_share, check_tags
+from local_aws.batch.errors import client_error, not_covered, rejected
 from local_aws.batch.jobs import ACTIVE, Array, Engine, Job
 from local_aws.batch.launcher import Launcher, LoopClock
 from local_aws.batch.records import Records
@@ -31,7 +32,7 @@ UPDATE_SECONDS = 0.1
 DELETE_SECONDS = 0.1
 
 MAX_DEPENDENCIES = 20
-MAX_PAYLOAD_BYTES = 30 * 1024
+MAX_PAYLOAD_KIB = 30
 MAX_DESCRIBED = 100
 MAX_STOPPED = 50
 MAX_REASON = 1024
@@ -128,7 +129,7 @@ class BatchService:
         environment.detail |= resources.update_compute_environment(
             environment, request.params, request.account, request.region, self.world
         )
-        environment.detail |= {"status": "UPDATING", "statusReason": ""}
+        environment.detail["status"] = "UPDATING"  # the reason stays, "ComputeEnvironment Healthy"
         self.records.put("environment", environment.arn, environment.detail)
         self.clock.call_later(UPDATE_SECONDS, self._settle_environment, environment)
         return {"computeEnvironmentName": environment.name, "computeEnvironmentArn": environment.arn}
@@ -179,8 +180,9 @@ class BatchService:
         self._authorize_queue(request, arn, create=True)
         check_name(name, "jobQueueName")
         check_tags(params.get("tags", {}))
-        if "serviceEnvironmentOrder" in params or params.get("jobQueueType") == "SAGEMAKER_TRAINING":
-            raise not_covered("service jobs (serviceEnvironmentOrder)")
+        members.check("CreateJobQueue", params)
+        if params.get("jobQueueType") == "SAGEMAKER_TRAINING":
+            raise not_covered("service jobs (jobQueueType SAGEMAKER_TRAINING)")
         if arn in self.queues:
             raise client_error(f"Object already exists: the job queue {arn}")
         self._check_quota(self.queues, request, "job queues")
@@ -240,9 +242,8 @@ class BatchService:
         params = request.params
         arn = _arn(request, "job-queue", params["jobQueue"])
         self._authorize_queue(request, arn)
-        queue = self._queue(arn)
-        if "serviceEnvironmentOrder" in params:
-            raise not_covered("service jobs (serviceEnvironmentOrder)")
+        queue = self._queue(arn, params["jobQueue"])
+        members.check("UpdateJobQueue", params)
         if queue.detail["status"] not in ("VALID", "INVALID"):
             raise client_error(f"Cannot update, resource is being modified: {arn}")
         changes = {name: params[name] for name in ("state", "priority", "jobStateTimeLimitActions") if name in params}
@@ -259,7 +260,7 @@ class BatchService:
                     "A fair-share scheduling policy can be replaced but neither removed nor added once a queue exists."
                 )
             changes["schedulingPolicyArn"] = self._policy(request, params["schedulingPolicyArn"]).arn
-        queue.detail |= {**changes, "status": "UPDATING", "statusReason": ""}
+        queue.detail |= {**changes, "status": "UPDATING"}  # the reason stays, "JobQueue Healthy"
         self.records.put("queue", arn, queue.detail)
         self.scheduler.rearm(queue)
         self.clock.call_later(UPDATE_SECONDS, self._settle_queue, queue)
@@ -274,7 +275,7 @@ class BatchService:
     def delete_job_queue(self, request: Request) -> dict[str, Any]:
         arn = _arn(request, "job-queue", request.params["jobQueue"])
         request.authorize("batch:DeleteJobQueue", arn)
-        queue = self._queue(arn)
+        queue = self._queue(arn, request.params["jobQueue"])
         if queue.detail["status"] not in ("VALID", "INVALID"):
             raise client_error("Cannot delete, resource is being modified.")
         if queue.detail["state"] != "DISABLED":
@@ -293,15 +294,15 @@ class BatchService:
         self.queues.pop(queue.arn, None)
         self.records.delete("queue", queue.arn)
 
-    def _queue(self, arn: str) -> JobQueue:
+    def _queue(self, arn: str, named: str) -> JobQueue:
         if arn not in self.queues:
-            raise client_error(f"{arn} does not exist")
+            raise client_error(f"JobQueue {named} not found.")
         return self.queues[arn]
 
     def get_job_queue_snapshot(self, request: Request) -> dict[str, Any]:
         arn = _arn(request, "job-queue", request.params["jobQueue"])
         request.authorize("batch:GetJobQueueSnapshot", arn)
-        queue = self._queue(arn)
+        queue = self._queue(arn, request.params["jobQueue"])
         now = self.clock.now()
         line = self.scheduler.line(queue)
         front = [
@@ -347,8 +348,7 @@ class BatchService:
         self._authorize_tagged(request, "batch:CreateSchedulingPolicy", arn)
         check_name(params["name"], "name")
         check_tags(params.get("tags", {}))
-        if "quotaSharePolicy" in params:
-            raise not_covered("quota shares (quotaSharePolicy)")
+        members.check("CreateSchedulingPolicy", params)
         if arn in self.policies:
             raise client_error(f"Object already exists: the scheduling policy {arn}")
         resources.check_fairshare(params.get("fairsharePolicy", {}))
@@ -366,8 +366,7 @@ class BatchService:
         params = request.params
         request.authorize("batch:UpdateSchedulingPolicy", params["arn"])
         policy = self._policy(request, params["arn"])
-        if "quotaSharePolicy" in params:
-            raise not_covered("quota shares (quotaSharePolicy)")
+        members.check("UpdateSchedulingPolicy", params)
         if "fairsharePolicy" in params:
             resources.check_fairshare(params["fairsharePolicy"])
             policy.detail["fairsharePolicy"] = params["fairsharePolicy"]
@@ -491,29 +490,30 @@ class BatchService:
         named = _arn(request, "job-definition", params["jobDefinition"])
         job_id = str(uuid.uuid4())
         self._authorize_submission(request, queue_arn, named, definition, job_id)
-        if len(json.dumps(params, separators=(",", ":"))) > MAX_PAYLOAD_BYTES:
-            raise client_error("A SubmitJob request can have at most 30 KiB.")
+        size = len(json.dumps(params, separators=(",", ":")))
+        if size > MAX_PAYLOAD_KIB * 1024:
+            raise rejected(f"Job size must be less than {MAX_PAYLOAD_KIB} KiB, got {size // 1024} KiB")
         if not JOB_NAME.fullmatch(params["jobName"]):
-            raise client_error(
-                f"jobName {params['jobName']!r} is not valid: up to 128 letters, numbers, hyphens and underscores, "
-                "beginning with a letter or number."
-            )
+            raise rejected("Job name should match valid pattern")
+        members.check("SubmitJob", params)
         check_tags(params.get("tags", {}))
-        queue = self._queue(queue_arn)
+        queue = self._queue(queue_arn, params["jobQueue"])
         if queue.detail["state"] != "ENABLED" or queue.detail["status"] not in ("VALID", "UPDATING"):
             raise client_error(
                 f"{queue_arn} does not accept jobs: its state is {queue.detail['state']} and its status "
                 f"{queue.detail['status']}; it must be ENABLED and VALID."
             )
         if definition is None:
-            raise client_error(f"{named} does not exist, or has no ACTIVE revision")
-        spec = definitions.resolve(definition, params)
-        if spec.fargate != (queue.detail["jobQueueType"] == "ECS_FARGATE"):
-            # AWS does not document what it answers; a job that no environment of the queue can run is refused here.
             raise client_error(
-                f"The platformCapabilities of {spec.definition_arn} do not fit the compute environments of {queue_arn}."
+                f"JobDefinition name {params['jobDefinition']} does not exist or is not in ACTIVE status"
             )
-        self._check_share(queue, params.get("shareIdentifier"))
+        spec = submissions.resolve(definition, params)
+        if spec.fargate != (queue.detail["jobQueueType"] == "ECS_FARGATE"):
+            raise client_error(
+                "Job Queue is attached to Compute Environment that can not run Jobs with capability "
+                + ("FARGATE" if spec.fargate else "EC2")
+            )
+        self._check_share(queue, params, "schedulingPriority" in spec.described)
         size = params.get("arrayProperties", {}).get("size")
         if size is not None and not 2 <= size <= 10_000:
             raise client_error("arrayProperties.size must be between 2 and 10,000.")
@@ -548,17 +548,29 @@ class BatchService:
         if request.params.get("tags"):
             request.authorize("batch:TagResource", *arns, f"{_prefix(request)}:job/{job_id}")
 
-    def _check_share(self, queue: JobQueue, share: str | None) -> None:
+    def _check_share(self, queue: JobQueue, params: dict[str, Any], has_priority: bool) -> None:
+        """A fair-share queue takes jobs with a share and a priority only, any other takes neither.
+
+        A definition's own priority does no harm in any other: "This only affects jobs in job queues with a fair-share
+        policy." https://docs.aws.amazon.com/batch/latest/userguide/share-identifiers.html
+        https://github.com/hashicorp/terraform-provider-aws/issues/31226 https://github.com/boto/boto3/issues/3158
+        """
+        share = params.get("shareIdentifier")
         if not queue.policy_arn:
-            if share is not None:
-                raise client_error(f"shareIdentifier can't be used: {queue.arn} has no fair-share scheduling policy.")
+            if share is not None or "schedulingPriorityOverride" in params:
+                raise client_error(
+                    "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share "
+                    "scheduling policy."
+                )
             return
         if share is None:
-            raise client_error(f"shareIdentifier is required: {queue.arn} has a fair-share scheduling policy.")
-        resources.check_share(share)
+            raise client_error("shareIdentifier must be specified.")
+        check_share(share)
+        if not has_priority:
+            raise client_error("Either schedulingPriority in job definition or schedulingPriorityOverride is required.")
         active = {name for name, line in self.scheduler.line(queue).shares.items() if line.vcpus or line.head()}
-        if len(active | {share}) > resources.MAX_SHARES:
-            raise client_error(f"{queue.arn} has {resources.MAX_SHARES} active share identifiers already.")
+        if len(active | {share}) > MAX_SHARES:
+            raise client_error(f"{queue.arn} has {MAX_SHARES} active share identifiers already.")
 
     def _check_dependencies(self, prefix: str, depends_on: list[dict[str, str]], size: int | None) -> None:
         """https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html"""
@@ -566,9 +578,10 @@ class BatchService:
             raise client_error(f"A job can depend on at most {MAX_DEPENDENCIES} jobs.")
         for dependency in depends_on:
             kind, job_id = dependency.get("type"), dependency.get("jobId")
-            if kind is not None and size is None:
+            if kind == "N_TO_N" and size is None:
                 raise client_error(f"A dependency of type {kind} is only for array jobs.")
-            if kind == "SEQUENTIAL":
+            # A plain job that names a job and SEQUENTIAL waits for that job, as without a type.
+            if kind == "SEQUENTIAL" and size is not None:
                 if job_id is not None:
                     raise client_error("A SEQUENTIAL dependency orders an array's own children; it takes no jobId.")
                 continue
@@ -605,8 +618,7 @@ class BatchService:
     def list_jobs(self, request: Request) -> dict[str, Any]:
         params = request.params
         request.authorize("batch:ListJobs")
-        if "multiNodeJobId" in params:
-            raise not_covered("multi-node parallel jobs (multiNodeJobId)")
+        members.check("ListJobs", params)
         if ("jobQueue" in params) == ("arrayJobId" in params):
             raise client_error("Specify exactly one of jobQueue and arrayJobId.")
         filters = params.get("filters", [])
@@ -622,7 +634,7 @@ class BatchService:
             indices = [index for index in range(array.size) if array.child_status(index) == status]
             page, token = _page(params, indices, lambda index: index, 1000)
             return {"jobSummaryList": [views.job_summary(array.view(index)) for index in page], **token}
-        queue = self._queue(_arn(request, "job-queue", params["jobQueue"]))
+        queue = self._queue(_arn(request, "job-queue", params["jobQueue"]), params["jobQueue"])
         jobs = [job for job in self.engine.jobs.values() if job.queue is queue]
         if filters:
             accepts = _filter(filters[0])
@@ -640,6 +652,8 @@ class BatchService:
 
     def _stop_one(self, request: Request, act: Callable[[str, str], None]) -> dict[str, Any]:
         job_id = request.params["jobId"].rsplit("/", 1)[-1]
+        if not job_id:
+            raise client_error("jobId must not be empty.")
         request.authorize(f"batch:{request.operation}", f"{_prefix(request)}:job/{job_id}")
         _check_reason(request.params["reason"])
         # A job that is not (or no longer) known is no error, as in the bulk operations.
@@ -872,7 +886,7 @@ def _runnable_since(job: Job) -> int:
 
 def _check_count(names: list[str], limit: int, what: str) -> None:
     if len(names) > limit:
-        raise client_error(f"Maximum number of {what} supported is {limit}; the request has {len(names)}.")
+        raise rejected(f"Maximum number of {what} supported is  {limit}")
 
 
 def _check_reason(reason: str) -> None:

@@ -7,13 +7,15 @@ last one, so 10,000 short jobs cost the server few wake-ups.
 
 Frame: 4 bytes of length, then a marshalled list of tuples. From the server:
     ("start", key, argv, env, cwd, cleanup)    run argv in the fresh directory cwd; cleanup is an argv run afterwards
-    ("signal", key, number)                    to the job's first process, as a container runtime signals PID 1
+    ("signal", key, number, init)              to the job's first process, as a container runtime signals PID 1; init
+                                               says whether an init process would pass the signal on
     ("kill", key)                              SIGKILL to everything the job started
 To the server (time in milliseconds since the epoch):
     ("started", key, pid, time)
     ("failed", key, message, time)             argv could not be executed
     ("output", key, time, [line, ...])
-    ("ended", key, exit code, time)            128 + n after signal n; nothing of the job runs any more
+    ("ended", key, exit code, time)            128 + n after signal n, 137 after a signal that was sent from here, did
+                                               its default and had no init; nothing of the job runs any more
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ _DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)  # Python and
 class Job:
     """One running job: its first process, the pipe with its output, its directory."""
 
-    __slots__ = ("buffer", "cleanup", "code", "cwd", "ended_at", "fd", "kept", "key", "pid")
+    __slots__ = ("buffer", "cleanup", "code", "cwd", "ended_at", "fd", "kept", "key", "pid", "sent")
 
     def __init__(self, key: str, pid: int, fd: int, cwd: str, cleanup: list[str] | None) -> None:
         self.key, self.pid, self.fd, self.cwd, self.cleanup = key, pid, fd, cwd, cleanup
@@ -58,6 +60,7 @@ class Job:
         self.kept = 0
         self.code: int | None = None
         self.ended_at = 0
+        self.sent: int | None = None  # a signal that PID 1 of a container survives unless it handles it
 
 
 class Supervisor:
@@ -174,9 +177,15 @@ class Supervisor:
         self.selector.register(read_end, selectors.EVENT_READ, job)
         self._tell("started", key, pid, _now())
 
-    def _signal(self, key: str, number: int) -> None:
+    def _signal(self, key: str, number: int, init: bool) -> None:
+        """The kernel keeps from PID 1 of a container every signal that it does not handle, so SIGKILL ends it later.
+
+        Here the signal ends it at once, to shorten the wait, and `_settle` reports what SIGKILL would have left.
+        https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
+        """
         job = self.jobs.get(key)
         if job and job.code is None:
+            job.sent = None if init else number
             with contextlib.suppress(ProcessLookupError):
                 os.kill(job.pid, number)
 
@@ -279,7 +288,10 @@ class Supervisor:
             os.rmdir(job.cwd)  # noqa: PTH106 - most jobs leave it empty
         except OSError:
             shutil.rmtree(job.cwd, ignore_errors=True)
-        code = job.code if job.code >= 0 else 128 - job.code
+        signaled = -job.code if job.code < 0 else None
+        if signaled is not None and signaled == job.sent:
+            signaled = signal.SIGKILL
+        code = job.code if signaled is None else 128 + signaled
         self._tell("ended", job.key, code, job.ended_at)
 
     def _kill_strays(self) -> None:

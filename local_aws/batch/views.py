@@ -40,6 +40,11 @@ def _array(job: Job) -> dict[str, Any] | None:
     return {"index": job.index} if job.parent else None
 
 
+def _array_detail(job: Job) -> dict[str, Any] | None:
+    array = _array(job)
+    return {"statusSummary": {}, **array} if array else None
+
+
 def _container(job: Job) -> dict[str, Any]:
     """The definition's container, with how its latest attempt fares."""
     attempt = job.current or (job.attempts[-1] if job.attempts else None)
@@ -56,7 +61,11 @@ def _container(job: Job) -> dict[str, Any]:
 
 
 def job_detail(job: Job) -> dict[str, Any]:
-    """One entry of DescribeJobs."""
+    """One entry of DescribeJobs, with the members that recordings of AWS's answers have.
+
+    Lists are there when they are empty, switches only when they are on:
+    https://github.com/meta-pytorch/torchx/blob/main/torchx/schedulers/test/aws_batch_scheduler_test.py
+    """
     detail = {
         "jobArn": job.arn,
         "jobName": job.name,
@@ -71,11 +80,12 @@ def job_detail(job: Job) -> dict[str, Any]:
         "dependsOn": job.depends_on,
         **job.spec.described,
         "container": _container(job),
-        "arrayProperties": _array(job),
+        "arrayProperties": _array_detail(job),
         "shareIdentifier": job.share,
         "tags": job.tags,
-        "isCancelled": job.cancelled,
-        "isTerminated": job.terminated,
+        "eksAttempts": [],
+        "isCancelled": job.cancelled or None,
+        "isTerminated": job.terminated or None,
     }
     return _without_none(detail)
 

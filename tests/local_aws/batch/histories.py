@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_aws.batch.definitions import resolve
 from local_aws.batch.jobs import ACTIVE, CONTAINER_EXITED, STATUSES, TERMINAL, Array, Engine, Job
 from local_aws.batch.records import Records
 from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
 from local_aws.batch.scheduler import Scheduler
+from local_aws.batch.submissions import resolve
 
 PREFIX = "arn:aws:batch:us-east-1:000000000000"
 

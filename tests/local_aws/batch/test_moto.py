@@ -48,8 +48,9 @@ DIFFERENCES = {
     r"describe \w+: jobs\[0\].container.*": "moto shows little of the container, and its own environment",
     r"describe \w+: jobs\[0\].attempts.*": "moto runs nothing here, and makes up an attempt",
     r"describe \w+: jobs\[0\].(isCancelled|isTerminated|platformCapabilities|propagateTags|retryStrategy"
-    r"|statusReason|startedAt).*": "moto leaves these members out, or gives an array's parent a start",
-    r"describe \w+: jobs\[0\].arrayProperties.(statusSummaryLastUpdatedAt|index)": "moto leaves these members out",
+    r"|statusReason|startedAt|eksAttempts).*": "moto leaves these members out, or gives an array's parent a start",
+    r"describe \w+: jobs\[0\].arrayProperties.(statusSummaryLastUpdatedAt|index|statusSummary)":
+        "moto leaves these members out",
     r"list (children|jobs|jobs by name): .*(capacityUsage|exitCode|statusReason|arrayProperties).*":
         "moto leaves these members out",
     r"list jobs: .*": "moto lists an array's children among the queue's jobs, oldest first, and the badly named job",

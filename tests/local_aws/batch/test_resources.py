@@ -54,9 +54,9 @@ def test_the_life_of_a_compute_environment(world: World) -> None:
         ({"securityGroupIds": [f"sg-{i}" for i in range(6)]}, "at most 5"),
         ({"subnets": [f"subnet-{i}" for i in range(17)]}, "at most 16"),
         ({"maxvCpus": 0}, "maxvCpus"),
-        ({"minvCpus": 0}, "minvCpus is not applicable to Fargate"),
-        ({"instanceTypes": ["optimal"]}, "not applicable to Fargate"),
-        ({"type": "EC2"}, "instanceRole is required"),
+        ({"minvCpus": 0}, "minvCpus is not applicable for Fargate"),
+        ({"instanceTypes": ["optimal"]}, "not applicable for Fargate"),
+        ({"type": "EC2"}, "Exception : Instance role is required., RequestId: "),
         ({"type": "EC2", "instanceRole": "nobody"}, "does not exist"),
         ({"type": "ECS_MANAGED_INSTANCES"}, "does not cover Amazon ECS Managed Instances"),
     ],
@@ -196,7 +196,10 @@ def test_the_life_of_a_scheduling_policy(world: World) -> None:
     queue = world.queue(world.environment(), schedulingPolicyArn=arn)
     assert "used by a job queue" in refusal(world.batch.delete_scheduling_policy, arn=arn)["Message"]
     definition = world.definition()
-    assert "shareIdentifier is required" in refusal(world.submit, queue=queue, definition=definition)["Message"]
+    says = refusal(world.submit, queue=queue, definition=definition)["Message"]
+    assert says == "shareIdentifier must be specified."
+    says = refusal(world.submit, queue=queue, definition=definition, shareIdentifier="ab")["Message"]
+    assert says == "Either schedulingPriority in job definition or schedulingPriorityOverride is required."
     job = world.job_is(world.submit(queue, definition, shareIdentifier="ab", schedulingPriorityOverride=3))
     assert (job["status"], job["shareIdentifier"], job["schedulingPriority"]) == ("SUCCEEDED", "ab", 3)
     world.batch.update_scheduling_policy(arn=arn, fairsharePolicy={"computeReservation": 10})
@@ -269,7 +272,7 @@ def test_a_submission_takes_the_newest_active_revision(world: World, queue: str)
         job_id = world.submit(queue, given)
         assert world.job(job_id)["jobDefinition"].endswith(f":{expected}")
     assert "ACTIVE" in refusal(world.submit, queue=queue, definition=f"{name}:3")["Message"]
-    assert "does not exist" in refusal(world.submit, queue=queue, definition="nowhere")["Message"]
+    assert "name nowhere does not exist" in refusal(world.submit, queue=queue, definition="nowhere")["Message"]
 
 
 def resources(vcpu: str, memory: str) -> dict[str, Any]:
@@ -286,22 +289,23 @@ def resources(vcpu: str, memory: str) -> dict[str, Any]:
         ({"environment": [{"value": "1"}]}, "needs a name"),
         ({"executionRoleArn": None}, "executionRoleArn is required"),
         ({"jobRoleArn": "just-a-name"}, "not the ARN of a role"),
-        (resources("0.3", "512"), "VCPU 0.3"),
-        (resources("0.25", "4096"), "MEMORY 4096"),
-        (resources("x", "512"), "numbers"),
-        ({"resourceRequirements": [{"type": "VCPU", "value": "1"}]}, "must have MEMORY"),
+        (resources("0.3", "512"), "Fargate resource requirements (0.30 vCPU, 512 MiB) not valid."),
+        (resources("0.25", "4096"), "Fargate resource requirements (0.25 vCPU, 4096 MiB) not valid. With 0.25 vCPU"),
+        (resources("x", "512"), "Value x for type VCPU in resourceRequirement is not valid"),
+        ({"resourceRequirements": [{"type": "VCPU", "value": "1"}]}, "Memory is not provided."),
+        ({"resourceRequirements": [{"type": "MEMORY", "value": "512"}]}, "vCPU is not provided."),
         ({"resourceRequirements": [{"type": "VCPU", "value": "1"}] * 2}, "twice"),
-        ({"vcpus": 1, "memory": 512}, "not supported on Fargate"),
-        ({"privileged": True}, "privileged"),
-        ({"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 1}]}, "ulimits"),
+        ({"vcpus": 1, "memory": 512}, "vcpus is not applicable for Fargate. Use resource requirements instead."),
+        ({"privileged": True}, "privileged is not applicable for Fargate."),
+        ({"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 1}]}, "ulimits is not applicable for Fargate."),
         ({"ephemeralStorage": {"sizeInGiB": 20}}, "between 21 and 200"),
         ({"logConfiguration": {"logDriver": "syslog"}}, "not supported on Fargate"),
         ({"logConfiguration": {"logDriver": "splunk"}}, "does not cover"),
         ({"secrets": [{"name": "a", "valueFrom": "b"}]}, "does not cover secrets"),
         ({"volumes": [{"name": "a"}]}, "does not cover volumes"),
         ({"user": "nobody"}, "does not cover another user"),
-        ({"readonlyRootFilesystem": True}, "does not cover readonlyRootFilesystem"),
-        ({"linuxParameters": {"sharedMemorySize": 64}}, "not supported for jobs on Fargate"),
+        ({"readonlyRootFilesystem": True}, "readonlyRootFilesystem"),
+        ({"linuxParameters": {"sharedMemorySize": 64}}, "sharedMemorySize is not applicable for Fargate"),
         ({"instanceType": "m5.large"}, "multi-node"),
         ({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, "Windows"),
     ],
@@ -328,12 +332,21 @@ def test_containers_that_are_refused(world: World, container: dict, says: str) -
         ({"retryStrategy": {"attempts": 11}}, "between 1 and 10"),
         (
             {"retryStrategy": {"evaluateOnExit": [{"onExitCode": "1", "action": "EXIT"}]}},
-            "needs retryStrategy.attempts",
+            "Exception : RetryAttempts must be provided with retry strategy, RequestId: ",
         ),
         ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT"}]}}, "needs onStatusReason"),
-        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "x", "action": "EXIT"}]}}, "not valid"),
-        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "a*b", "action": "EXIT"}]}}, "not valid"),
-        ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}] * 6}}, "at most 5"),
+        (
+            {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "x", "action": "EXIT"}]}},
+            "restricted characters",
+        ),
+        (
+            {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "a*b", "action": "EXIT"}]}},
+            "restricted characters",
+        ),
+        (
+            {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}] * 6}},
+            "Up to 5 evaluateOnExit condition can be specified.",
+        ),
         ({"timeout": {"attemptDurationSeconds": 59}}, "at least 60"),
         ({"schedulingPriority": 10000}, "between 0 and 9999"),
         ({"parameters": {"a": "x" * 30_000}}, "24 KiB"),
@@ -367,9 +380,17 @@ def test_ec2_definitions_have_their_own_rules(world: World) -> None:
 
     assert register()
     assert (
-        "only for jobs on Fargate" in refusal(register, networkConfiguration={"assignPublicIp": "ENABLED"})["Message"]
+        "networkConfiguration not applicable for EC2."
+        in refusal(register, networkConfiguration={"assignPublicIp": "ENABLED"})["Message"]
     )
-    assert "whole number" in refusal(register, **resources("0.5", "128"))["Message"]
+    assert (
+        "Value 0.5 for type VCPU"
+        in refusal(
+            world.definition,
+            platformCapabilities=["EC2"],
+            containerProperties={"image": "python", **resources("0.5", "128")},
+        )["Message"]
+    )
     assert "at least 4 MiB" in refusal(register, memory=3)["Message"]
 
 
@@ -381,24 +402,31 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"jobName": "-begins-wrong"}, "jobName"),
-        ({"jobName": "x" * 129}, "jobName"),
+        (
+            {"jobName": "-begins-wrong"},
+            "Error executing request, Exception : Job name should match valid pattern, RequestId: ",
+        ),
+        ({"jobName": "x" * 129}, "Job name should match valid pattern"),
         ({"arrayProperties": {"size": 1}}, "between 2 and 10,000"),
         ({"arrayProperties": {"size": 10_001}}, "between 2 and 10,000"),
         ({"dependsOn": [{"jobId": NOBODY}]}, "does not exist"),
         ({"dependsOn": [{"jobId": NOBODY}] * 21}, "at most 20"),
         ({"dependsOn": [{}]}, "needs a jobId"),
-        ({"dependsOn": [{"type": "SEQUENTIAL"}]}, "only for array jobs"),
+        ({"dependsOn": [{"type": "SEQUENTIAL"}]}, "needs a jobId"),
+        ({"dependsOn": [{"type": "N_TO_N", "jobId": NOBODY}]}, "only for array jobs"),
         ({"dependsOn": [{"type": "SEQUENTIAL", "jobId": NOBODY}], "arrayProperties": {"size": 2}}, "takes no jobId"),
         ({"containerOverrides": {"command": [""]}}, "empty string"),
         ({"containerOverrides": {"environment": [{"name": "AWS_BATCH_X", "value": "1"}]}}, "reserved"),
-        ({"containerOverrides": {"vcpus": 2}}, "resourceRequirements"),
-        ({"containerOverrides": resources("0.25", "4096")}, "MEMORY 4096"),
-        ({"containerOverrides": {"environment": [{"name": "X", "value": "y" * 8200}]}}, "8192"),
-        ({"parameters": {"x": "y" * 31_000}}, "30 KiB"),
+        (
+            {"containerOverrides": {"vcpus": 2}},
+            "vcpus is not applicable for Fargate. Use resource requirements instead.",
+        ),
+        ({"containerOverrides": resources("0.25", "4096")}, "(0.25 vCPU, 4096 MiB) not valid"),
+        ({"parameters": {"x": "y" * 48_000}}, "Job size must be less than 30 KiB, got 47 KiB"),
         ({"timeout": {"attemptDurationSeconds": 1}}, "at least 60"),
         ({"retryStrategy": {"attempts": 0}}, "between 1 and 10"),
-        ({"shareIdentifier": "a"}, "no fair-share scheduling policy"),
+        ({"shareIdentifier": "a"}, "Job with shareIdentifier or schedulingPriority can onlybe submitted"),
+        ({"schedulingPriorityOverride": 1}, "can onlybe submitted to job queue with fair share scheduling policy."),
         ({"schedulingPriorityOverride": -1}, "between 0 and 9999"),
         ({"nodeOverrides": {"numNodes": 2}}, "does not cover"),
         ({"tags": {f"k{i}": "v" for i in range(51)}}, "50"),
@@ -423,13 +451,16 @@ def test_a_definition_for_ec2_does_not_fit_a_fargate_queue(world: World, queue: 
     definition = world.definition(
         platformCapabilities=["EC2"], containerProperties={"image": "python", "vcpus": 1, "memory": 128}
     )
-    assert "do not fit" in refusal(world.submit, queue=queue, definition=definition)["Message"]
+    says = "Job Queue is attached to Compute Environment that can not run Jobs with capability EC2"
+    assert refusal(world.submit, queue=queue, definition=definition)["Message"] == says
 
 
-def test_placeholders_without_a_value_stay(world: World, queue: str) -> None:
-    definition = world.definition("echo", "Ref::given", "Ref::default", "Ref::none", parameters={"default": "d"})
+def test_placeholders_need_a_value(world: World, queue: str) -> None:
+    definition = world.definition("echo", "Ref::given", "Ref::default", "a Ref::word", parameters={"default": "d"})
+    says = "Unable to substitute value. No parameter found for reference given"
+    assert refusal(world.submit, queue=queue, definition=definition)["Message"] == says
     job = world.job_is(world.submit(queue, definition, parameters={"given": "g"}))
-    assert world.lines(job) == ["g d Ref::none"]
+    assert world.lines(job) == ["g d a Ref::word"]
     assert job["parameters"] == {"given": "g", "default": "d"}
 
 
@@ -440,7 +471,10 @@ def test_describe_jobs_finds_what_is_there(world: World, queue: str) -> None:
     job = world.run(queue)
     found = world.batch.describe_jobs(jobs=[job["jobArn"], NOBODY, f"{job['jobId']}:0"])["jobs"]
     assert [one["jobId"] for one in found] == [job["jobId"]]
-    assert "100" in refusal(world.batch.describe_jobs, jobs=[NOBODY] * 101)["Message"]
+    assert (
+        "Exception : Maximum number of jobs supported is  100, RequestId: "
+        in refusal(world.batch.describe_jobs, jobs=[NOBODY] * 101)["Message"]
+    )
     assert refusal(world.batch.describe_jobs, jobs=[])["Code"] == "ClientException"
 
 
@@ -479,7 +513,7 @@ def test_list_jobs(world: World) -> None:
     assert "not valid" in refusal(refused, jobQueue=queue, filters=[{"name": "STATUS", "values": ["x"]}])["Message"]
     assert "no array job" in refusal(refused, arrayJobId=ids[0])["Message"]
     assert "nextToken" in refusal(refused, jobQueue=queue, nextToken="!")["Message"]
-    assert "does not exist" in refusal(refused, jobQueue="nowhere")["Message"]
+    assert refusal(refused, jobQueue="nowhere")["Message"] == "JobQueue nowhere not found."
 
 
 @pytest.fixture(scope="module")
@@ -693,7 +727,7 @@ def test_a_share_identifier_can_be_a_condition(world: World) -> None:
     queue = world.queue(world.environment(), schedulingPolicyArn=policy)
     user = world.user(allow("batch:SubmitJob", StringEquals={"batch:ShareIdentifier": "lowCpu"}))
     arguments = {"jobName": "j", "jobQueue": queue, "jobDefinition": world.definition()}
-    assert user.submit_job(**arguments, shareIdentifier="lowCpu")["jobId"]
+    assert user.submit_job(**arguments, shareIdentifier="lowCpu", schedulingPriorityOverride=0)["jobId"]
     assert refusal(user.submit_job, **arguments, shareIdentifier="other")["Code"] == "AccessDeniedException"
 
 

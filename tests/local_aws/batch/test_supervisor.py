@@ -103,15 +103,31 @@ def test_lines_arrive_while_the_job_runs(server: Server) -> None:
 def test_a_signal_goes_to_the_first_process(server: Server) -> None:
     server.start("a", "/bin/sh", "-c", "trap 'echo stopping; exit 7' TERM; echo ready; while :; do sleep 0.05; done")
     server.wait("a", "output")
-    server.order(("signal", "a", int(signal.SIGTERM)))
+    server.order(("signal", "a", int(signal.SIGTERM), False))
     assert server.wait("a", "ended")[2] == 7
     assert server.lines("a") == ["ready", "stopping"]
 
 
-def test_an_unhandled_signal_is_in_the_exit_code(server: Server) -> None:
+@pytest.mark.parametrize(("init", "code"), [(False, 137), (True, 143)])
+def test_a_signal_without_a_handler_ends_pid_1_only_when_an_init_passes_it_on(
+    server: Server, init: bool, code: int
+) -> None:
+    """https://man7.org/linux/man-pages/man7/pid_namespaces.7.html"""
     server.start("a", "/bin/sleep", "60")
     server.wait("a", "started")
-    server.order(("signal", "a", int(signal.SIGTERM)))
+    server.order(("signal", "a", int(signal.SIGTERM), init))
+    assert server.wait("a", "ended")[2] == code
+
+
+def test_an_exit_code_like_that_of_a_signal_is_the_programs_own(server: Server) -> None:
+    server.start("a", "/bin/sh", "-c", "trap 'exit 143' TERM; echo ready; while :; do sleep 0.05; done")
+    server.wait("a", "output")
+    server.order(("signal", "a", int(signal.SIGTERM), False))
+    assert server.wait("a", "ended")[2] == 143
+
+
+def test_a_program_that_ends_itself_by_a_signal_has_it_in_its_exit_code(server: Server) -> None:
+    server.start("a", "/bin/sh", "-c", "kill -TERM $$")
     assert server.wait("a", "ended")[2] == 143
 
 

@@ -41,7 +41,7 @@ def test_a_stopped_task_is_a_failed_attempt_and_the_retry_strategy_decides(world
     job = world.job_is(job_id)
     assert job["status"] == "SUCCEEDED"
     first, second = job["attempts"]
-    assert (first["statusReason"], first["container"]["exitCode"]) == ("Your Spot Task was interrupted.", 143)
+    assert (first["statusReason"], first["container"]["exitCode"]) == ("Your Spot Task was interrupted.", 137)
     assert first["container"]["taskArn"] == where["task"] != second["container"]["taskArn"]
 
 

@@ -24,4 +24,4 @@ def test_a_timeout_ends_an_attempt_for_good(world: World, timed_job: str) -> Non
     assert (job["status"], job["statusReason"]) == ("FAILED", "Job attempt duration exceeded timeout")
     assert 60_000 <= job["stoppedAt"] - job["startedAt"] < 90_000
     assert len(job["attempts"]) == 1
-    assert job["container"]["exitCode"] == 143
+    assert job["container"]["exitCode"] == 137  # no handler of SIGTERM: it ends by SIGKILL
