@@ -32,7 +32,8 @@ MAX_CHARACTERS = 1024 * 1024
 MAX_PARAMETERS = 200
 MAX_OUTPUTS = 50
 MAX_OUTPUT_CHARACTERS = 1024
-MAX_DEFAULT_CHARACTERS = 4096  # of a String parameter, by the schema; StartPipelineExecution takes 1,024
+# A String parameter's default and a parameter's description, by the schema; StartPipelineExecution takes 1,024.
+MAX_DEFAULT_CHARACTERS = 4096
 MAX_METADATA_CHARACTERS = 1024
 MAX_ITERATIONS = 100  # ForEachStep's limit for a list in the definition; the strictest reading for one at run time too
 MAX_ITEM_CHARACTERS = 12_800
@@ -248,6 +249,9 @@ def _parameters(found: Any) -> dict[str, Parameter]:
             raise DefinitionError(f"Parameter {name} is defined twice.")
         if unknown := sorted(set(item) - {"Name", "Type", "DefaultValue", "Description", "EnumValues"}):
             raise DefinitionError(f"Parameter {name} has no property {', '.join(unknown)}.")
+        if not isinstance(description := item.get("Description", ""), str) or len(description) > MAX_DEFAULT_CHARACTERS:
+            limit = f"{MAX_DEFAULT_CHARACTERS:,} characters"
+            raise DefinitionError(f"The Description of parameter {name} must be a string of at most {limit}.")
         kind, default, enum = item.get("Type", "String"), item.get("DefaultValue"), item.get("EnumValues") or []
         if kind not in ("String", "Integer", "Boolean", "Float"):
             raise DefinitionError(f"Parameter {name} has type {kind!r}; it must be String, Integer, Boolean or Float.")
@@ -328,6 +332,11 @@ class _Checker:
         # The SDK writes it by default; DescribePipelineExecution shows it, and there are no experiments here.
         if config is not None and not isinstance(config, dict):
             raise DefinitionError("PipelineExperimentConfig must be an object.", NOT_AN_OBJECT)
+        for name, value in (config or {}).items():
+            if name not in ("ExperimentName", "TrialName") or not (isinstance(value, str) or is_expression(value)):
+                raise DefinitionError(
+                    "PipelineExperimentConfig has ExperimentName and TrialName, each a string or an expression."
+                )
         for where, path in self._paths("PipelineExperimentConfig", config):
             if path.root == "Steps":
                 raise DefinitionError(f"{where} can't refer to {path.text}.")

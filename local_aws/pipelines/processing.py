@@ -168,6 +168,8 @@ def _check_channels(arguments: dict[str, Any]) -> str | None:
         where = f"input {item.get('InputName')!r}"
         if not source or item.get("DatasetDefinition"):
             return f"{where} must be an S3Input"
+        if item.get("AppManaged"):
+            return f"{where} has AppManaged; in the embedded AWS it is the job that copies its data"
         allowed = {
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
@@ -184,6 +186,8 @@ def _check_channels(arguments: dict[str, Any]) -> str | None:
         where = f"output {item.get('OutputName')!r}"
         if not target or item.get("FeatureStoreOutput"):
             return f"{where} must be an S3Output"
+        if item.get("AppManaged"):
+            return f"{where} has AppManaged; in the embedded AWS it is the job that copies its data"
         if target.get("S3UploadMode", "EndOfJob") != "EndOfJob":
             return f"{where} has S3UploadMode {target['S3UploadMode']!r}; the embedded AWS runs 'EndOfJob' only"
         if not str(target.get("LocalPath") or "").startswith("/opt/ml/processing"):
@@ -257,7 +261,7 @@ def check_cache(cache: Any) -> str | None:
         or set(cache) - {"Enabled", "ExpireAfter"}
     ):
         return "has Enabled, true or false, and ExpireAfter"
-    if cache.get("Enabled") and seconds(cache.get("ExpireAfter")) is None:
+    if (cache.get("Enabled") or "ExpireAfter" in cache) and seconds(cache.get("ExpireAfter")) is None:
         return f"needs a duration like P30D or PT1H in ExpireAfter, not {cache.get('ExpireAfter')!r}"
     return None
 

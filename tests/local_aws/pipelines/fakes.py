@@ -32,7 +32,7 @@ class FakeAws:
 
     def client(self, service: str, credentials: Any, region: str, **settings: Any) -> Any:
         self.settings[service] = settings
-        return SimpleNamespace(invoke=self._invoke, send_message=self._send)
+        return SimpleNamespace(invoke=self._invoke, send_message=self._send, get_object=self._get)
 
     def publish_event(self, **event: Any) -> None:
         self.events.append(event)
@@ -44,6 +44,9 @@ class FakeAws:
             answer = {"errorMessage": str(failure), "errorType": "ZeroDivisionError"}
             error = {"FunctionError": "Unhandled"}
         return {"Payload": io.BytesIO(json.dumps(answer).encode()), **error}
+
+    def _get(self, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:
+        return {"Body": io.BytesIO(b"{}")}
 
     def _send(self, QueueUrl: str, MessageBody: str) -> None:
         message = json.loads(MessageBody)

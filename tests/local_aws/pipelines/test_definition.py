@@ -30,6 +30,7 @@ from .definitions import (
 )
 
 REGION = "us-east-1"
+SOURCE = {"S3Uri": "s3://b", "S3DataType": "S3Prefix", "S3InputMode": "FastFile", "LocalPath": "/opt/ml/processing/i"}
 
 
 def parsed(document: dict[str, Any]):
@@ -227,6 +228,10 @@ def test_what_is_wrong_is_said_with_the_step_and_the_field(document: dict[str, A
         ),
         ({"NetworkConfig": {"EnableNetworkIsolation": True}}, "NetworkConfig"),
         ({"ExperimentConfig": {}}, "ExperimentConfig"),
+        (
+            {"ProcessingInputs": [{"InputName": "i", "AppManaged": True, "S3Input": SOURCE | {"S3InputMode": "File"}}]},
+            "input 'i' has AppManaged",
+        ),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "MaxRuntimeInSeconds must be at least 1."),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": True}}, "MaxRuntimeInSeconds must be of type integer"),
         ({"RoleArn": "x"}, "RoleArn must have at least 20 characters."),
@@ -296,9 +301,6 @@ def test_the_numbers_of_a_retry_policy_are_checked(wrong: dict[str, Any]) -> Non
 def arguments(**more: Any) -> dict[str, Any]:
     step = processing_step("P")
     return pipeline({**step, "Arguments": step["Arguments"] | more})
-
-
-SOURCE = {"S3Uri": "s3://b", "S3DataType": "S3Prefix", "S3InputMode": "FastFile", "LocalPath": "/opt/ml/processing/i"}
 
 
 @pytest.mark.parametrize(
