@@ -17,7 +17,9 @@ import boto3
 import pandas as pd
 
 from utils.config import load_config
-from utils.monitoring import COLORS, STATUS_COLORS, jobs
+from utils.monitoring import jobs
+from utils.monitoring.charts import COLORS
+from utils.monitoring.step_graph import STATUS_COLORS
 from utils.pipeline import latest_execution
 from utils.session import connect
 
