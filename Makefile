@@ -8,7 +8,7 @@ MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book functions bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-studio   utils, Lambdas and notebooks with the package versions of SageMaker Studio's image"
 	@echo "make test-clients  other programs that use AWS Batch, each in an environment of its own, on the embedded AWS"
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
+	@echo "make functions  the two Lambda functions as zips (build/submit_jobs.zip, build/check_jobs.zip)"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff; make format repairs what it can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
@@ -107,6 +108,10 @@ build/book/mermaid-$(MERMAID).min.js:
 	@mkdir -p build/book && cd build/book && npm pack --silent mermaid@$(MERMAID) >/dev/null && \
 		tar -xzOf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js >mermaid.js && rm mermaid-$(MERMAID).tgz && \
 		echo "$(MERMAID_SHA256)  mermaid.js" | $(SHA256) && mv mermaid.js $(notdir $@)
+
+# The zips to deploy by hand, or with tools of your own; the same bytes for the same files.
+functions: .venv/.installed
+	@$(BIN)/python -c "from pathlib import Path; from utils import lambdas; print(*lambdas.write_packages(Path('build')), sep='\n')"
 
 bench: .venv/.installed
 	@set -e; for benchmark in $(BENCH); do echo "== $$benchmark"; $(BIN)/python $$benchmark; echo; done

@@ -60,6 +60,9 @@ def lambda_handler(event, context):
 
 COUNTER = """
 
+import json
+import boto3
+
 _calls = []
 boto3.setup_default_session()
 boto3.DEFAULT_SESSION.events.register("before-send", lambda request, **_: _calls.append(request.url))
@@ -170,7 +173,7 @@ class Bench:
             QueueName=f"bench-sagemaker-{design}", Attributes={"VisibilityTimeout": str(visibility)}
         )["QueueUrl"]
         queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        code = ARTICLE if design == "article" else (ROOT / "lambda_code/check_jobs/lambda_function.py").read_text()
+        modules = {"lambda_function.py": ARTICLE} if design == "article" else check_jobs_modules()
         # The fallback's look comes once after the longest job, so that the left-over message is counted too.
         settings = {"POLL_MIN_SECONDS": "1", "PUSH_POLL_SECONDS": f"{self.longest_job_seconds + 15}"}
         function_arn = functions.create_function(
@@ -178,7 +181,7 @@ class Bench:
             Runtime="python3.13",
             Role=self.role_arn,
             Handler="lambda_function.lambda_handler",
-            Code={"ZipFile": zipped(code + COUNTER)},
+            Code={"ZipFile": zipped(modules)},
             Timeout=30,
             Environment={"Variables": settings | ({"PUSH_EVENTS": "true"} if design == "push" else {})},
         )["FunctionArn"]
@@ -293,10 +296,16 @@ def policy(statement: dict) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def zipped(code: str) -> bytes:
+def check_jobs_modules() -> dict[str, str]:
+    return {path.name: path.read_text() for path in (ROOT / "lambda_code/check_jobs").glob("*.py")}
+
+
+def zipped(modules: dict[str, str]) -> bytes:
+    """A function's zip, with its calls to AWS counted."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("lambda_function.py", code)
+        for name, text in modules.items():
+            archive.writestr(name, text + COUNTER if name == "lambda_function.py" else text)
     return buffer.getvalue()
 
 

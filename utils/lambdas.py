@@ -28,7 +28,10 @@ class FunctionFailed(RuntimeError):
 
 
 def package(name: str) -> bytes:
-    """A zip of `lambda_code/<name>/`, the same bytes for the same files, so that an unchanged function stays unchanged.
+    """Package the modules of `lambda_code/<name>/` as a zip.
+
+    The same files give the same bytes, so that an unchanged function is not deployed again. README.md stays out of it:
+    the function doesn't need it, and a change of its words is no change of the function.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -39,12 +42,30 @@ def package(name: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*.py")):
-            # Fixed time and permissions: a zip otherwise tells when and where it was made.
+            # Fixed time and permissions, since a zip otherwise holds when and where it was made.
             entry = zipfile.ZipInfo(str(path.relative_to(folder)), date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, path.read_bytes())
     return buffer.getvalue()
+
+
+def write_packages(folder: Path) -> list[Path]:
+    """Write the zips of the two functions to take home, `submit_jobs` and `check_jobs`. `make functions` calls it.
+
+    Args:
+        folder: where to; it is made if it isn't there.
+
+    Returns:
+        The zips' paths.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in ("submit_jobs", "check_jobs"):
+        path = folder / f"{name}.zip"
+        path.write_bytes(package(name))
+        paths.append(path)
+    return paths
 
 
 def ensure_function(

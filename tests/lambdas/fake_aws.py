@@ -5,7 +5,7 @@ parameter that AWS does not have. Jobs follow a plan made beforehand; their stat
 """
 
 import functools
-import importlib.util
+import importlib
 import io
 import itertools
 import json
@@ -535,18 +535,42 @@ class Context:
         return self.milliseconds
 
 
-def load_lambda(name: str) -> types.ModuleType:
-    """A fresh copy of a function's module, as a cold start has it."""
-    spec = importlib.util.spec_from_file_location(f"{name}_lambda", LAMBDA_CODE / name / "lambda_function.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+@dataclass
+class Function:
+    """A function's modules by name, loaded as by a cold start."""
+
+    modules: dict[str, types.ModuleType]
+
+    def __getitem__(self, name: str) -> types.ModuleType:
+        return self.modules[name]
+
+    @property
+    def lambda_handler(self) -> Callable[[dict, Any], Any]:
+        return self["lambda_function"].lambda_handler
 
 
-def connect(module: types.ModuleType, aws: FakeAws, seed: int = 0) -> types.ModuleType:
-    """Give a function's module the fake AWS, its clock and a random that repeats."""
-    module.client = aws.client
-    module.time = aws.clock
-    module.random = random.Random(seed)
-    return module
+def load_lambda(name: str) -> Function:
+    """A fresh copy of a function. Its modules leave sys.modules again, since another function has some of one name."""
+    folder = LAMBDA_CODE / name
+    names = [path.stem for path in folder.glob("*.py")]
+    outside = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        importlib.import_module("lambda_function")
+        return Function({name: sys.modules[name] for name in names if name in sys.modules})
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(outside)
+
+
+def connect(function: Function, aws: FakeAws, seed: int = 0, clock: Clock | None = None) -> Function:
+    """Give a function's modules the fake AWS, its clock and a random that repeats."""
+    replaced = {"client": aws.client, "time": clock or aws.clock, "random": random.Random(seed)}
+    for module in function.modules.values():
+        for name, value in replaced.items():
+            if hasattr(module, name):
+                setattr(module, name, value)
+    return function

@@ -119,7 +119,7 @@ def test_the_last_attempt_is_the_one_told(check):
         ],
         "container": {"exitCode": 1, "logStreamName": "first"},
     }
-    assert check.last_attempt(job) == {"exit_code": 2, "reason": "bad input", "log_stream": "second"}
+    assert check["job_detail"].last_attempt(job) == {"exit_code": 2, "reason": "bad input", "log_stream": "second"}
 
 
 def test_the_other_jobs_of_a_failed_step_run_on(fake, check):
@@ -146,14 +146,14 @@ def test_looks_grow_apart_within_the_bounds(fake, check, monkeypatch):
 
 
 def test_jitter_spreads_steps_that_began_together(fake, check):
-    wait = check.Wait("Token00001", EXECUTION, "job", deadline_seconds=3600, age_seconds=600)
-    assert len({check.next_look_seconds(wait) for _ in range(50)}) > 10
+    step = check["model"].PendingStep("Token00001", EXECUTION, "job", deadline_seconds=3600, sent=1_000)
+    assert len({check["schedule"].next_poll_seconds(step, now=1_600) for _ in range(50)}) > 10
 
 
 def test_no_look_is_further_away_than_a_message_can_be_hidden(check, monkeypatch):
     monkeypatch.setenv("MAX_LOOKS", "10")
-    wait = check.Wait("Token00001", EXECUTION, "job", deadline_seconds=1e6, age_seconds=5e5, looks=9)
-    assert check.next_look_seconds(wait) <= 12 * 3600
+    step = check["model"].PendingStep("Token00001", EXECUTION, "job", deadline_seconds=1e6, sent=1_000, looks=9)
+    assert check["schedule"].next_poll_seconds(step, now=501_000) <= 12 * 3600
 
 
 def test_if_the_visibility_cannot_be_changed_the_message_still_comes_back(fake, check):

@@ -17,16 +17,16 @@ AGGREGATE = Path(__file__).parents[2] / "job_code" / "aggregate.py"
 
 @pytest.fixture
 def count_inputs(fake):
-    module = load_lambda("count_inputs")
-    module.s3 = lambda: fake.client("s3")
-    return module.lambda_handler
+    function = load_lambda("count_inputs")
+    function["lambda_function"].s3 = lambda: fake.client("s3")
+    return function.lambda_handler
 
 
 @pytest.fixture
 def merge_results(fake):
-    module = load_lambda("merge_results")
-    module.s3 = lambda: fake.client("s3")
-    return module.lambda_handler
+    function = load_lambda("merge_results")
+    function["lambda_function"].s3 = lambda: fake.client("s3")
+    return function.lambda_handler
 
 
 @pytest.fixture

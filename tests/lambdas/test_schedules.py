@@ -110,10 +110,9 @@ class World:
         if self.second_answer == "ValidationException":
             self.aws.sagemaker.second_answer_text = "Step Wait is already in a terminal status, but Step ..."
         self.aws.fault_rule = self.fault
-        for module in (SUBMIT, CHECK):
-            fake_aws.connect(module, self.aws, self.seed)
-            module.time = SkewedClock(self.aws.clock, self.skew)
-        CHECK.queue_url.cache_clear()
+        for function in (SUBMIT, CHECK):
+            fake_aws.connect(function, self.aws, self.seed, clock=SkewedClock(self.aws.clock, self.skew))
+        CHECK["schedule"].queue_url.cache_clear()
 
     def at(self, when, action, *arguments):
         heapq.heappush(self.agenda, (when, next(self.numbers), action, arguments))
@@ -289,7 +288,7 @@ class World:
         number = self.tokens[token]
         step = self.steps[number]
         jobs = [job for job in self.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
-        late = [job.terminated for job in jobs if job.terminate_reason == CHECK.DEADLINE_PASSED]
+        late = [job.terminated for job in jobs if job.terminate_reason == CHECK["job_detail"].DEADLINE_PASSED]
         if any(terminated > self.started[token] for terminated in late):
             return "Failure"
         statuses = [status for job in jobs for status in self.aws.batch.statuses(job)]
@@ -332,7 +331,7 @@ def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeyp
         ended = [world.aws.batch.end_of(job) - world.came_to_stop_at for job in before]
         assert max(ended, default=0) <= within, "nothing left running after a stop"
         assert world.came_to_stop_at - world.stopped_at <= within, "it stops within seconds"
-        later = world.came_to_stop_at + CHECK.EVENT_TIME_SECONDS + 1
+        later = world.came_to_stop_at + CHECK["stop_events"].EVENT_TIME_SECONDS + 1
         again = [job for job in world.aws.batch.jobs.values() if job.created > later]
         assert not [job.name for job in again if "stopped" in job.terminate_reason], "what a retry submits goes on"
     else:

@@ -62,7 +62,7 @@ def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
     ],
 )
 def test_a_bad_event_is_refused_in_one_sentence_before_anything_is_submitted(fake, submit, changes, sentence):
-    with pytest.raises(submit.BadEvent) as refusal:
+    with pytest.raises(submit["event"].BadEvent) as refusal:
         run(submit, **changes)
     assert sentence in str(refusal.value)
     assert str(refusal.value).count("\n") == 0
@@ -70,7 +70,7 @@ def test_a_bad_event_is_refused_in_one_sentence_before_anything_is_submitted(fak
 
 
 def test_the_event_must_be_an_object(submit):
-    with pytest.raises(submit.BadEvent, match="must be a JSON object"):
+    with pytest.raises(submit["event"].BadEvent, match="must be a JSON object"):
         submit.lambda_handler(["input_uri"], Context())
 
 
@@ -234,14 +234,14 @@ def test_max_jobs_limits_the_items(fake, submit):
     ],
 )
 def test_a_bad_manifest_is_refused_in_one_sentence(fake, submit, manifest, sentence):
-    with pytest.raises(submit.BadEvent) as refusal:
+    with pytest.raises(submit["event"].BadEvent) as refusal:
         run_manifest(fake, submit, manifest)
     assert sentence in str(refusal.value)
     assert not fake.batch.jobs
 
 
 def test_no_objects_are_nothing_to_do(submit):
-    with pytest.raises(submit.BadEvent, match="nothing to do: s3://bucket-sagemaker/input/ holds no items"):
+    with pytest.raises(submit["event"].BadEvent, match="nothing to do: s3://bucket-sagemaker/input/ holds no items"):
         run_array(submit)
 
 
@@ -297,7 +297,9 @@ def test_a_call_that_ended_before_it_submitted_has_planned_for_the_next(fake, su
 def test_two_steps_with_one_step_name_are_told_apart(fake, submit, change):
     """A copied cell whose step_name was forgotten: the second step must not wait for the first one's jobs."""
     run(submit)
-    with pytest.raises(submit.BadEvent, match="step_name SubmitCopies has been used in this execution for other jobs"):
+    with pytest.raises(
+        submit["event"].BadEvent, match="step_name SubmitCopies has been used in this execution for other jobs"
+    ):
         run(submit, **change)
     assert len(fake.batch.jobs) == 3
 
@@ -310,7 +312,7 @@ def test_two_steps_with_one_step_name_at_once_are_told_apart_too(fake, submit, j
     fake.batch.seconds_until_visible = 0
     first = list(fake.batch.jobs)
     fake.fault_rule = lambda name, _: fake.clock.sleep(2) if name == "SubmitJob" else None
-    with pytest.raises(submit.BadEvent, match="give each submitting step a step_name of its own"):
+    with pytest.raises(submit["event"].BadEvent, match="give each submitting step a step_name of its own"):
         run(submit, input_uri="s3://bucket-sagemaker/b", max_jobs=jobs)
     assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
 
@@ -356,7 +358,7 @@ def test_an_items_own_member_called_failure_stays(fake, submit):
     [(b'\xff{"n": 1}', "is not text in UTF-8"), (b'{"a":' * 100_000, "Line 1 of .* is not JSON")],
 )
 def test_a_manifest_that_can_not_be_read_is_told(fake, submit, text, why):
-    with pytest.raises(submit.BadEvent, match=why):
+    with pytest.raises(submit["event"].BadEvent, match=why):
         run_manifest(fake, submit, text)
 
 
@@ -372,7 +374,7 @@ def test_a_missing_manifest_is_named(fake, submit, code, reason):
     fake.fault_rule = lambda _, params: (
         Fault(AwsError(code, "It does not exist.", 404)) if params.get("Key") == "items.jsonl" else None
     )
-    with pytest.raises(submit.BadEvent) as refusal:
+    with pytest.raises(submit["event"].BadEvent) as refusal:
         run_manifest(fake, submit, b"{}")
     assert str(refusal.value) == f"The manifest s3://bucket/items.jsonl can't be read: {reason}."
 
@@ -400,7 +402,7 @@ def test_a_lines_length_is_counted_as_it_is_written(fake, submit, letter):
     assert run_manifest(fake, submit, longest.encode())["jobCount"] == 1
     [items] = [body for uri, body in fake.s3.objects.items() if "/items-" in uri]
     assert json.loads(items) == json.loads(longest)
-    with pytest.raises(submit.BadEvent, match=r"Line 1 of .* has 8,193 characters; at most 8,192 are allowed"):
+    with pytest.raises(submit["event"].BadEvent, match=r"Line 1 of .* has 8,193 characters; at most 8,192 are allowed"):
         run_manifest(fake, submit, longest.replace('"}', 'x"}').encode(), step_name="Longer")
 
 
@@ -417,7 +419,7 @@ def test_there_may_be_nothing_to_do(fake, submit, value):
 
 @pytest.mark.parametrize("value", ["yes", "1", 1, 0, "no", []])
 def test_a_truth_value_that_is_none_is_refused(fake, submit, value):
-    with pytest.raises(submit.BadEvent, match="may_be_empty must be true or false, but it is"):
+    with pytest.raises(submit["event"].BadEvent, match="may_be_empty must be true or false, but it is"):
         run_manifest(fake, submit, b"{}", may_be_empty=value)
     assert not fake.calls
 
@@ -432,7 +434,9 @@ def test_slow_submitting_ends_before_the_functions_timeout_and_says_so(fake, sub
 
 
 def test_a_report_that_would_not_fit_a_steps_output_is_refused_before_anything_runs(fake, submit):
-    with pytest.raises(submit.BadEvent, match=r"output_uri is too long: a step's output holds 1,024 characters"):
+    with pytest.raises(
+        submit["event"].BadEvent, match=r"output_uri is too long: a step's output holds 1,024 characters"
+    ):
         run(submit, output_uri="s3://bucket-sagemaker/" + "x" * 980)
     assert not fake.batch.jobs
 
@@ -447,5 +451,5 @@ def test_jobs_that_describe_jobs_does_not_know_yet_are_asked_for_again(fake, sub
     unseen = [{"jobs": []}]
     describe = fake.batch.describe_jobs
     fake.batch.describe_jobs = lambda jobs: unseen.pop() if unseen else describe(jobs)
-    with pytest.raises(submit.BadEvent, match="step_name SubmitCopies has been used"):
+    with pytest.raises(submit["event"].BadEvent, match="step_name SubmitCopies has been used"):
         run(submit, input_uri="s3://bucket-sagemaker/b")

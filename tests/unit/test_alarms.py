@@ -11,7 +11,7 @@ import pytest
 
 from utils import cleanup, monitoring
 
-CHECK_JOBS = Path(__file__).parents[2] / "lambda_code" / "check_jobs" / "lambda_function.py"
+CHECK_JOBS = Path(__file__).parents[2] / "lambda_code" / "check_jobs"
 
 
 def alarms(session, config):
@@ -76,7 +76,7 @@ def test_the_dashboard_draws_what_is_there_to_draw(session, config):
     assert {name for *_, name in of["AWS/SQS"]} == {config.callback_queue, config.dead_letter_queue}
     assert {name for *_, name in of["AWS/Lambda"]} == {config.submit_jobs_function, config.check_jobs_function}
     # Metrics of our own: named as check_jobs counts them.
-    source = CHECK_JOBS.read_text()
+    source = "".join(path.read_text() for path in sorted(CHECK_JOBS.glob("*.py")))
     counted = set(re.findall(r'"(\w+)": (?:1\b|round)', source)) | {"StepsSucceeded", "StepsFailed"}
     assert {metric for _, metric, *_ in of["sagemaker-batch"]} <= counted
     assert {tuple(line[2:]) for line in of["sagemaker-batch"]} == {("FunctionName", config.check_jobs_function)}

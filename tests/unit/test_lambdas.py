@@ -42,7 +42,8 @@ def test_a_package_is_the_same_bytes_for_the_same_files(name, monkeypatch, tmp_p
     package = lambdas.package(name)
     copy = tmp_path / name
     copy.mkdir()
-    for path in sorted((lambdas.LAMBDA_CODE / name).rglob("*.py"), reverse=True):
+    modules = sorted((lambdas.LAMBDA_CODE / name).glob("*.py"))
+    for path in reversed(modules):
         (copy / path.name).write_bytes(path.read_bytes())
         os.utime(copy / path.name, (0, 0))
         (copy / path.name).chmod(0o600)
@@ -50,7 +51,15 @@ def test_a_package_is_the_same_bytes_for_the_same_files(name, monkeypatch, tmp_p
     (copy / "__pycache__" / "lambda_function.pyc").write_bytes(b"")
     monkeypatch.setattr(lambdas, "LAMBDA_CODE", tmp_path)
     assert lambdas.package(name) == package
-    assert zipfile.ZipFile(io.BytesIO(package)).namelist() == ["lambda_function.py"]
+    (copy / "README.md").write_text("It explains, and is not needed to run.")
+    assert lambdas.package(name) == package
+    assert zipfile.ZipFile(io.BytesIO(package)).namelist() == [path.name for path in modules]
+
+
+def test_the_functions_to_take_home_are_written_as_zips(tmp_path):
+    paths = lambdas.write_packages(tmp_path / "build")
+    assert [path.name for path in paths] == ["submit_jobs.zip", "check_jobs.zip"]
+    assert [path.read_bytes() for path in paths] == [lambdas.package("submit_jobs"), lambdas.package("check_jobs")]
 
 
 def test_a_folder_without_a_function_is_an_error():

@@ -1,0 +1,62 @@
+"""Answer a CallbackStep."""
+
+import hashlib
+import time
+
+from aws import call_aws, client, error_code
+from errors import PollLater, UnconfirmedError
+from log import log
+from wording import FAILURE_REASON_CHARACTERS
+
+
+def answer(step, result, path="poll"):
+    """Send SageMaker the result. A step that is answered already, or no longer waits, is no error.
+
+    Args:
+        step: the PendingStep.
+        result: its StepResult.
+        path: "poll" or "push", for the log.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SendPipelineExecutionStepSuccess.html
+    """
+    kind = "Failure" if result.failure else "Success"
+    try:
+        send(step, result, kind)
+    except (PollLater, UnconfirmedError) as refusal:
+        if not is_already_answered(refusal):
+            raise
+        log("step already answered", answer=kind, path=path, refusal=str(refusal))
+        return
+    now = time.time()
+    lag = {} if result.jobs_ended is None else {"AnswerLag": round(max(0.0, now - result.jobs_ended), 3)}
+    log(
+        "step answered",
+        metrics={f"Steps{'Failed' if result.failure else 'Succeeded'}": 1, **lag},
+        answer=kind,
+        path=path,
+        reason=result.failure,
+        outputs=result.outputs,
+        looks=step.looks,
+        age_seconds=round(step.age(now), 1),
+    )
+
+
+def send(step, result, kind):
+    sagemaker = client("sagemaker")
+    # The same answer sent again carries the same token, by which SageMaker can distinguish it from a second one.
+    request = hashlib.sha256(f"{step.execution_arn} {step.token} {kind}".encode()).hexdigest()
+    common = {"CallbackToken": step.token, "ClientRequestToken": request}
+    if result.failure:
+        reason = result.failure[:FAILURE_REASON_CHARACTERS]
+        call_aws(sagemaker.send_pipeline_execution_step_failure, **common, FailureReason=reason)
+    else:
+        outputs = [{"Name": name, "Value": value} for name, value in result.outputs.items()]
+        call_aws(sagemaker.send_pipeline_execution_step_success, **common, OutputParameters=outputs)
+
+
+def is_already_answered(refusal):
+    """SageMaker doesn't wait for this token (any more): answered before, or the execution has ended or is deleted."""
+    # AWS does not document what a second answer gets: one of the two modelled errors, or an error of any code with the
+    # text that people report, "Step ... is already in a terminal status".
+    known = error_code(refusal) in ("ConflictException", "ResourceNotFound")
+    return known or "already in a terminal status" in str(refusal).lower()

@@ -1,0 +1,111 @@
+"""The decision: a step, its jobs and the time in, what to do out. It calls nothing, so try it on examples:
+
+>>> from decision import decide
+>>> from model import PendingStep
+>>> step = PendingStep(token="A1b2C3d4E5", execution_arn="arn:...", job_ids="a b")
+>>> decide(step, ["a", "b"], {"a": {"status": "SUCCEEDED"}, "b": {"status": "RUNNING"}}, now=0).outcome
+'wait'
+"""
+
+from dataclasses import dataclass
+
+from job_detail import DEADLINE_PASSED, TERMINAL, array_of, is_behind
+from model import JobCounts
+
+WAIT = "wait"  # poll again
+SUCCEED = "succeed"  # the step succeeds; jobs that failed are tolerated
+FAIL = "fail"  # the step fails, since jobs have failed
+STOP = "stop"  # the execution is being stopped: terminate the jobs and fail the step
+EXPIRE = "expire"  # the deadline has passed: terminate the jobs and fail the step
+UNKNOWN = "unknown"  # Batch doesn't know a job: fail the step, once more polls confirm it
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do about a waiting step.
+
+    Args:
+        outcome: one of the constants above.
+        counts: the jobs it rests on.
+        terminate: ids of jobs to terminate.
+        late: ids of jobs that the deadline has ended, or ends now.
+        settling: with WAIT, the jobs have ended and Batch is still counting them.
+    """
+
+    outcome: str
+    counts: JobCounts
+    terminate: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+    settling: bool = False
+
+
+def decide(step, ids, jobs, now):
+    """Decide what to do about a step.
+
+    Args:
+        step: the PendingStep.
+        ids: ids of all its jobs.
+        jobs: {id: JobDetail} of those that Batch knows.
+        now: the time, in seconds since 1970.
+
+    Returns:
+        A Decision.
+    """
+    counts = count_jobs(ids, jobs)
+    unfinished = tuple(counts.unfinished)
+    if step.stopping:
+        return Decision(STOP, counts, terminate=unfinished)
+    late = tuple(id for id, job in jobs.items() if was_late(step, job))
+    if not late and counts.failed and (step.tolerated_failure_percentage is None or not unfinished):
+        return decide_on_failures(step, counts, now)
+    if not late and not unfinished:
+        return Decision(SUCCEED, counts)
+    if late or step.is_past_deadline(now):
+        return Decision(EXPIRE, counts, terminate=unfinished, late=(*late, *unfinished))
+    if counts.unknown:
+        return Decision(UNKNOWN, counts, terminate=tuple(id for id in unfinished if id in jobs))
+    return Decision(WAIT, counts)
+
+
+def decide_on_failures(step, counts, now):
+    """Without a tolerated percentage the first failure fails the step. With one, all jobs have ended by now."""
+    tolerated = step.tolerated_failure_percentage
+    if tolerated is None:
+        return Decision(FAIL, counts)
+    if any(is_behind(job, now) for job in counts.jobs.values() if job["status"] == "FAILED"):
+        return Decision(WAIT, counts, settling=True)
+    return Decision(SUCCEED if 100 * counts.failed <= tolerated * counts.total else FAIL, counts)
+
+
+def was_late(step, job):
+    """Whether the deadline has ended this job: an earlier poll terminated it, and could not answer the step.
+
+    A job that the deadline of an earlier try of the step has ended is a failed job like any other.
+    """
+    ended_after = (job.get("stoppedAt") or 0) / 1000 - step.sent
+    if job["status"] != "FAILED" or ended_after < 0:
+        return False
+    # What an array says of its children's termination isn't documented; when it ended is.
+    return job.get("statusReason") == DEADLINE_PASSED or (array_of(job)[0] > 1 and ended_after > step.deadline_seconds)
+
+
+def count_jobs(ids, jobs):
+    """The JobCounts of these ids."""
+    unknown = [id for id in ids if id not in jobs]
+    unfinished = [id for id in ids if id not in jobs or jobs[id]["status"] not in TERMINAL]
+    numbers = [count_one(jobs.get(id)) for id in ids]
+    total, succeeded, failed = (sum(column) for column in zip(*numbers, strict=True)) if numbers else (0, 0, 0)
+    return JobCounts(jobs, unknown, unfinished, total, succeeded, failed)
+
+
+def count_one(job):
+    """How many jobs a job is, how many succeeded, and how many failed. None is a job that Batch doesn't know."""
+    if job is None:
+        return 1, 0, 0
+    size, children = array_of(job)
+    if job["status"] == "SUCCEEDED":
+        return size, size, 0
+    if job["status"] == "FAILED":
+        # Of a failed array, only the children counted as succeeded have: cancelled early, it may have no children.
+        return size, children.get("SUCCEEDED", 0), size - children.get("SUCCEEDED", 0)
+    return size, children.get("SUCCEEDED", 0), children.get("FAILED", 0)

@@ -1,0 +1,45 @@
+"""What a JobDetail says, as DescribeJobs returns it: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html"""
+
+TERMINAL = ("SUCCEEDED", "FAILED")
+DEADLINE_PASSED = "The pipeline step's deadline has passed."  # the statusReason of the jobs it ended
+SECONDS_UNTIL_COUNTED = 300  # Batch doesn't document how far an array's statusSummary may be behind
+
+
+def array_of(job):
+    """How many jobs an array is, and its children by status; 1 and none for a plain job."""
+    array = job.get("arrayProperties") or {}
+    return array.get("size") or 1, array.get("statusSummary") or {}
+
+
+def index_of(job):
+    return (job.get("arrayProperties") or {}).get("index", 0)
+
+
+def unfinished_jobs(job):
+    """How many jobs a job stands for that the deadline has ended: itself, or an array's children."""
+    size, children = array_of(job) if job else (1, {})
+    ended = ("SUCCEEDED",) if job and job["status"] == "FAILED" else TERMINAL
+    return size - sum(children.get(status, 0) for status in ended)
+
+
+def has_just_ended(job, now):
+    return now - (job.get("stoppedAt") or 0) / 1000 < SECONDS_UNTIL_COUNTED
+
+
+def is_behind(job, now):
+    """Whether the counts of an array that has just ended may still be those of a moment before."""
+    size, children = array_of(job)
+    counted = sum(children.get(status, 0) for status in TERMINAL)
+    return size > 1 and counted < size and has_just_ended(job, now)
+
+
+def last_attempt(job):
+    """Why and where the job's last attempt ended. Exit code and log stream are None if its container never started."""
+    attempt = (job.get("attempts") or [{}])[-1]
+    containers = (attempt.get("container") or {}, job.get("container") or {})
+    end = {
+        key: next((c[member] for c in containers if c.get(member) not in (None, "")), None)
+        for key, member in (("exit_code", "exitCode"), ("reason", "reason"), ("log_stream", "logStreamName"))
+    }
+    end["reason"] = end["reason"] or job.get("statusReason") or attempt.get("statusReason") or "no reason given"
+    return end

@@ -1,0 +1,47 @@
+"""The things this function works with: a step that waits, its jobs, and its answer."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PendingStep:
+    """One CallbackStep that waits for its answer, from its message or from the tags of its first job."""
+
+    token: str
+    execution_arn: str
+    job_ids: str  # as submit_jobs returned them: ids joined by spaces, the URI of a list, or "none"
+    stopping: bool = False  # the execution is being stopped
+    deadline_seconds: float = float("inf")
+    tolerated_failure_percentage: float | None = None
+    report_uri: str = ""
+    looks: int = 1  # how often SQS has delivered the message
+    max_looks: float = float("inf")  # how often it may
+    sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970; 0 when an event came instead
+
+    def age(self, now):
+        """Seconds since the message was sent. The clocks of SQS and of this function may differ."""
+        return max(0.0, now - self.sent) if self.sent else 0.0
+
+    def is_past_deadline(self, now):
+        return self.age(now) > self.deadline_seconds or self.looks >= self.max_looks
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The step's answer. Without a failure reason it is a success."""
+
+    outputs: dict[str, str] | None = None
+    failure: str | None = None
+    jobs_ended: float | None = None  # when the last job ended, in seconds since 1970
+
+
+@dataclass(frozen=True)
+class JobCounts:
+    """How many jobs of a step are in which state, with an array's children counted singly."""
+
+    jobs: dict[str, dict]  # JobDetails by id, of the jobs that Batch knows
+    unknown: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0

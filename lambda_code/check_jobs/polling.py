@@ -1,0 +1,70 @@
+"""One poll: ask Batch for a step's jobs, decide, and carry the decision out."""
+
+import time
+
+from actions import carry_out
+from batch_jobs import describe_jobs, read_job_ids, terminate_jobs
+from decision import WAIT, decide
+from errors import PollLater, UnconfirmedError
+from log import add_to_log_context, log
+from model import StepResult
+from push_token import register_push_token
+from settings import push_is_on, setting
+from wording import shorten
+
+STEP_TAG = "sagemaker-batch:step"  # submit_jobs writes it on each job
+TRIES = 3
+SECONDS_BETWEEN_TRIES = 2
+
+
+def poll(step, ended=None, tries=TRIES):
+    """Poll a step's jobs, and again if something seems wrong: after an hour of good polls one odd answer can't count.
+
+    Args:
+        step: the PendingStep.
+        ended: {id: JobDetail} of jobs whose end an event has reported.
+
+    Returns:
+        The StepResult.
+
+    Raises:
+        PollLater: the jobs are unfinished, or nothing can be said about them now.
+    """
+    try:
+        return poll_once(step, ended or {})
+    except UnconfirmedError as error:
+        if not step.is_past_deadline(time.time()) and step.looks < setting("PROBLEM_LOOKS"):
+            raise PollLater(error) from error
+        if tries == 1:
+            terminate_jobs(error.unfinished, shorten(str(error)))
+            return StepResult(failure=str(error))
+        log("looking once more before this fails the step", level="WARNING", problem=str(error))
+    time.sleep(SECONDS_BETWEEN_TRIES)
+    return poll(step, ended, tries - 1)
+
+
+def poll_once(step, ended):
+    ids = read_job_ids(step.job_ids)
+    decision, pushed = decide_now(step, ids, ended), False
+    if decision.outcome == WAIT and not decision.settling and push_is_on():
+        pushed, is_new = register_push_token(step, ids, decision.counts.jobs)
+        if is_new:  # the event of a job that ended before the tag was there has had no token to answer
+            decision = decide_now(step, ids, ended)
+    return carry_out(step, decision, pushed)
+
+
+def decide_now(step, ids, ended):
+    decision = decide(step, ids, describe_jobs(ids, ended), time.time())
+    counts = decision.counts
+    add_to_log_context(step=next((job.get("tags", {}).get(STEP_TAG) for job in counts.jobs.values()), None))
+    log(
+        "looked",
+        metrics={"Looks": 1},
+        looks=step.looks,
+        total=counts.total,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        unknown=len(counts.unknown),
+        stopping=step.stopping,
+    )
+    return decision

@@ -1,0 +1,51 @@
+"""The function's settings, read from its environment variables. README.md explains them."""
+
+import os
+
+DEFAULTS = {
+    "POLL_MIN_SECONDS": 10,
+    "POLL_MAX_SECONDS": 300,
+    "PUSH_POLL_SECONDS": 300,
+    "DEADLINE_SECONDS": 86_400,
+    "MAX_LOOKS": 900,
+    "PROBLEM_LOOKS": 5,
+}
+
+
+def setting(name):
+    """A setting's number; its default where it is not set.
+
+    Raises:
+        ValueError: it is no number of 0 or more.
+    """
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or DEFAULTS[name])
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"The environment variable {name} must be a number of 0 or more, but it is {text!r}.")
+    return value
+
+
+def push_is_on():
+    """Whether PUSH_EVENTS is true.
+
+    Raises:
+        ValueError: it is neither true nor false.
+    """
+    text = os.environ.get("PUSH_EVENTS", "")
+    if text.lower() not in ("", "true", "false"):
+        raise ValueError(f"The environment variable PUSH_EVENTS must be true or false, but it is {text!r}.")
+    return text.lower() == "true"
+
+
+def job_queues():
+    """The names of the job queues to clear of a stopped execution's jobs."""
+    return os.environ.get("JOB_QUEUES", "").split()
+
+
+# A wrong setting makes every invocation an error, which the function's alarm reports.
+for known_setting in DEFAULTS:
+    setting(known_setting)
+push_is_on()

@@ -1,0 +1,52 @@
+"""The sentences that SageMaker shows as a step's failure reason, and the outputs of a step that succeeded."""
+
+from job_detail import DEADLINE_PASSED, last_attempt, unfinished_jobs
+
+FAILURE_REASON_CHARACTERS = 256
+
+
+def shorten(text, length=FAILURE_REASON_CHARACTERS):
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def outputs_of(counts, failed_items_uri=""):
+    numbers = {"jobs_total": counts.total, "jobs_succeeded": counts.succeeded, "jobs_failed": counts.failed}
+    outputs = {"job_status": "Completed", **{name: str(number) for name, number in numbers.items()}}
+    return {**outputs, "failed_items_uri": failed_items_uri}
+
+
+def failure_reason(job, counts):
+    """From the job that failed first: its name, exit code, reason and log stream."""
+    end = last_attempt(job)
+    child = f"[{job['arrayProperties']['index']}]" if "index" in (job.get("arrayProperties") or {}) else ""
+    many = f" ({counts.failed} of {counts.total} jobs failed)" if counts.failed > 1 else ""
+    exit_code = f", exit code {end['exit_code']}" if end["exit_code"] is not None else ""
+    log_stream = f". Log stream: {end['log_stream']}" if end["log_stream"] else ""
+    head = f"Job {job['jobName']}{child} failed{many}{exit_code}: "
+    room = FAILURE_REASON_CHARACTERS - len(head) - len(log_stream)
+    return (head + shorten(end["reason"].rstrip(". "), max(room, 40)) + log_stream)[:FAILURE_REASON_CHARACTERS]
+
+
+def deadline_reason(step, counts, late, now):
+    first = counts.jobs.get(late[0], {"jobName": late[0], "status": "UNKNOWN"})
+    why = f" ({first['statusReason']})" if first.get("statusReason") not in (None, DEADLINE_PASSED) else ""
+    if step.age(now) > step.deadline_seconds:
+        limit = f"the deadline of {step.deadline_seconds:.0f} s"
+    else:
+        limit = f"{step.looks} looks" if step.is_past_deadline(now) else "the deadline"
+    unfinished = sum(unfinished_jobs(counts.jobs.get(id)) for id in late)
+    return shorten(
+        f"{unfinished} of {counts.total} jobs were unfinished after {limit} and terminated; "
+        f"first {first['jobName']}: {first['status']}{why}"
+    )
+
+
+def stopped_reason(counts):
+    return f"The pipeline execution was stopped; {len(counts.unfinished)} of {len(counts.jobs)} jobs terminated."
+
+
+def unknown_reason(counts):
+    return (
+        f"AWS Batch does not know {len(counts.unknown)} of {counts.total} jobs, first {counts.unknown[0]}: "
+        "the id is wrong, or the job ended over 7 days ago."
+    )

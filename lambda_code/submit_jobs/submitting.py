@@ -1,0 +1,121 @@
+"""Submit jobs, each once, although SubmitJob has no idempotency token: a job is known by its name."""
+
+import time
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aws import call_aws, client, is_throttling, pause_or_raise
+from event import BadEvent, digest, job_prefix
+from job_requests import REQUEST_TAG
+from log import log
+
+DESCRIBE_JOBS_IDS = 100
+
+
+def jobs_by_name(job_queue, name, give_up_at):
+    """{job name: its summaries, the earliest first} in whatever status; the name may end in *."""
+    jobs_of = {}
+    request = {
+        "jobQueue": job_queue,
+        # With a filter ListJobs shows jobs of all statuses, without one only those that are RUNNING.
+        "filters": [{"name": "JOB_NAME", "values": [name]}],
+        "maxResults": 100,
+    }
+    while True:
+        page = call_aws(client("batch").list_jobs, request, give_up_at)
+        for job in page["jobSummaryList"]:
+            jobs_of.setdefault(job["jobName"], []).append(job)
+        if not page.get("nextToken"):
+            break
+        request["nextToken"] = page["nextToken"]
+    for jobs in jobs_of.values():
+        jobs.sort(key=lambda job: (job.get("createdAt", 0), job["jobId"]))
+    return jobs_of
+
+
+def submit(request, give_up_at):
+    """Submit one job; returns its id. After an answer that leaves open whether Batch took the job, list it first."""
+    while True:
+        if time.monotonic() >= give_up_at:
+            raise TimeoutError(
+                "Not all jobs could be submitted before this function's timeout came near; run the step again: "
+                "it goes on where this call stopped."
+            )
+        try:
+            return client("batch").submit_job(**request)["jobId"]
+        except (ClientError, BotoCoreError) as error:
+            pause_or_raise(error, give_up_at, request["jobName"])
+            for _ in range(0 if is_throttling(error) else 3):
+                jobs = jobs_by_name(request["jobQueue"], request["jobName"], give_up_at)
+                if request["jobName"] in jobs:
+                    return jobs[request["jobName"]][0]["jobId"]
+                time.sleep(2)  # ListJobs may be a little behind SubmitJob
+
+
+def settle_duplicates(job_queue, prefix, requests, give_up_at):
+    """Where Batch has two jobs of one name (two calls of this function at once), keep the earliest: {name: its id}."""
+    winners = {}
+    for name, jobs in jobs_by_name(job_queue, f"{prefix}-*", give_up_at).items():
+        if name not in requests:
+            continue
+        winners[name] = jobs[0]["jobId"]
+        for duplicate in jobs[1:]:
+            log("job submitted twice, terminating the later one", job_name=name, job_id=duplicate["jobId"])
+            terminate([duplicate["jobId"]], f"Duplicate of job {winners[name]}", give_up_at)
+    return winners
+
+
+def terminate(ids, reason, give_up_at):
+    for id in ids:
+        call_aws(client("batch").terminate_job, {"jobId": id, "reason": reason}, give_up_at)
+
+
+def submit_missing(options, requests, give_up_at):
+    """Submit the jobs that Batch doesn't have yet.
+
+    Args:
+        options: the event's.
+        requests: {job name: SubmitJob parameters} of all jobs of the step.
+        give_up_at: when to stop, on time.monotonic's clock.
+
+    Returns:
+        {job name: id} of all jobs, and how many of them this call submitted.
+
+    Raises:
+        BadEvent: jobs of these names were submitted for something else.
+        TimeoutError: not all could be submitted in time; the next call continues.
+    """
+    job_queue, prefix = options["job_queue"], job_prefix(options)
+    earlier = jobs_by_name(job_queue, f"{prefix}-*", give_up_at)
+    ids = {name: jobs[0]["jobId"] for name, jobs in earlier.items() if name in requests}
+    refuse_others(options, ids, give_up_at)
+    missing = [request for name, request in requests.items() if name not in ids]
+    own = {request["jobName"]: submit(request, give_up_at) for request in missing}
+    ids.update(own)
+    if missing or any(len(jobs) > 1 for jobs in earlier.values()):
+        winners = settle_duplicates(job_queue, prefix, requests, give_up_at)
+        try:
+            refuse_others(options, {name: id for name, id in winners.items() if id != ids.get(name)}, give_up_at)
+        except BadEvent:
+            terminate(own.values(), "The step it was submitted for has the step_name of another.", give_up_at)
+            raise
+        ids.update(winners)
+    return ids, len(missing)
+
+
+def refuse_others(options, ids, give_up_at):
+    """Raise BadEvent if one of these jobs, by its name one of this step's, was submitted for something else."""
+    unseen = list(ids.values())
+    for _ in range(3):
+        for first in range(0, len(unseen), DESCRIBE_JOBS_IDS):
+            request = {"jobs": unseen[first : first + DESCRIBE_JOBS_IDS]}
+            for job in call_aws(client("batch").describe_jobs, request, give_up_at)["jobs"]:
+                unseen.remove(job["jobId"])
+                if job.get("tags", {}).get(REQUEST_TAG, digest(options)) != digest(options):
+                    raise BadEvent(
+                        f"step_name {options['step_name']} has been used in this execution for other jobs, such as "
+                        f"{job['jobName']}: give each submitting step a step_name of its own."
+                    )
+        if not unseen:
+            return
+        time.sleep(2)  # DescribeJobs may be a little behind ListJobs

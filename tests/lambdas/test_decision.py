@@ -1,0 +1,83 @@
+"""What is decided about a step, from its jobs and the time alone."""
+
+import pytest
+from fake_aws import EXECUTION, load_lambda
+
+CHECK = load_lambda("check_jobs")
+SENT = 1_800_000_000.0
+
+
+def job(status, **more):
+    return {"jobId": "a", "jobName": "copy-01", "status": status, **more}
+
+
+def decide(jobs, seconds_later=60.0, **step):
+    pending = CHECK["model"].PendingStep(
+        "Token00001", EXECUTION, "a b", sent=SENT, **{"deadline_seconds": 3600, **step}
+    )
+    return CHECK["decision"].decide(pending, ["a", "b"], jobs, now=SENT + seconds_later)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "step", "outcome"),
+    [
+        ("SUCCEEDED", "SUCCEEDED", {}, "succeed"),
+        ("SUCCEEDED", "RUNNING", {}, "wait"),
+        ("SUBMITTED", "RUNNABLE", {}, "wait"),
+        ("FAILED", "RUNNING", {}, "fail"),
+        ("FAILED", "RUNNING", {"tolerated_failure_percentage": 50}, "wait"),
+        ("FAILED", "SUCCEEDED", {"tolerated_failure_percentage": 50}, "succeed"),
+        ("FAILED", "SUCCEEDED", {"tolerated_failure_percentage": 49}, "fail"),
+        ("FAILED", "FAILED", {"tolerated_failure_percentage": 100}, "succeed"),
+        ("RUNNING", None, {}, "unknown"),
+        ("SUCCEEDED", None, {}, "unknown"),
+        ("FAILED", None, {}, "fail"),
+        ("RUNNING", "RUNNING", {"stopping": True}, "stop"),
+        ("SUCCEEDED", "SUCCEEDED", {"stopping": True}, "stop"),
+        ("RUNNING", "RUNNING", {"seconds_later": 3600}, "wait"),
+        ("RUNNING", "RUNNING", {"seconds_later": 3601}, "expire"),
+        ("RUNNING", None, {"seconds_later": 3601}, "expire"),
+        ("SUCCEEDED", "SUCCEEDED", {"seconds_later": 3601}, "succeed"),
+        ("FAILED", "RUNNING", {"seconds_later": 3601}, "fail"),
+        ("RUNNING", "RUNNING", {"looks": 9, "max_looks": 10}, "wait"),
+        ("RUNNING", "RUNNING", {"looks": 10, "max_looks": 10}, "expire"),
+    ],
+)
+def test_the_outcome(a, b, step, outcome):
+    jobs = {id: job(status) for id, status in (("a", a), ("b", b)) if status}
+    assert decide(jobs, **step).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("step", "terminated"),
+    [({"stopping": True}, ("b",)), ({"seconds_later": 3601}, ("b",)), ({}, ())],
+)
+def test_what_is_terminated(step, terminated):
+    assert decide({"a": job("SUCCEEDED"), "b": job("RUNNING")}, **step).terminate == terminated
+
+
+def test_beside_an_unknown_job_the_known_ones_are_to_be_terminated():
+    assert decide({"a": job("RUNNING")}).terminate == ("a",)
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [(SENT + 10, "expire"), (SENT - 10, "fail")])
+def test_a_job_that_this_steps_deadline_has_ended_is_late_and_one_of_an_earlier_try_is_not(ended, outcome):
+    late = job("FAILED", stoppedAt=ended * 1000, statusReason="The pipeline step's deadline has passed.")
+    assert decide({"a": late, "b": job("SUCCEEDED")}).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("counted", "seconds_later", "outcome", "settling"),
+    [(9, 60, "wait", True), (9, 400, "succeed", False), (10, 60, "succeed", False)],
+)
+def test_an_array_that_has_just_ended_may_still_be_counted(counted, seconds_later, outcome, settling):
+    array = {"size": 10, "statusSummary": {"FAILED": 1, "SUCCEEDED": counted - 1}}
+    jobs = {"a": job("FAILED", stoppedAt=(SENT + 50) * 1000, arrayProperties=array), "b": job("SUCCEEDED")}
+    decision = decide(jobs, seconds_later, tolerated_failure_percentage=20)
+    assert (decision.outcome, decision.settling) == (outcome, settling)
+
+
+def test_the_children_of_arrays_count_singly():
+    array = {"size": 10, "statusSummary": {"FAILED": 2, "SUCCEEDED": 5, "RUNNING": 3}}
+    counts = decide({"a": job("PENDING", arrayProperties=array), "b": job("SUCCEEDED")}).counts
+    assert (counts.total, counts.succeeded, counts.failed) == (11, 6, 2)
