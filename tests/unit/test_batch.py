@@ -12,6 +12,11 @@ def ensure_environment(session, config, **changes):
     return batch.ensure_compute_environment(session, config.compute_environment, **settings)
 
 
+def a_subnet(name, **changes):
+    """A subnet as DescribeSubnets answers it."""
+    return {"SubnetId": name, "AvailabilityZone": "us-east-1a", "AvailabilityZoneId": "use1-az1"} | changes
+
+
 @pytest.fixture
 def environment(session, config):
     return ensure_environment(session, config)
@@ -34,10 +39,48 @@ def test_the_default_network_is_subnets_and_the_default_group_of_one_vpc(session
 
 
 def test_of_many_subnets_it_takes_as_many_as_fargate_does(session, calls):
-    subnets = [f"subnet-{number:02}" for number in range(20)]
-    calls.answer("DescribeSubnets", {"Subnets": [{"SubnetId": subnet} for subnet in subnets]})
-    found, _ = batch.default_network(session)
-    assert found == subnets[:16]
+    subnets = [a_subnet(f"subnet-{number:02}", DefaultForAz=True) for number in range(20)]
+    calls.answer("DescribeSubnets", {"Subnets": subnets})
+    taken, _ = batch.default_network(session)
+    assert taken == [subnet["SubnetId"] for subnet in subnets[:16]]
+
+
+def test_private_subnets_in_the_default_vpc_are_taken_only_if_it_has_no_others(session, calls):
+    private = a_subnet("subnet-private", DefaultForAz=False)
+    calls.answer("DescribeSubnets", {"Subnets": [private, a_subnet("subnet-public", DefaultForAz=True)]})
+    assert batch.default_network(session)[0] == ["subnet-public"]
+    calls.answer("DescribeSubnets", {"Subnets": [private]})
+    assert batch.default_network(session)[0] == ["subnet-private"]
+
+
+WITHOUT_FARGATE = [
+    {"AvailabilityZone": "us-east-1-bos-1a", "AvailabilityZoneId": "use1-bos1-az1"},  # a Local Zone
+    {"AvailabilityZone": "us-east-1-wl1-bos-wlz-1", "AvailabilityZoneId": "use1-wl1-bos-wlz1"},  # a Wavelength Zone
+    {"OutpostArn": "arn:aws:outposts:us-east-1:000000000000:outpost/op-1"},
+    # Of N. California, Tokyo and Beijing; which letter has which id differs from account to account.
+    {"AvailabilityZoneId": "usw1-az2"},
+    {"AvailabilityZoneId": "apne1-az3"},
+    {"AvailabilityZoneId": "cnn1-az3"},
+]
+
+
+@pytest.mark.parametrize("where", WITHOUT_FARGATE, ids=lambda where: "-".join(where.values()))
+@pytest.mark.parametrize("default", [True, False])
+def test_a_subnet_where_fargate_does_not_run_is_left_out(session, calls, where, default):
+    outside = a_subnet("subnet-0", DefaultForAz=default, **where)
+    calls.answer("DescribeSubnets", {"Subnets": [outside, a_subnet("subnet-1", DefaultForAz=default)]})
+    assert batch.default_network(session)[0] == ["subnet-1"]
+    calls.answer("DescribeSubnets", {"Subnets": [outside]})
+    with pytest.raises(
+        batch.BatchError, match=rf"Fargate runs in no subnet .*\({outside['AvailabilityZone']}\); add one"
+    ):
+        batch.default_network(session)
+
+
+def test_a_default_vpc_without_subnets_is_refused(session, calls):
+    calls.answer("DescribeSubnets", {"Subnets": []})
+    with pytest.raises(batch.BatchError, match=r"it has none.*create-default-subnet"):
+        batch.default_network(session)
 
 
 def test_without_a_default_vpc_it_says_what_to_do(session, calls):
