@@ -235,6 +235,10 @@ def permissions(policy: dict[str, Any]) -> list[tuple[str, str]]:
 def may(session: boto3.Session, role_arn: str, action: str, resource: str) -> bool:
     """Whether a role's policies allow an action on a resource, by IAM's own simulator.
 
+    Args:
+        action: such as "batch:SubmitJob".
+        resource: an ARN of a type that AWS has the action on; of any other the simulator says no.
+
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html
     """
     answer = session.client("iam").simulate_principal_policy(

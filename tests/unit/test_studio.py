@@ -3,8 +3,9 @@ import json
 import boto3
 import pytest
 
-from utils import preflight, session, studio
+from utils import session, studio
 from utils.config import ConfigError
+from utils.preflight import caller
 
 LAB = {
     "AppType": "JupyterLab",
@@ -73,6 +74,6 @@ def test_the_preflight_asks_about_studios_role_by_the_name_that_studio_gives(met
         def client(self, name):
             raise AssertionError(f"{name} is asked")
 
-    assert preflight._principal(Unasked(), "arn:aws:sts::123456789012:assumed-role/studio/SageMaker") == role
+    assert caller.principal(Unasked(), "arn:aws:sts::123456789012:assumed-role/studio/SageMaker") == role
     with pytest.raises(AssertionError, match="iam is asked"):  # another role than Studio's, of a profile
-        preflight._principal(Unasked(), "arn:aws:sts::123456789012:assumed-role/other/me")
+        caller.principal(Unasked(), "arn:aws:sts::123456789012:assumed-role/other/me")

@@ -1,0 +1,38 @@
+"""Whether the kit can be built without meeting what has one of its names and is somebody else's."""
+
+from __future__ import annotations
+
+from utils import cleanup, data, iam
+from utils.config import Config
+from utils.preflight.asking import Answer, BriefSession
+
+
+def free(session: BriefSession, config: Config) -> Answer:
+    """The names of roles, queues, functions, event rules and what Batch has."""
+    refusals = [
+        *iam.roles_of_others(session, config),
+        *(iam.NotOurs(f'{each.kind} "{each.name}"', "it lacks our tag") for each in cleanup.of_others(session, config)),
+    ]
+    if len(refusals) < 2:
+        return not refusals, "".join(map(str, refusals))
+    *others, last = (f"the {refusal.what}" for refusal in refusals)
+    told = f"{', '.join(others)} and {last} exist and are not this kit's, since they lack our tag"
+    return False, f"T{told[1:]}; choose another prefix, or delete them."
+
+
+def bucket(session: BriefSession, config: Config, *, sees_it: bool) -> Answer:
+    """Whether the bucket is there or can be.
+
+    Args:
+        sees_it: the caller's own policies allow it, so a refusal comes from the bucket's owner.
+    """
+    try:
+        data.check_bucket(session, config.bucket, tags=config.tags)
+    except iam.NotOurs as refusal:
+        return False, str(refusal)
+    except LookupError as refusal:
+        if sees_it:
+            taken = "it is taken by another account, or the bucket's own policy keeps you out: choose another prefix"
+            return False, taken
+        return None, str(refusal)
+    return True, ""
