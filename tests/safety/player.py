@@ -50,15 +50,25 @@ def local(endpoint_url: str) -> Iterator[None]:
 
 
 @contextmanager
-def aws(endpoint_url: str, key: str = ACCOUNT, secret: str = "any", region: str = "eu-central-1") -> Iterator[None]:
+def aws(
+    endpoint_url: str,
+    key: str = ACCOUNT,
+    secret: str = "any",
+    region: str = "eu-central-1",
+    elsewhere: dict[str, str] | None = None,
+) -> Iterator[None]:
     """`connect("aws")` with these credentials in the environment, as on AWS, except for where the calls end.
 
     The kit must not see an endpoint: it refuses to work "on AWS" with one set.
+
+    Args:
+        elsewhere: where the calls of a service end instead, such as "iam".
     """
     real = botocore.session.Session.create_client
 
-    def create_client(self: Any, *arguments: Any, **options: Any) -> Any:
-        return real(self, *arguments, **options | {"endpoint_url": endpoint_url})
+    def create_client(self: Any, service_name: str, *arguments: Any, **options: Any) -> Any:
+        ends = (elsewhere or {}).get(service_name, endpoint_url)
+        return real(self, service_name, *arguments, **options | {"endpoint_url": ends})
 
     with _clean() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", key)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import importlib.util
 import threading
+from pathlib import Path
 
 import player
 import pytest
@@ -28,29 +30,40 @@ AGAIN = {
         "sagemaker:AddTags": 1,
         "sagemaker:StartPipelineExecution": 1,  # running it is the lesson
     },
-    "06_monitoring": {
-        "s3:CopyObject": 11,
-        "sagemaker:StartPipelineExecution": 1,
-    },  # an input that lacks a month, and its run
+    "06_monitoring": {"s3:CopyObject": 11, "sagemaker:StartPipelineExecution": 1},  # a month is missing, and its run
     "07_cleanup": {},
 }
 
+# What the scope of a signature calls a service, and what permissions call it.
+PERMISSIONS_OF = {"monitoring": "cloudwatch", "tagging": "tag"}
+
+
+def documented() -> set[str]:
+    """The calls of docs/aws_calls.md."""
+    path = Path(__file__).parents[2] / "docs" / "aws_calls.py"
+    spec = importlib.util.spec_from_file_location("aws_calls", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return set(module.CALLS)
+
 
 @pytest.mark.thorough
-def test_a_second_run_of_any_notebook_changes_nothing(endpoint: str) -> None:
-    surplus = {}
+def test_a_second_run_of_any_notebook_changes_nothing_and_each_call_is_documented(endpoint: str) -> None:
+    surplus, called = {}, set()
     # One stage for all: an address that changes would be a change of settings.
     with Rehearsal(endpoint) as stage, player.local(stage.endpoint_url):
         for notebook in player.NOTEBOOKS:
             for run in (1, 2):
                 stage.calls.clear()
                 player.play(notebook, prefix="sagemaker-twice")
+                called |= {f"{PERMISSIONS_OF.get(c.service, c.service)}:{c.operation}" for c in stage.calls}
                 if run == 1 and not stage.writes:
                     surplus[notebook.stem] = {"its first run": "made nothing, so the test would prove nothing"}
             more = collections.Counter(stage.writes) - collections.Counter(AGAIN[notebook.stem])
             if more:
                 surplus[notebook.stem] = dict(more)
     assert surplus == {}
+    assert called == documented(), "bring docs/aws_calls.py up to date, and run it"
 
 
 def test_every_helper_twice_writes_nothing(endpoint: str) -> None:
