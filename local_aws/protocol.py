@@ -27,6 +27,8 @@ from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
 
+from local_aws.shapes import JSON_TYPES, BadValue, broken_constraints, from_wire, no_constant
+
 log = logging.getLogger("local_aws.protocol")
 
 
@@ -39,6 +41,11 @@ class ApiError(Exception):
     def __init__(self, code: str, message: str, status: int = 400, *, names_request: bool = False) -> None:
         super().__init__(message)
         self.code, self.message, self.status, self.names_request = code, message, status, names_request
+
+
+def _refuse(request: Request, action: str, resource_arn: str, _: dict[str, Any]) -> None:
+    why = f"User: {request.caller_arn} is not authorized to perform: {action} on resource: {resource_arn}"
+    raise ApiError("AccessDeniedException", why, 403)
 
 
 @dataclass
@@ -54,8 +61,8 @@ class Request:
     access_key_id: str = ""
     service: str = ""
     request_id: str = ""
-    # Who says yes or no: `ministack.authorize`; a test may pass its own.
-    authorizer: Callable[[Request, str, str, dict], None] = field(default=lambda *_: None, repr=False)
+    # Who says yes or no: `ministack.authorize`. A request that nothing has identified may do nothing.
+    authorizer: Callable[[Request, str, str, dict], None] = field(default=_refuse, repr=False)
     # The tags of a resource by its ARN: the service's `tags_of`, when it has one.
     tags_of: Callable[[str], dict[str, str]] = field(default=lambda _: {}, repr=False)
 
@@ -86,6 +93,16 @@ def _tag_context(params: dict[str, Any]) -> dict[str, Any]:
     if not tags:
         return {}
     return {"aws:TagKeys": list(tags), **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
+
+
+def reserved_tag_key(tags: Any) -> str | None:
+    """The first key that begins with `aws:`, which are AWS's own, in the tags of a call: a map, or a list of pairs.
+
+    https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html
+    """
+    pairs = tags if isinstance(tags, list) else []
+    keys = tags if isinstance(tags, dict) else [pair.get("Key", "") for pair in pairs if isinstance(pair, dict)]
+    return next((key for key in keys if key.lower().startswith("aws:")), None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,7 @@ class Api:
         """The call's parameters, converted to Python and checked against the operation's input shape."""
         invalid, _ = self._CODES[self.service.name]
         try:
-            payload = json.loads(body, parse_constant=_no_constant) if body else {}
+            payload = json.loads(body, parse_constant=no_constant) if body else {}
         except (ValueError, RecursionError):
             raise ApiError("SerializationException", "The request's body is not JSON.") from None
         if not isinstance(payload, dict):
@@ -153,16 +170,18 @@ class Api:
             elif location is None and payload.get(wire) is not None:
                 values[name] = payload[wire]
         try:
-            params = _from_wire(values, shape, "")
-        except _BadValue as error:
+            params = from_wire(values, shape, "")
+        except BadValue as error:
             raise ApiError("SerializationException", str(error)) from None
         report = ParamValidator().validate(params, shape)
         if report.has_errors():
             raise ApiError(invalid, f"Error executing request, Exception : {report.generate_report()}.")
-        broken = list(_broken_constraints(params, shape, ""))
+        broken = list(broken_constraints(params, shape, ""))
         if broken:
             count = f"{len(broken)} validation error{'s' if len(broken) > 1 else ''} detected: "
             raise ApiError(invalid, count + "; ".join(broken))
+        if key := reserved_tag_key(params.get("tags") or params.get("Tags")):
+            raise ApiError(invalid, f"aws: prefixed tag key names are not allowed for external use: {key}")
         return params
 
     async def call(self, operation: OperationModel, request: Request) -> Response:
@@ -234,129 +253,6 @@ def _uri_pattern(uri: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(uri)))
 
 
-# --- from the wire ---------------------------------------------------------------------------------------------------
-
-
-class _BadValue(ValueError):
-    pass
-
-
-def _no_constant(name: str) -> None:
-    """Python's parser takes NaN and Infinity, which are not JSON."""
-    raise ValueError(f"{name} is not JSON.")
-
-
-_JSON_TYPES = {
-    "string": str,
-    "boolean": bool,
-    "list": list,
-    "structure": dict,
-    "map": dict,
-    "integer": int,
-    "long": int,
-    "float": (int, float),
-    "double": (int, float),
-}
-
-
-def _from_wire(value: Any, shape: Shape, where: str) -> Any:
-    kind = shape.type_name
-    if kind == "timestamp":
-        return _timestamp(value, where)
-    if kind == "blob":
-        try:
-            return base64.b64decode(value, validate=True)
-        except (TypeError, ValueError):
-            raise _BadValue(f"{where} is not base64.") from None
-    if kind in ("integer", "long") and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    expected = _JSON_TYPES.get(kind, object)
-    if not isinstance(value, expected) or (isinstance(value, bool) and kind not in ("boolean",)):
-        raise _BadValue(f"{where or 'The request'} must be a {kind}, not {type(value).__name__}.")
-    if kind == "structure":
-        if shape.metadata.get("document"):
-            return value
-        return {
-            name: _from_wire(value[wire], member, f"{where}.{name}" if where else name)
-            for name, member in shape.members.items()
-            if value.get(wire := member.serialization.get("name", name)) is not None or _located(member, value, name)
-        }
-    if kind == "list":
-        return [_from_wire(item, shape.member, f"{where}[{index}]") for index, item in enumerate(value)]
-    if kind == "map":
-        return {key: _from_wire(item, shape.value, f"{where}.{key}") for key, item in value.items()}
-    return value
-
-
-def _located(member: Shape, values: dict[str, Any], name: str) -> bool:
-    """A parameter taken from the path or the query arrives under its own name already."""
-    return "location" in member.serialization and name in values
-
-
-def _timestamp(value: Any, where: str) -> dt.datetime:
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return dt.datetime.fromtimestamp(value, dt.UTC)
-        moment = dt.datetime.fromisoformat(value)
-        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        raise _BadValue(f"{where} is not a timestamp.") from None
-
-
-# What Java's classes of letters, separators and numbers are in Python: the keys and values of tags.
-_LETTERS_SEPARATORS_NUMBERS = r"\w \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-
-# "The values aren't case sensitive": https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
-_ANY_CASE = {"RetryAction"}
-
-
-@lru_cache(maxsize=4096)
-def _pattern(text: str) -> re.Pattern[str] | None:
-    text = text.replace(r"\p{L}\p{Z}\p{N}_", _LETTERS_SEPARATORS_NUMBERS)
-    try:
-        return re.compile(text)
-    except re.error:
-        return None  # written for Java, with a class Python's re does not know: not checked
-
-
-def _broken_constraints(value: Any, shape: Shape, where: str):
-    """AWS's sentence for every limit, pattern or enumeration of the model that `value` breaks."""
-    kind, limits = shape.type_name, shape.metadata
-    shown = value if isinstance(value, str | int | float) else where
-
-    def said(rule: str) -> str:
-        return f"Value '{shown}' at '{where}' failed to satisfy constraint: Member must {rule}"
-
-    if kind == "structure":
-        for name, item in value.items():
-            if name in shape.members:
-                label = name[0].lower() + name[1:]
-                yield from _broken_constraints(item, shape.members[name], f"{where}.{label}" if where else label)
-    elif kind == "list":
-        if "max" in limits and len(value) > limits["max"]:
-            yield said(f"have length less than or equal to {limits['max']}")
-        for index, item in enumerate(value):
-            yield from _broken_constraints(item, shape.member, f"{where}.{index + 1}.member")
-    elif kind == "map":
-        if "max" in limits and len(value) > limits["max"]:
-            yield said(f"have length less than or equal to {limits['max']}")
-        for key, item in value.items():
-            yield from _broken_constraints(key, shape.key, f"{where}.key")
-            yield from _broken_constraints(item, shape.value, f"{where}.{key}.member")
-    elif kind == "string":
-        if "max" in limits and len(value) > limits["max"]:
-            yield said(f"have length less than or equal to {limits['max']}")
-        known = value.upper() if shape.name in _ANY_CASE else value
-        if "enum" in limits and known not in limits["enum"]:
-            yield said(f"satisfy enum value set: [{', '.join(limits['enum'])}]")
-        elif "pattern" in limits:
-            pattern = _pattern(limits["pattern"])
-            if pattern and not pattern.fullmatch(value):
-                yield said(f"satisfy regular expression pattern: {limits['pattern']}")
-    elif kind in ("integer", "long", "float", "double") and "max" in limits and value > limits["max"]:
-        yield said(f"have value less than or equal to {limits['max']}")
-
-
 # --- to the wire -----------------------------------------------------------------------------------------------------
 
 
@@ -384,7 +280,7 @@ def _writer(shape: Shape, where: str) -> Callable[[Any], Any]:
         return lambda value: _checked(value, dt.datetime, where).timestamp()
     if kind == "blob":
         return lambda value: base64.b64encode(value).decode()
-    expected = _JSON_TYPES.get(kind, object)
+    expected = JSON_TYPES.get(kind, object)
     return lambda value: _checked(value, expected, where)
 
 

@@ -22,13 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
-from xml.sax.saxutils import escape
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 import local_aws
-from local_aws import ministack
+from local_aws import ministack, refusals
 from local_aws.protocol import Api, ApiError, Response
 from local_aws.store import Store
 
@@ -88,19 +87,21 @@ class App:
         service = _signed_for(headers, query)
         if not service or scope["path"].startswith("/_"):
             # MiniStack would take it for the account's root, and answer its own /_ministack/reset to anyone.
-            await _respond(send, _refused(ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)))
+            error = ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)
+            await _respond(send, refusals.response(error, service, headers))
             return
         self.changed |= scope["method"] != "GET"
         api = self.apis.get(service)
         try:
             body = await _read(receive, service)
             if not api:
+                ministack.check_readable(service, scope["path"], headers, scope.get("query_string", b""), body)
                 parameters = parse_qs(query, keep_blank_values=True)
                 ministack.check_scope(service, scope["method"], scope["path"], headers, parameters, body)
         except _Gone:
             return
         except ApiError as error:
-            await _respond(send, api.error(error) if api else _refused(error, service))
+            await _respond(send, api.error(error) if api else refusals.response(error, service, headers))
             return
         if api:
             await self._ours(api, scope, send, headers, query, body)
@@ -126,7 +127,7 @@ class App:
         except _Gone:
             return
         except ApiError as error:
-            await _respond(send, _refused(error))
+            await _respond(send, refusals.response(error, "", headers))
             return
         status, answer = 404, {"message": f"The embedded AWS has no {LOCAL_PATH}{name}."}
         if name == "health" and scope["method"] == "GET":
@@ -285,16 +286,6 @@ def _again(body: bytes, receive: Callable) -> Callable:
         return next(messages, None) or await receive()
 
     return receive_again
-
-
-def _refused(error: ApiError, service: str = "") -> Response:
-    """A refusal before MiniStack is asked, in a form that the service's clients read."""
-    if service == "s3":
-        code, message = escape(error.code), escape(error.message)
-        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        return Response(error.status, {"content-type": "application/xml"}, body.encode())
-    answer = {"__type": error.code, "message": error.message}
-    return Response(error.status, {"content-type": "application/json"}, json.dumps(answer).encode())
 
 
 async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) -> None:

@@ -26,13 +26,14 @@ from local_aws.ministack.ports.roles import (
     trusts,
 )
 from local_aws.ministack.ports.tags import register_tags
+from local_aws.ministack.requests import check_readable
 from local_aws.ministack.scopes import check_scope
 from local_aws.ministack.settings import ACCOUNT, configure
 
 __all__ = [
-    "ACCOUNT", "Credentials", "append_log_events", "assume_role", "authorize", "caller_credentials", "check_scope",
-    "client", "could_be_seen", "create_log_group", "identify", "instance_profile_role", "is_allowed", "load",
-    "partition", "publish_event", "put_log_events", "register_tags", "role_exists", "security_group_exists",
+    "ACCOUNT", "Credentials", "append_log_events", "assume_role", "authorize", "caller_credentials", "check_readable",
+    "check_scope", "client", "could_be_seen", "create_log_group", "identify", "instance_profile_role", "is_allowed",
+    "load", "partition", "publish_event", "put_log_events", "register_tags", "role_exists", "security_group_exists",
     "snapshot", "stop_functions", "subnet_exists", "trusts",
 ]  # fmt: skip
 

@@ -118,7 +118,8 @@ def test_a_condition_says_which_managed_policies_may_be_attached_and_detached(aw
         "Condition": {"ArnEquals": {"iam:PolicyARN": [policy.format("AmazonSQSFullAccess")]}},
     }
     root = aws.client("iam")
-    root.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    root.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps({"Statement": trust}))
     root.create_user(UserName="attacher")
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     root.put_user_policy(UserName="attacher", PolicyName="own", PolicyDocument=document)

@@ -57,7 +57,9 @@ def test_somebody_elses_role_is_refused_before_any_is_made(session, config, call
     config = dataclasses.replace(config, role_layout=layout)
     client, name = session.client("iam"), config.batch_execution_role  # the last to be made
     services = ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com"]
-    trust = iam.render("trust.json", config, service="ecs-tasks.amazonaws.com" if foreign != "trust" else "ec2")
+    trust = iam.render(
+        "trust.json", config, service="ecs-tasks.amazonaws.com" if foreign != "trust" else "ec2.amazonaws.com"
+    )
     if layout == "shared" and foreign != "trust":
         trust["Statement"][0]["Principal"]["Service"] = services
     tags = [{"Key": "owner", "Value": "somebody"}]

@@ -1,15 +1,21 @@
 """MiniStack's faults, mended: a module for each, named after the fault, with an `apply` that is called at the start."""
 
 from local_aws.ministack.patches import (
+    bucket_requests,
     event_targets,
+    function_code,
     function_roles,
     lambda_errors,
     lambda_workers,
     managed_policies,
+    mappings,
     own_doors,
+    partial_batches,
     policy_variables,
     resource_arns,
     simulator,
+    sqs_requests,
+    unchecked_requests,
 )
 
 
@@ -18,9 +24,15 @@ def apply() -> None:
     own_doors.apply()
     resource_arns.apply()
     function_roles.apply()
+    function_code.apply()
     event_targets.apply()
     lambda_errors.apply()
     lambda_workers.apply()
     managed_policies.apply()
     policy_variables.apply()
     simulator.apply()
+    unchecked_requests.apply()
+    sqs_requests.apply()
+    bucket_requests.apply()
+    mappings.apply()
+    partial_batches.apply()

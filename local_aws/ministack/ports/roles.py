@@ -160,7 +160,10 @@ def caller_credentials(request: Request) -> Credentials:
 
 
 def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> str | None:
-    """None when the role session may do `action` on `resource_arn`, else AWS's sentence for the refusal."""
+    """None when the role session may do `action` on `resource_arn`, else AWS's sentence for the refusal.
+
+    The resource's own policy counts, if it has one.
+    """
     from ministack.core import iam_evaluator as iam
     from ministack.core.iam_actions import identity_denial_message
 
@@ -173,6 +176,8 @@ def is_allowed(credentials: Credentials, action: str, resource_arn: str, region:
         resource_arn=resource_arn, region=region, principal_keys=principal.keys,
     )  # fmt: skip
     result = iam.evaluate(context, principal.policies or [], *principal.limits)
+    if policy := iam._resource_policy(action.partition(":")[0], resource_arn):
+        result = iam.combine_resource_policy(result, context, *policy, limits=principal.limits)
     if result.decision == "Allow":
         return None
     return identity_denial_message(action, principal.arn, resource_arn, result.decision == "Deny")

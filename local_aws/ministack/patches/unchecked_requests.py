@@ -1,0 +1,38 @@
+"""What a service's model refuses is refused: MiniStack takes most of it, or fails at it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from local_aws import refusals
+from local_aws.ministack import requests
+from local_aws.ministack.patches import limits
+from local_aws.protocol import ApiError
+
+log = logging.getLogger("local_aws.ministack")
+
+
+def apply() -> None:
+    """Check each request between its authorization and MiniStack's service."""
+    from ministack import app
+
+    for service in requests.MODELS:
+        app.SERVICE_HANDLERS[service] = _checked(service, app.SERVICE_HANDLERS[service])
+
+
+def _checked(service: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    async def handle(method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
+        try:
+            call = requests.read(service, method, path, headers, query, body)
+            if call:
+                limits.check(call, body)
+        except ApiError as error:
+            answer = refusals.response(error, service, headers)
+            return answer.status, dict(answer.headers), answer.body
+        return await handler(method, path, headers, body, query)
+
+    return handle
