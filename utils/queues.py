@@ -22,14 +22,15 @@ def ensure_queue(
     session: boto3.Session,
     name: str,
     *,
-    visibility_timeout_seconds: int = 30,
+    visibility_timeout_seconds: int = 900,
     dead_letter_queue: str | None = None,
     tags: dict[str, str],
 ) -> str:
     """A standard queue, created or brought up to date.
 
     Args:
-        visibility_timeout_seconds: how long a message that was received stays hidden, 0 to 43,200.
+        visibility_timeout_seconds: how long a message that was received stays hidden, 0 to 43,200. Default: 900,
+            the longest that a function may run. A mapping is refused where its function may run longer than this.
         dead_letter_queue: the ARN of the queue that takes what was received MAX_RECEIVE_COUNT times.
 
     Returns:
