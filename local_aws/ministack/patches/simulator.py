@@ -22,6 +22,12 @@ DECISIONS = {"Allow": "allowed", "Deny": "explicitDeny", "ImplicitDeny": "implic
 # The strictest counts for several resources together.
 STRICTNESS = ("allowed", "implicitDeny", "explicitDeny")
 
+# Members of a request that would change the answer, and that nothing here is made for.
+NOT_HERE = (
+    "CallerArn", "OrderedOrganizationPolicyInputList", "PolicyExclusionList", "ResourceHandlingOption", "ResourceOwner",
+    "ResourcePolicy",
+)  # fmt: skip
+
 
 class Refused(Exception):
     """The simulator does not answer; code and message are AWS's."""
@@ -69,11 +75,10 @@ def apply() -> None:
     def answers(operation: str, principal: Callable[[dict], Principal]) -> Callable[[dict], tuple]:
         def answer(params: dict) -> tuple:
             try:
-                results = _results(params, principal)
+                results = _page(params, _results(params, principal))
             except Refused as refused:
                 return iam._error(refused.status, refused.code, escape(refused.message))
-            inner = f"<EvaluationResults>{results}</EvaluationResults><IsTruncated>false</IsTruncated>"
-            return iam._xml(200, f"{operation}Response", f"<{operation}Result>{inner}</{operation}Result>", ns="iam")
+            return iam._xml(200, f"{operation}Response", f"<{operation}Result>{results}</{operation}Result>", ns="iam")
 
         return answer
 
@@ -81,11 +86,29 @@ def apply() -> None:
         iam._IAM_HANDLERS[operation] = answers(operation, principal)
 
 
-def _results(params: dict, principal: Callable[[dict], Principal]) -> str:
+def _results(params: dict, principal: Callable[[dict], Principal]) -> list[str]:
+    for name in NOT_HERE:
+        if any(key.split(".")[0] == name for key in params):
+            raise Refused("NotImplementedException", f"The simulator of the embedded AWS does not have {name}.", 501)
     actions, resources = _members(params, "ActionNames"), _members(params, "ResourceArns") or ["*"]
     _check(actions, resources)
     context, whose = _context(params), principal(params)
-    return "".join(_result(whose, action, resources, context) for action in actions)
+    return [_result(whose, action, resources, context) for action in actions]
+
+
+def _page(params: dict, results: list[str]) -> str:
+    """MaxItems of the results, 100 unless the caller says otherwise, from the marker of the page before."""
+    from ministack.services import iam
+
+    marker, most = iam._p(params, "Marker") or "0", iam._p(params, "MaxItems") or "100"
+    if not (marker.isdecimal() and int(marker) <= len(results)):
+        raise Refused("ValidationError", f"Invalid Marker: {marker}")
+    if not (most.isdecimal() and 1 <= int(most) <= 1000):
+        raise Refused("ValidationError", f"Value '{most}' at 'maxItems' failed to satisfy constraint: 1 to 1000")
+    end = int(marker) + int(most)
+    more = f"<IsTruncated>true</IsTruncated><Marker>{end}</Marker>" if end < len(results) else ""
+    page = f"<EvaluationResults>{''.join(results[int(marker) : end])}</EvaluationResults>"
+    return page + (more or "<IsTruncated>false</IsTruncated>")
 
 
 def _result(principal: Principal, action: str, resources: list[str], context: dict[str, Any]) -> str:
@@ -185,12 +208,27 @@ def _context(params: dict) -> dict[str, Any]:
 
 
 def _custom(params: dict) -> Principal:
-    from ministack.core.iam_evaluator import parse_policy_document
     from ministack.core.responses import get_account_id
 
-    boundary = [parse_policy_document(text) for text in _members(params, "PermissionsBoundaryPolicyInputList")]
-    policies = [parse_policy_document(text) for text in _members(params, "PolicyInputList")]
-    return Principal(f"arn:aws:iam::{get_account_id()}:root", policies, [boundary] if boundary else [])
+    root = f"arn:aws:iam::{get_account_id()}:root"
+    return Principal(root, _documents(params, "PolicyInputList"), _boundary(params))
+
+
+def _documents(params: dict, name: str) -> list[list[Any]]:
+    """Policies that the caller brings, parsed."""
+    from ministack.core.iam_evaluator import parse_policy_document, validate_policy_document
+
+    for text in _members(params, name):
+        if validate_policy_document(text):
+            raise Refused(
+                "InvalidInput", f"The {name} has a policy that is not valid: {validate_policy_document(text)}"
+            )
+    return [parse_policy_document(text) for text in _members(params, name)]
+
+
+def _boundary(params: dict) -> list[list[list[Any]]]:
+    documents = _documents(params, "PermissionsBoundaryPolicyInputList")
+    return [documents] if documents else []
 
 
 def _principal(params: dict) -> Principal:
@@ -207,13 +245,12 @@ def _principal(params: dict) -> Principal:
     entity = stores[kind].get_scoped(account, None, name)
     if entity is None:
         raise Refused("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
-    extra = [iam_evaluator.parse_policy_document(text) for text in _members(params, "PolicyInputList")]
+    extra = _documents(params, "PolicyInputList")
     if kind == "group":
         return Principal(arn, _of_group(name, entity, account) + extra)
     gather = iam_evaluator._gather_user_policies if kind == "user" else iam_evaluator._gather_role_policies
-    return Principal(
-        arn, gather(name, account) + extra, iam_evaluator._permissions_boundary(stores[kind], name, account)
-    )
+    boundary = _boundary(params) or iam_evaluator._permissions_boundary(stores[kind], name, account)
+    return Principal(arn, gather(name, account) + extra, boundary)
 
 
 def _of_group(name: str, group: dict[str, Any], account: str) -> list[list[Any]]:
