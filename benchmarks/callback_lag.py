@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 REGION = "us-east-1"
 SHORTEST_JOB_SECONDS = 20
 DESIGNS = ("article", "polling", "push")
-IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
+IMAGE = "public.ecr.aws/docker/library/python:3.13-slim"
 SLEEP = "import sys, time; time.sleep(float(sys.argv[1]))"
 
 ARTICLE = '''
@@ -161,7 +161,7 @@ class Bench:
                 "command": ["python", "-c", SLEEP, "Ref::seconds"],
                 "executionRoleArn": self.role_arn,
                 "jobRoleArn": self.role_arn,
-                "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
+                "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "1024"}],
             },
         )
 

@@ -1,3 +1,6 @@
+# /// script
+# dependencies = ["boto3==1.43.106", "pandas==3.1.1"]
+# ///
 """Sum up one month of flights: delays by carrier and hour. Runs in a Batch container.
 
     python -c "<this text>" s3://bucket/in/file_01.json s3://bucket/out/output_01.json

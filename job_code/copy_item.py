@@ -1,3 +1,6 @@
+# /// script
+# dependencies = ["boto3==1.43.106"]
+# ///
 """Copy one item's object. Runs as a child of a Batch array job, or as a plain job when there is a single item.
 
     python -c "<this text>"

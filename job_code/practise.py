@@ -1,3 +1,6 @@
+# /// script
+# dependencies = ["boto3==1.43.106"]
+# ///
 """Do what the item says: work for some seconds, or fail. A Batch job to practise on, not to take home.
 
     python -c "<this text>"

@@ -10,15 +10,16 @@ from typing import Any
 import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from utils.config import Config
+from utils.config import PYTHON_IMAGE, Config
 from utils.iam import NotOurs, retry_until_assumable
 
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
-# The image of SageMaker Studio itself: Python, pandas and boto3 are in it, so there is no image to build.
-PYTHON_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
-# Fargate's 20 GiB hold an image twice, packed and unpacked, and this one is large; up to 200 can be asked for.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
-PYTHON_IMAGE_GIB = 50
+# SageMaker Studio's own image has Python, pandas and boto3. It suits accounts whose jobs can't reach a package index,
+# and takes minutes to pull. https://github.com/aws/sagemaker-distribution
+SAGEMAKER_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
+# Fargate's 20 GiB hold an image twice, packed and unpacked. Another image than the default may be too large for that.
+# Up to 200 can be asked for. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+OTHER_IMAGE_GIB = 50
 JOB_CODE = Path(__file__).resolve().parent.parent / "job_code"
 
 # Of a compute environment on Fargate.
@@ -32,17 +33,33 @@ ZONES_WITHOUT_FARGATE = {"apne1-az3", "cnn1-az3", "usw1-az2"}
 # What a task of Fargate Spot gives as its reason when AWS took it back.
 # https://repost.aws/knowledge-center/fargate-spot-termination-notice
 SPOT_INTERRUPTED = "Your Spot Task was interrupted."
-# A job that lost its machine is worth another attempt, a failing program is not: on Fargate Spot, on EC2 (Spot or not).
-# The last rule must say so: a job that no rule matches is retried.
+# By platform: a job that lost its machine or failed to start is worth another attempt, a failing program is not. On
+# Fargate, pulls of an image and network interfaces fail now and then (https://github.com/nextflow-io/nextflow/issues/5681).
+# At most five rules are allowed, and the first that matches decides. A job that no rule matches is retried, so the last
+# ones exit. A failed program has a status reason and may have no reason, so there is one for each.
 # https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
-RETRY_STRATEGY = {
-    "attempts": 3,
-    "evaluateOnExit": [
-        {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
-        {"onStatusReason": "Host EC2*", "action": "RETRY"},
-        {"onReason": "*", "action": "EXIT"},
-        {"onStatusReason": "*", "action": "EXIT"},
-    ],
+_EXIT = [{"onReason": "*", "action": "EXIT"}, {"onStatusReason": "*", "action": "EXIT"}]
+RETRY_STRATEGIES: dict[str, dict[str, Any]] = {
+    "FARGATE": {
+        "attempts": 3,
+        "evaluateOnExit": [
+            {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
+            {"onStatusReason": "Task failed to start*", "action": "RETRY"},
+            {
+                "onStatusReason": "Timeout waiting for *",
+                "action": "RETRY",
+            },  # a network interface, or the task's storage
+            *_EXIT,
+        ],
+    },
+    "EC2": {
+        "attempts": 3,
+        "evaluateOnExit": [
+            {"onStatusReason": "Host EC2*", "action": "RETRY"},
+            {"onStatusReason": "Task failed to start*", "action": "RETRY"},
+            *_EXIT,
+        ],
+    },
 }
 # A job that can't start blocks the queue behind it and would wait for ever: after an hour at its head it is cancelled.
 # https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
@@ -150,11 +167,13 @@ def ensure_compute_environment(
             computeResources=resources,
             tags=tags,
         )
-        return _usable(session, "compute environment", name)
-    changes = {key: value for key, value in resources.items() if found["computeResources"].get(key) != value}
+        return _usable_environment(session, name)
+    changes = {
+        key: value for key, value in resources.items() if not _says(found["computeResources"].get(key), value, key)
+    }
     if changes or found["state"] != "ENABLED":
         batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=changes)
-    return _usable(session, "compute environment", name)
+    return _usable_environment(session, name)
 
 
 def ensure_job_queue(
@@ -187,7 +206,7 @@ def ensure_job_queue(
         batch.create_job_queue(jobQueueName=name, tags=tags, **wanted)
     elif not _says(found, wanted):
         batch.update_job_queue(jobQueue=name, **wanted)
-    return _usable(session, "job queue", name)
+    return _require_valid("job queue", name, settled(session, "job queue", name))
 
 
 def copy_job(config: Config, job_role: str, execution_role: str) -> dict[str, Any]:
@@ -197,16 +216,57 @@ def copy_job(config: Config, job_role: str, execution_role: str) -> dict[str, An
 
 
 def aggregate_job(config: Config, job_role: str, execution_role: str) -> dict[str, Any]:
-    """Sums up one month. The program travels in the command, so there is no image to build and no code to upload."""
+    """The job definition that sums up one month, with source and target as parameters."""
     program = (JOB_CODE / "aggregate.py").read_text()
-    command = ["python", "-c", program, "Ref::s3Input", "Ref::s3Output"]
-    definition = _definition(config, config.aggregate_job_definition, PYTHON_IMAGE, command, job_role, execution_role)
-    definition["containerProperties"]["ephemeralStorage"] = {"sizeInGiB": PYTHON_IMAGE_GIB}
+    return python_job(config, program, job_role, execution_role, arguments=["Ref::s3Input", "Ref::s3Output"])
+
+
+def python_job(
+    config: Config,
+    program: str,
+    job_role: str,
+    execution_role: str,
+    *,
+    arguments: Sequence[str] = (),
+    vcpus: float = 1,
+    memory_mib: int = 2048,
+) -> dict[str, Any]:
+    """A job definition that runs a Python program in `config.image`.
+
+    The program travels in the command, so there is no image to build and no code to upload. Program and arguments must
+    stay well below 8,192 characters: AWS may count them with the overrides of each job, which have that limit.
+
+    Args:
+        config: names the definition, its log group and its image.
+        program: text of the program. It names the packages it needs in a line such as `# dependencies = ["boto3"]`, and
+            job_code/run.py installs those that the image lacks.
+        job_role: ARN of the role that the program has.
+        execution_role: ARN of the role that pulls the image and writes the log.
+        arguments: of the program, such as "Ref::s3Input" for a parameter of each job. Default: none.
+        vcpus: a number that Fargate offers. Default: 1.
+        memory_mib: MiB that Fargate offers with these vCPUs. Default: 2,048.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
+    """
+    command = ["python", "-c", (JOB_CODE / "run.py").read_text(), program, *arguments]
+    definition = _definition(
+        config, config.aggregate_job_definition, config.image, command, job_role, execution_role, vcpus, memory_mib
+    )
+    if config.image != PYTHON_IMAGE:
+        definition["containerProperties"]["ephemeralStorage"] = {"sizeInGiB": OTHER_IMAGE_GIB}
     return definition
 
 
 def _definition(
-    config: Config, name: str, image: str, command: list[str], job_role: str, execution_role: str
+    config: Config,
+    name: str,
+    image: str,
+    command: list[str],
+    job_role: str,
+    execution_role: str,
+    vcpus: float = 1,
+    memory_mib: int = 2048,
 ) -> dict[str, Any]:
     return {
         "jobDefinitionName": name,
@@ -217,12 +277,15 @@ def _definition(
             "command": command,
             "jobRoleArn": job_role,
             "executionRoleArn": execution_role,
-            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
+            "resourceRequirements": [
+                {"type": "VCPU", "value": f"{vcpus:g}"},
+                {"type": "MEMORY", "value": str(memory_mib)},
+            ],
             "networkConfiguration": {"assignPublicIp": "ENABLED"},  # to reach the image and S3 from a default VPC
             "runtimePlatform": {"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"},
             "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": config.job_log_group}},
         },
-        "retryStrategy": RETRY_STRATEGY,
+        "retryStrategy": RETRY_STRATEGIES["FARGATE"],
         "timeout": {"attemptDurationSeconds": 600},
         "propagateTags": True,
         "tags": config.tags,
@@ -259,17 +322,34 @@ def ensure_job_definition(session: boto3.Session, definition: dict[str, Any]) ->
     return register()
 
 
-def _says(found: Any, wanted: Any, member: str = "") -> bool:
-    """Whether AWS's answer holds all of `wanted`; it adds defaults of its own."""
+def _says(found: Any, wanted: Any, key: str = "") -> bool:
+    """Whether AWS's answer holds all of `wanted`; it adds defaults of its own, and some values come in another form."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_says(found.get(key), value, key) for key, value in wanted.items())
+        return isinstance(found, dict) and all(_says(found.get(name), value, name) for name, value in wanted.items())
     if isinstance(wanted, list):
-        return isinstance(found, list) and len(found) == len(wanted) and all(map(_says, found, wanted))
-    if (
-        member == "action"
-    ):  # lower case in every answer: https://github.com/hashicorp/terraform-provider-aws/issues/19624
-        return str(found).lower() == wanted.lower()
+        if not isinstance(found, list) or len(found) != len(wanted):
+            return False
+        if key in _UNORDERED:
+            return all(any(_says(one, other) for one in found) for other in wanted)
+        return all(_says(one, other, key) for one, other in zip(found, wanted, strict=True))
+    if key == "action" and isinstance(found, str):
+        # Batch answers evaluateOnExit's action in lower case, and API_EvaluateOnExit says that case does not matter.
+        # https://github.com/hashicorp/terraform-provider-aws/issues/19624
+        return found.upper() == wanted.upper()
     return found == wanted
+
+
+# Lists whose order has no meaning. Batch may answer environment variables in another one; that it keeps the order of
+# the others is nowhere said.
+# https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/container_properties.go
+_UNORDERED = (
+    "environment",
+    "resourceRequirements",
+    "platformCapabilities",
+    "subnets",
+    "securityGroupIds",
+    "jobStateTimeLimitActions",
+)
 
 
 def ensure_log_group(session: boto3.Session, name: str, *, retention_days: int = 14, tags: dict[str, str]) -> None:
@@ -408,11 +488,53 @@ def _settled_ours(session: boto3.Session, kind: str, name: str, tags: dict[str, 
     return found
 
 
-def _usable(session: boto3.Session, kind: str, name: str) -> dict[str, Any]:
-    found = settled(session, kind, name)
+def _usable_environment(session: boto3.Session, name: str, seconds: float = 60) -> dict[str, Any]:
+    """The compute environment when it is VALID.
+
+    In a new account the first one may be INVALID for some seconds, since Batch and ECS can't use the service-linked
+    roles that were made with it. AWS says that an update repairs an environment, so it is updated until it is VALID.
+    Should Batch check again by itself, that does no harm.
+
+    Raises:
+        BatchError: it does not become VALID within `seconds`, or is INVALID for another reason.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/invalid_compute_environment.html
+    https://github.com/hashicorp/terraform-provider-aws/issues/37945
+    """
+    batch = session.client("batch")
+
+    def check() -> dict[str, Any] | None:
+        found = settled(session, "compute environment", name)
+        if _lacks_role(found):
+            batch.update_compute_environment(computeEnvironment=name, state="ENABLED")
+        return found
+
+    found = Retrying(
+        retry=retry_if_result(_lacks_role),
+        wait=wait_exponential_jitter(multiplier=2, exp_base=1.5, max=10, jitter=0.5),
+        stop=stop_after_delay(seconds),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )(check)
+    if _lacks_role(found):
+        raise BatchError(
+            f'The compute environment "{name}" is INVALID: {found["statusReason"].rstrip(".")}. A service-linked role '
+            "that is new can take some minutes: run this again. If that does not help, create ECS's with `aws iam "
+            "create-service-linked-role --aws-service-name ecs.amazonaws.com`."
+        )
+    return _require_valid("compute environment", name, found)
+
+
+def _lacks_role(found: dict[str, Any] | None) -> bool:
+    """Whether an environment is INVALID since a role of Batch's or ECS's can't be used, or not yet."""
+    if not found or found["status"] != "INVALID":
+        return False
+    return bool(re.search(r"not authorized to perform|assume|service.linked role", found.get("statusReason", ""), re.I))
+
+
+def _require_valid(kind: str, name: str, found: dict[str, Any] | None) -> dict[str, Any]:
     if found is None or found["status"] != "VALID":
         status, reason = (found["status"], found.get("statusReason")) if found else ("gone", None)
-        raise BatchError(f'The {kind} "{name}" is {status}: {reason or "AWS gives no reason"}.')
+        raise BatchError(f'The {kind} "{name}" is {status}: {(reason or "AWS gives no reason").rstrip(".")}.')
     return found
 
 

@@ -18,6 +18,10 @@ import botocore.loaders
 LOCAL_ACCOUNT = "000000000000"
 LOCAL_REGION = "us-east-1"
 TAG_KEY = "sagemaker-batch:prefix"
+# What the Python jobs run in: small, since Fargate keeps no image from one job to the next. It has no entrypoint, and
+# must have none: a job's command is given to an image's entrypoint, and Batch can't replace that.
+# https://gallery.ecr.aws/docker/library/python
+PYTHON_IMAGE = "public.ecr.aws/docker/library/python:3.13-slim"
 
 # The tightest limits: a bucket name has 63 characters, a role name 64. Beside the prefix they hold an account (12), a
 # region (up to 15: us-isof-south-1) and a task (up to 15: batch-execution).
@@ -39,6 +43,8 @@ class Config:
         region: such as "us-east-1".
         account: twelve digits.
         role_layout: "separate" (least privilege, one role a task) or "shared" (one role with managed policies).
+        image: container image of the Python jobs. One of your own needs `python` and no entrypoint. What a job's
+            program needs beyond that is installed when the job starts, unless the image has it.
     """
 
     target: str
@@ -46,6 +52,7 @@ class Config:
     region: str
     account: str
     role_layout: str = "separate"
+    image: str = PYTHON_IMAGE
 
     def __post_init__(self) -> None:
         if self.target not in ("local", "aws"):
@@ -221,13 +228,14 @@ def load_config(
     region: str | None = None,
     role_layout: str | None = None,
     account: str | None = None,
+    image: str | None = None,
 ) -> Config:
     """The configuration of a notebook, from its parameters.
 
     A parameter that is None comes from the environment (SAGEMAKER_BATCH_TARGET, SAGEMAKER_BATCH_PREFIX,
-    SAGEMAKER_BATCH_REGION, SAGEMAKER_BATCH_ROLE_LAYOUT), else is "local", "sagemaker-batch", the target's own region
-    and "separate". On "aws" the region is that of the profile or environment boto3 uses, and the account is asked of
-    STS.
+    SAGEMAKER_BATCH_REGION, SAGEMAKER_BATCH_ROLE_LAYOUT, SAGEMAKER_BATCH_IMAGE). Without that it is "local",
+    "sagemaker-batch", the target's own region, "separate" and PYTHON_IMAGE. On "aws" the region is that of the profile
+    or environment boto3 uses, and the account is asked of STS.
 
     Raises:
         ConfigError: a setting can't work, or AWS can't be reached with the credentials at hand.
@@ -246,4 +254,5 @@ def load_config(
         region=region or LOCAL_REGION,
         account=account or LOCAL_ACCOUNT,
         role_layout=role_layout or os.environ.get("SAGEMAKER_BATCH_ROLE_LAYOUT") or "separate",
+        image=image or os.environ.get("SAGEMAKER_BATCH_IMAGE") or PYTHON_IMAGE,
     )

@@ -1,11 +1,10 @@
-"""What a run costs on AWS: before it (notebook 01), and after it from the jobs' real durations (notebook 06).
+"""What a run costs on AWS. `estimate.py` asks before a run (notebook 01), and notebook 06 after it.
 
 The one table of prices. They are list prices in US dollars of US East (N. Virginia), without free tiers; other regions
 differ by some percent, and AWS changes prices: look at the pages before you rely on them.
 
-Two things are left out, each a fraction of a cent here. S3: its rates were not to be found as text, and the tutorial
-makes some hundred requests and keeps some hundred megabytes for an hour. And what the aggregating jobs have of storage
-beyond the 20 GiB that come with a task (`batch.PYTHON_IMAGE_GIB`).
+S3 is left out, a fraction of a cent here: its rates were not to be found as text, and the tutorial makes some hundred
+requests and keeps some hundred megabytes for an hour.
 """
 
 from __future__ import annotations
@@ -56,48 +55,26 @@ STANDING = {
     "dashboard": Price(3.00, "month", _AWS.format("cloudwatch"), "factualminds.com/blog, 2026-06"),
 }
 
-JOB_SECONDS = 120  # an assumption, told wherever a job's cost is: from the start of the image's download to its end
+COLUMNS = ["what", "amount", "unit", "usd"]  # of every table here
 FARGATE_MINIMUM_SECONDS = 60  # a task is paid by the second, but for a minute at least
 VCPUS, MEMORY_GB = 1, 2  # of each job, as notebook 02 defines them
 LOG_BYTES = 2_000  # that a job or a call writes, about
 
 
-def estimate(
-    jobs: int = 37, job_seconds: float = JOB_SECONDS, calls: int = 60, waiting_seconds: float = 900
-) -> pd.DataFrame:
-    """What the whole tutorial will cost: assumptions times prices.
-
-    Args:
-        jobs: one by hand in 02, twice twelve in 05, twelve in 06.
-        job_seconds: from the start of the image's download, which is paid too, to the job's end.
-        calls: of all Lambda functions together, a second each at 0.25 GB.
-        waiting_seconds: how long the mapping polls the queue, with five requests every 20 seconds. An assumption, after
-            https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
-
-    Returns:
-        Columns what, amount, unit, usd.
-    """
-    return _table(
-        fargate_seconds=jobs * max(job_seconds, FARGATE_MINIMUM_SECONDS),
-        calls=calls,
-        sqs_requests=5 * waiting_seconds / 20 + 3 * calls,
-        log_gb=(jobs + calls) * LOG_BYTES / 1e9,
-    )
-
-
-def of_jobs(seconds: Sequence[float]) -> pd.DataFrame:
+def of_jobs(seconds: Sequence[float], *, vcpus: float = VCPUS, memory_gb: float = MEMORY_GB) -> pd.DataFrame:
     """What jobs cost that ran this long.
 
     Args:
         seconds: from each job's start to its end, as `monitoring.jobs` tells; without one, the job never started, and
             costs nothing. The image's download before the start is paid too, and Batch does not tell how long that
             took: the real bill is higher by it.
+        vcpus, memory_gb: of each job. Default: those of notebook 02's.
 
     Returns:
         Columns what, amount, unit, usd.
     """
-    ran = [each for each in seconds if not pd.isna(each)]
-    return _table(fargate_seconds=sum(max(each, FARGATE_MINIMUM_SECONDS) for each in ran))
+    paid = sum(max(each, FARGATE_MINIMUM_SECONDS) for each in seconds if not pd.isna(each))
+    return table(vcpu_seconds=paid * vcpus, gb_seconds=paid * memory_gb, address_seconds=paid)
 
 
 def of_calls(calls: int) -> pd.DataFrame:
@@ -106,7 +83,17 @@ def of_calls(calls: int) -> pd.DataFrame:
     Returns:
         Columns what, amount, unit, usd.
     """
-    return _table(calls=calls, sqs_requests=3 * calls, log_gb=calls * LOG_BYTES / 1e9)
+    return table(calls=calls, sqs_requests=3 * calls, log_gb=log_gb(calls))
+
+
+def log_gb(writers: int) -> float:
+    """GB of log that so many jobs or calls write."""
+    return writers * LOG_BYTES / 1e9
+
+
+def add(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Several tables as one, a row for each price."""
+    return pd.concat(tables).groupby(["what", "unit"], sort=False, as_index=False).sum()[COLUMNS]
 
 
 def total(table: pd.DataFrame) -> str:
@@ -126,15 +113,28 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _table(fargate_seconds: float = 0, calls: float = 0, sqs_requests: float = 0, log_gb: float = 0) -> pd.DataFrame:
+def table(
+    *,
+    vcpu_seconds: float = 0,
+    gb_seconds: float = 0,
+    address_seconds: float = 0,
+    calls: float = 0,
+    sqs_requests: float = 0,
+    log_gb: float = 0,
+) -> pd.DataFrame:
+    """Amounts times prices, without what there is nothing of.
+
+    Returns:
+        Columns what, amount, unit, usd.
+    """
     amounts = {
-        "Fargate vCPU": fargate_seconds * VCPUS,
-        "Fargate memory": fargate_seconds * MEMORY_GB,
-        "public IPv4": fargate_seconds,
+        "Fargate vCPU": vcpu_seconds,
+        "Fargate memory": gb_seconds,
+        "public IPv4": address_seconds,
         "Lambda calls": calls,
         "Lambda duration": calls * 1 * 0.25,
         "SQS": sqs_requests,
         "Logs": log_gb,
     }
     rows = [(what, amount, PRICES[what].unit, amount * PRICES[what].usd) for what, amount in amounts.items() if amount]
-    return pd.DataFrame(rows, columns=["what", "amount", "unit", "usd"])
+    return pd.DataFrame(rows, columns=COLUMNS)

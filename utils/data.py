@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from utils.iam import NotOurs
 
@@ -26,6 +27,7 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
     Raises:
         LookupError: the name belongs to another account.
         NotOurs: the bucket is this account's, but not the kit's.
+        TimeoutError: for a minute S3 said that an earlier bucket of this name was still being deleted.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
     """
@@ -78,12 +80,32 @@ def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> d
     if _takes_tags(s3):
         settings["Tags"] = _tag_list(tags)
     try:
-        s3.create_bucket(Bucket=name, **({"CreateBucketConfiguration": settings} if settings else {}))
+        _until_deleted(s3.create_bucket)(Bucket=name, **({"CreateBucketConfiguration": settings} if settings else {}))
     except s3.exceptions.BucketAlreadyOwnedByYou:
         return {}
     except s3.exceptions.BucketAlreadyExists:
         raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
+    except ClientError as error:
+        if not _is_aborted(error):
+            raise
+        raise TimeoutError(
+            f'S3 is still deleting an earlier bucket "{name}": run this again later (it can take an '
+            "hour), or choose another prefix."
+        ) from None
     return tags if _takes_tags(s3) else {}
+
+
+def _is_aborted(error: BaseException) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "OperationAborted"
+
+
+# S3 refuses a bucket's name for a while after the bucket's deletion. https://github.com/aws/aws-cli/issues/2593
+_until_deleted = retry(
+    retry=retry_if_exception(_is_aborted),
+    wait=wait_exponential_jitter(multiplier=1, exp_base=1.5, max=10, jitter=0.5),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
 
 
 def _takes_tags(s3: Any) -> bool:

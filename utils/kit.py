@@ -11,6 +11,9 @@ from utils import batch, data, events, iam, lambdas, preflight, queues
 from utils.config import Config
 
 JOB_VCPUS = 0.25  # the least that Fargate offers: so with 6 vCPUs 24 jobs run at once
+# Twice the least. In an account with GuardDuty's runtime monitoring an agent takes its share of a task's memory.
+# https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
+JOB_MEMORY_MIB = 1024
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def deploy(
     """Create or bring up to date the roles, Batch resources, functions and queues of a kit.
 
     Args:
-        program: the Python text that the jobs run, such as `job_code("copy_item.py")`. It travels in the command.
+        program: the Python text that the jobs run, such as `job_code("copy_item.py")`; see `batch.python_job`.
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
         spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends.
@@ -143,8 +146,7 @@ def _batch(
     )
     batch.ensure_job_queue(session, config.job_queue, compute_environment=compute["computeEnvironmentArn"], tags=tags)
     batch.ensure_log_group(session, config.job_log_group, tags=tags)
-    definition = batch.aggregate_job(config, roles["batch_job"], roles["batch_execution"])
-    container = definition["containerProperties"]
-    container["command"] = ["python", "-c", program]
-    container["resourceRequirements"] = [{"type": "VCPU", "value": str(JOB_VCPUS)}, {"type": "MEMORY", "value": "512"}]
+    definition = batch.python_job(
+        config, program, roles["batch_job"], roles["batch_execution"], vcpus=JOB_VCPUS, memory_mib=JOB_MEMORY_MIB
+    )
     return batch.ensure_job_definition(session, definition)

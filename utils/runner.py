@@ -1,7 +1,7 @@
 """`make tutorial`: runs the notebooks in order, shows where it is, and says at the end what came out.
 
     python -m utils.runner [--from 05 | --only 03] [--keep] [--target aws] [--prefix ...] [--region ...]
-                           [--role-layout shared]
+                           [--role-layout shared] [--image ...]
 
 Writes each executed notebook and one page with all of them to outputs/. The exit status is 0 when everything ran and
 came out as it should, 1 when not, 2 for options that make no sense, 130 when it was interrupted.
@@ -36,6 +36,7 @@ from utils.session import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE, MONITORING, CLEANUP = "05_pipeline_build", "06_monitoring", "07_cleanup"
+SETTINGS = ("target", "prefix", "region", "role_layout", "image")  # options that are parameters of the notebooks
 CELL_SECONDS = 3600  # no cell waits longer, on AWS either
 
 
@@ -233,6 +234,7 @@ def _options(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Nam
     parser.add_argument(
         "--role-layout", choices=["separate", "shared"], help="one role a task (default), or one for all"
     )
+    parser.add_argument("--image", help="what the Python jobs run in (default: a slim public image)")
     options = parser.parse_args(arguments)
 
     def numbered(number: str) -> Path:
@@ -257,7 +259,7 @@ def _options(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Nam
 
 def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> int:
     begun, begun_at = time.perf_counter(), datetime.now(UTC)
-    settings = {name: getattr(options, name) for name in ("target", "prefix", "region", "role_layout")}
+    settings = {name: getattr(options, name) for name in SETTINGS}
     stems = [notebook.stem for notebook in options.notebooks]
     ran: list[Ran] = []
     report: list[str] = []
@@ -306,11 +308,7 @@ def _explain(failure: NotebookFailed, options: argparse.Namespace, outputs: Path
     again = " ".join(
         [
             f"--from {number}",
-            *(
-                f"--{name.replace('_', '-')} {value}"
-                for name in ("target", "prefix", "region", "role_layout")
-                if (value := getattr(options, name))
-            ),
+            *(f"--{name.replace('_', '-')} {value}" for name in SETTINGS if (value := getattr(options, name))),
         ]
     )
     console.print(

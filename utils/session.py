@@ -9,10 +9,15 @@ import boto3
 import botocore.configprovider
 import botocore.session
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from utils import studio
 from utils.config import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
+
+# An endpoint that can't be reached, as IAM's from a VPC without a way to the internet, is given up after half a minute.
+# boto3's own 60 seconds, five times, would be five minutes of silence.
+# https://docs.aws.amazon.com/botocore/latest/reference/config.html
+CONNECT_SECONDS = 5
 
 
 def connect(target: str = "local", region: str | None = None) -> boto3.Session:
@@ -119,7 +124,7 @@ def aws_session(region: str | None = None) -> boto3.Session:
     """An ordinary boto3 session that is known to reach AWS itself.
 
     Raises:
-        ConfigError: no region, no or refused credentials, or settings that lead to the embedded AWS.
+        ConfigError: no region, no or refused credentials, no way to AWS, or settings that lead to the embedded AWS.
     """
     _take_region_back()
     redirected = sorted(name for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL") and value)
@@ -145,8 +150,14 @@ def aws_session(region: str | None = None) -> boto3.Session:
         raise ConfigError(
             'target is "aws", but no region is set: set the parameter region, or AWS_REGION, or run `aws configure`.'
         )
+    session._session.set_default_client_config(ClientConfig(connect_timeout=CONNECT_SECONDS))
     try:
         account = session.client("sts").get_caller_identity()["Account"]
+    except (ConnectTimeoutError, EndpointConnectionError) as error:
+        raise ConfigError(
+            f'target is "aws", but AWS can\'t be reached from here ({error}); check the network and the region. In '
+            "SageMaker Studio with VpcOnly, the VPC needs a NAT gateway or endpoints; README says which."
+        ) from error
     except (BotoCoreError, ClientError) as error:
         raise ConfigError(
             f'target is "aws", but AWS does not accept your credentials ({error}); sign in with `aws configure` or '

@@ -176,7 +176,7 @@ class Launcher:
                 if running.pid:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.killpg(running.pid, signal.SIGKILL)
-                self._finished(key, None, host_terminated(key), None)
+                self._finished(key, None, machine_lost(running.job, key), None)
 
     # --- starting ---
 
@@ -456,6 +456,11 @@ def host_terminated(key: str) -> str:
     """AWS's status reason when the machine under a job is gone."""
     instance = hashlib.sha256(key.encode()).hexdigest()[:17]
     return f"Host EC2 (instance i-{instance}) terminated."
+
+
+def machine_lost(job: Job, key: str) -> str:
+    """AWS's status reason when what a job ran on is gone: an EC2 instance, or Fargate's capacity."""
+    return SPOT_INTERRUPTED if job.spec.fargate else host_terminated(key)
 
 
 def _short(reason: str) -> str:

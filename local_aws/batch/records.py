@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 from local_aws.batch.jobs import Array, Attempt, Job
-from local_aws.batch.launcher import host_terminated
+from local_aws.batch.launcher import machine_lost
 from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
 from local_aws.batch.submissions import Spec
 
@@ -96,7 +96,7 @@ class Records:
         for job in engine.jobs.values():
             if isinstance(job, Array):
                 _recount(job)
-        engine.resume(lambda job: host_terminated(f"{job.id}#{len(job.attempts)}"))
+        engine.resume(lambda job: machine_lost(job, f"{job.id}#{len(job.attempts)}"))
 
 
 def _record(job: Job) -> dict[str, Any]:

@@ -33,16 +33,14 @@ class Account:
     environment: Path  # where the client is installed
     home: Path  # the client's own directory
     bucket: str
-    queue: str  # on EC2
-    fargate_queue: str
-    execution_role: str
+    queue: str  # on EC2, with the name of its compute environment
     job_role: str
 
     def client(self, service: str) -> Any:
         return client_of(self.endpoint_url, service)
 
     def definition(self, name: str, *command: str, **container: Any) -> str:
-        """Register a definition for the EC2 queue and return its name."""
+        """Register a definition for the queue and return its name."""
         self.client("batch").register_job_definition(
             jobDefinitionName=name,
             type="container",
@@ -60,7 +58,7 @@ class Account:
         return self.client("batch").describe_jobs(jobs=[job_id])["jobs"][0]
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Every job of the EC2 queue, arrays' children left out."""
+        """Every job of the queue, arrays' children left out."""
         pages = self.client("batch").get_paginator("list_jobs").paginate(
             jobQueue=self.queue, filters=[{"name": "AFTER_CREATED_AT", "values": ["0"]}]
         )  # fmt: skip
@@ -141,31 +139,30 @@ def _set_up(endpoint_url: str, environment: Path, home: Path) -> Account:
     client_of(endpoint_url, "s3").create_bucket(Bucket=bucket)
     logs = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
     objects = {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::" + bucket, f"arn:aws:s3:::{bucket}/*"]}
-    execution_role = _role(endpoint_url, "execution", "ecs-tasks.amazonaws.com", logs)
     job_role = _role(endpoint_url, "job", "ecs-tasks.amazonaws.com", objects)
     _role(endpoint_url, "instance", "ec2.amazonaws.com", logs)
     iam = client_of(endpoint_url, "iam")
     profile = iam.create_instance_profile(InstanceProfileName="instance")["InstanceProfile"]["Arn"]
     iam.add_role_to_instance_profile(InstanceProfileName="instance", RoleName="instance")
-    network = {
-        "subnets": [client_of(endpoint_url, "ec2").describe_subnets()["Subnets"][0]["SubnetId"]],
-        "securityGroupIds": [client_of(endpoint_url, "ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]],
+    ec2 = client_of(endpoint_url, "ec2")
+    instances = {
+        "type": "EC2",
+        "minvCpus": 0,
         "maxvCpus": 16,
+        "instanceTypes": ["optimal"],
+        "instanceRole": profile,
+        "subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
+        "securityGroupIds": [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]],
     }
-    instances = {"type": "EC2", "minvCpus": 0, "instanceTypes": ["optimal"], "instanceRole": profile, **network}
-    return Account(
-        endpoint_url, environment, home, bucket,
-        _queue(endpoint_url, "instances", instances), _queue(endpoint_url, "fargate", {"type": "FARGATE", **network}),
-        execution_role, job_role,
-    )  # fmt: skip
+    return Account(endpoint_url, environment, home, bucket, _queue(endpoint_url, "instances", instances), job_role)
 
 
-def _role(endpoint_url: str, name: str, service: str, *statements: dict[str, Any]) -> str:
+def _role(endpoint_url: str, name: str, service: str, statement: dict[str, Any]) -> str:
     iam = client_of(endpoint_url, "iam")
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document)
     return arn
 

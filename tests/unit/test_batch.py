@@ -1,8 +1,11 @@
 import dataclasses
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 
+from local_aws.batch.jobs import will_retry
 from utils import batch, data, iam
 
 
@@ -112,6 +115,50 @@ def test_an_invalid_environment_is_an_error_with_awss_reason(session, config, ca
         ensure_environment(session, config, subnets=["s"], security_groups=["g"], max_vcpus=1)
 
 
+def new_account(config, reason: str) -> dict:
+    """An environment as Batch answers it whose roles it can't use."""
+    resources = {"type": "FARGATE", "maxvCpus": 4, "subnets": ["s"], "securityGroupIds": ["g"]}
+    invalid = {"status": "INVALID", "statusReason": reason, "state": "ENABLED", "tags": config.tags}
+    return {"computeEnvironments": [invalid | {"computeResources": resources}]}
+
+
+TOO_NEW = [
+    "CLIENT_ERROR - Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
+    "CLIENT_ERROR - User: arn:aws:sts::1:assumed-role/AWSServiceRoleForBatch/aws-batch is not authorized to perform: "
+    "ecs:DescribeClusters on resource: arn:aws:ecs:us-east-1:1:cluster/c",
+]
+
+
+@pytest.mark.parametrize("reason", TOO_NEW)
+def test_an_environment_whose_service_linked_roles_are_new_is_repaired(session, config, calls, no_waiting, reason):
+    """https://github.com/hashicorp/terraform-provider-aws/issues/37945"""
+    ensure_environment(session, config)
+    calls.made.clear()
+    calls.answer("DescribeComputeEnvironments", *[new_account(config, reason)] * 3)
+    calls.answer("UpdateComputeEnvironment", *[{}] * 3)
+    found = ensure_environment(session, config)
+    assert found["status"] == "VALID"
+    assert set(calls.writes) == {"UpdateComputeEnvironment"}
+    assert no_waiting
+
+
+def test_roles_that_stay_out_of_reach_are_one_sentence(session, config, calls, monkeypatch):
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr("tenacity.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
+    calls.answer("DescribeComputeEnvironments", *[new_account(config, TOO_NEW[0])] * 30)
+    calls.answer("UpdateComputeEnvironment", *[{}] * 30)
+    with pytest.raises(batch.BatchError, match=r"is INVALID: CLIENT_ERROR - Unable to assume .* run this again"):
+        ensure_environment(session, config, subnets=["s"], security_groups=["g"])
+
+
+def test_an_environment_answered_in_another_order_is_not_updated(session, config, environment, calls):
+    subnets = list(reversed(environment["computeResources"]["subnets"]))
+    assert len(subnets) > 1
+    assert ensure_environment(session, config, subnets=subnets) == environment
+    assert calls.writes == []
+
+
 def test_the_queue_is_made_once_and_brought_up_to_date(session, config, environment, queue, calls):
     arn = environment["computeEnvironmentArn"]
     again = batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, tags=config.tags)
@@ -158,19 +205,100 @@ def test_an_unchanged_definition_keeps_its_revision(session, config):
 MAKERS = (batch.copy_job, batch.aggregate_job)
 
 
+def as_aws_answers(definition: dict) -> dict:
+    """A definition as DescribeJobDefinitions has it on AWS: actions in lower case, the environment in another order.
+
+    https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/job_definition.go
+    https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/container_properties.go
+    """
+    answer = json.loads(json.dumps(definition)) | {"revision": 7, "jobDefinitionArn": "arn:7", "status": "ACTIVE"}
+    for rule in answer["retryStrategy"]["evaluateOnExit"]:
+        rule["action"] = rule["action"].lower()
+    for name in ("environment", "resourceRequirements"):
+        answer["containerProperties"].get(name, []).reverse()
+    return answer
+
+
+def test_a_definition_as_aws_answers_it_is_not_registered_again(session, config, calls):
+    definition = batch.aggregate_job(config, "job-role", "execution-role")
+    definition["containerProperties"]["environment"] = [{"name": name, "value": "1"} for name in ("B", "A")]
+    answer = {"jobDefinitions": [as_aws_answers(definition)]}
+    calls.answer("DescribeJobDefinitions", answer, answer)
+    assert batch.ensure_job_definition(session, definition) == "arn:7"
+    definition["retryStrategy"] = batch.RETRY_STRATEGIES["EC2"]
+    calls.answer("RegisterJobDefinition", {"jobDefinitionName": "a", "jobDefinitionArn": "arn:8", "revision": 8})
+    assert batch.ensure_job_definition(session, definition) == "arn:8", "other rules, and not only another case"
+
+
 @pytest.mark.parametrize("make", MAKERS)
-def test_definitions_retry_lost_hosts_and_nothing_else(config, make):
+def test_definitions_are_for_fargate_and_within_batchs_limits(config, make):
     definition = make(config, "job-role", "execution-role")
-    rules = definition["retryStrategy"]["evaluateOnExit"]
-    retried = [rule["onStatusReason"] for rule in rules if rule["action"] == "RETRY"]
-    assert retried == ["Your Spot Task was interrupted*", "Host EC2*"]
-    assert all(rule["action"] == "EXIT" for rule in rules[len(retried) :])
-    assert {"onReason": "*", "action": "EXIT"} in rules, "what no rule matches is retried"
+    assert definition["retryStrategy"] == batch.RETRY_STRATEGIES["FARGATE"]
     assert definition["timeout"]["attemptDurationSeconds"] >= 60
     assert definition["propagateTags"] is True
     assert definition["tags"] == config.tags
     assert definition["platformCapabilities"] == ["FARGATE"]
     assert len(json.dumps(definition)) < 24 * 1024, "AWS Batch's limit for a definition"
+
+
+@pytest.mark.parametrize("program", ["aggregate.py", "copy_item.py", "practise.py"])
+def test_a_program_fits_the_overrides_of_a_job_with_the_longest_parameters(config, program):
+    """AWS counts a command whose parameters it fills in with the overrides, which have at most 8,192 characters.
+
+    https://github.com/Netflix/metaflow/issues/977
+    """
+    text = (batch.JOB_CODE / program).read_text()
+    longest = f"s3://{'b' * 63}/{'k' * 1024}"
+    manifest = [{"name": "MANIFEST_URI", "value": longest}, {"name": "MANIFEST_LINE_BYTES", "value": "100000"}]
+    for arguments, environment in (([longest, longest], []), ([], manifest)):
+        definition = batch.python_job(config, text, "job", "execution", arguments=arguments)
+        overrides = {"command": definition["containerProperties"]["command"], "environment": environment}
+        assert len(json.dumps({"containerOverrides": [overrides]})) < 8192
+
+
+@pytest.mark.parametrize("program", sorted(path.name for path in batch.JOB_CODE.glob("*.py")))
+def test_a_program_holds_nothing_that_batch_would_replace(program):
+    """Ref::name, $(NAME) and $$ have a meaning of their own in a job's command."""
+    text = (batch.JOB_CODE / program).read_text()
+    assert not re.search(r"Ref::|\$\(|\$\$", text)
+
+
+def test_another_image_is_taken_from_the_configuration_with_room_for_it(config):
+    own = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/flights:1"
+    for image, room in ((batch.PYTHON_IMAGE, None), (own, {"sizeInGiB": 50})):
+        definition = batch.aggregate_job(dataclasses.replace(config, image=image), "job-role", "execution-role")
+        assert definition["containerProperties"]["image"] == image
+        assert definition["containerProperties"].get("ephemeralStorage") == room
+
+
+SPOT = {"status_reason": "Your Spot Task was interrupted.", "exit_code": 137}
+HOST = {"status_reason": "Host EC2 (instance i-0123456789abcdef0) terminated."}
+PULL = {"status_reason": "Task failed to start", "reason": "CannotPullContainerError: failed to resolve ref"}
+NETWORK = {"status_reason": "Timeout waiting for network interface provisioning to complete."}
+STORAGE = {"status_reason": "Timeout waiting for EphemeralStorage provisioning to complete."}
+LATE = {"status_reason": "Job attempt duration exceeded timeout"}
+MEMORY = {"status_reason": "Essential container in task exited", "exit_code": 137}
+MEMORY |= {"reason": "OutOfMemoryError: Container killed due to memory usage"}
+PROGRAM = {"status_reason": "Essential container in task exited", "exit_code": 1}
+
+
+@pytest.mark.parametrize(
+    ("platform", "retried", "ended"),
+    [
+        ("FARGATE", [SPOT, PULL, NETWORK, STORAGE], [LATE, MEMORY, PROGRAM]),
+        ("EC2", [HOST, PULL], [LATE, MEMORY, PROGRAM]),
+    ],
+)
+def test_what_was_lost_or_did_not_start_is_retried_and_what_failed_is_not(platform, retried, ended):
+    """Reasons from https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html"""
+    strategy = batch.RETRY_STRATEGIES[platform]
+    assert len(strategy["evaluateOnExit"]) <= 5, "Batch's limit"
+    spec = SimpleNamespace(attempts=strategy["attempts"], rules=strategy["evaluateOnExit"])
+    for cases, expected in ((retried, True), (ended, False)):
+        for case in cases:
+            attempt = SimpleNamespace(**{"reason": None, "exit_code": None, **case})
+            assert will_retry(spec, 1, attempt) is expected, case
+            assert will_retry(spec, 3, attempt) is False
 
 
 @pytest.mark.slow

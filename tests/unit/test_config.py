@@ -27,7 +27,7 @@ def config(**changes) -> Config:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
-    for name in ("TARGET", "PREFIX", "REGION", "ROLE_LAYOUT"):
+    for name in ("TARGET", "PREFIX", "REGION", "ROLE_LAYOUT", "IMAGE"):
         monkeypatch.delenv(f"SAGEMAKER_BATCH_{name}", raising=False)
 
 
@@ -39,8 +39,11 @@ def test_a_parameter_wins_over_the_environment(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_BATCH_PREFIX", "sagemaker-of-the-environment")
     monkeypatch.setenv("SAGEMAKER_BATCH_REGION", "eu-west-1")
     monkeypatch.setenv("SAGEMAKER_BATCH_ROLE_LAYOUT", "shared")
+    monkeypatch.setenv("SAGEMAKER_BATCH_IMAGE", "my-image")
     found = load_config(prefix="sagemaker-mine")
     assert (found.prefix, found.region, found.role_layout) == ("sagemaker-mine", "eu-west-1", "shared")
+    assert found.image == "my-image"
+    assert load_config(image="another").image == "another"
 
 
 def test_the_local_target_ignores_the_machines_own_region(monkeypatch):

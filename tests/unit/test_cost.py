@@ -39,32 +39,25 @@ def test_calls_are_paid_with_their_messages_and_logs():
     assert cost.total(cost.of_calls(0)) == "$0.00"
 
 
-def test_the_assumption_that_the_texts_tell_is_the_estimates():
-    """Two minutes a job, 37 jobs, seven cents: README and the notebooks say so."""
-    assert cost.JOB_SECONDS == 120
-    assert cost.total(cost.estimate()) == "$0.07"
-    assert [cost.total(cost.of_jobs([cost.JOB_SECONDS] * jobs)) for jobs in (24, 12)] == ["$0.04", "$0.02"]
+def test_smaller_jobs_cost_less_but_for_their_address():
+    small = cost.of_jobs([600], vcpus=0.25, memory_gb=1).set_index("what")["usd"]
+    large = cost.of_jobs([600]).set_index("what")["usd"]
+    assert math.isclose(small["Fargate vCPU"], large["Fargate vCPU"] / 4)
+    assert math.isclose(small["Fargate memory"], large["Fargate memory"] / 2)
+    assert small["public IPv4"] == large["public IPv4"]
+
+
+def test_tables_are_added_price_by_price():
+    both = cost.add([cost.of_jobs([60]), cost.of_jobs([600]), cost.of_calls(5)])
+    assert list(both["what"]) == [*cost.of_jobs([60])["what"], *cost.of_calls(5)["what"]]
+    assert math.isclose(both["usd"].sum(), cost.of_jobs([60, 600])["usd"].sum() + cost.of_calls(5)["usd"].sum())
 
 
 def test_a_readable_table_shows_the_digits_that_count():
-    table = cost.readable(cost.estimate()).set_index("what")
+    table = cost.readable(cost.table(vcpu_seconds=4440, log_gb=0.0002, calls=60)).set_index("what")
     assert table.at["Fargate vCPU", "amount"] == "4,440"
     assert table.at["Logs", "amount"] == "0.0002"
     assert table.at["Lambda calls", "usd"] == "< 0.0001"
-
-
-def test_the_estimate_is_the_sum_of_its_lines_and_names_a_price_for_each():
-    table = cost.estimate()
-    for row in table.itertuples():
-        assert math.isclose(row.usd, row.amount * cost.PRICES[row.what].usd)
-        assert row.unit == cost.PRICES[row.what].unit
-    assert set(table["what"]) == set(cost.PRICES)
-
-
-def test_the_estimate_grows_with_what_it_is_told():
-    usual = cost.estimate()["usd"].sum()
-    for more in ({"jobs": 100}, {"job_seconds": 600}, {"calls": 1000}, {"waiting_seconds": 7200}):
-        assert cost.estimate(**more)["usd"].sum() > usual, more
 
 
 @pytest.mark.parametrize(

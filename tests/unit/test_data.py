@@ -1,5 +1,6 @@
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -31,6 +32,27 @@ def test_an_older_boto3_tags_the_bucket_when_it_is_made(session, config, calls, 
     assert cleanup.leftovers(session, config) == [f"not tagged, left alone: bucket {config.bucket}"]
     data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert tags_of(session, config.bucket) == config.tags
+
+
+ABORTED = "A conflicting conditional operation is currently in progress against this resource. Please try again."
+
+
+def test_a_bucket_whose_namesake_is_being_deleted_is_made_when_that_is_gone(session, config, calls, no_waiting):
+    """https://github.com/aws/aws-cli/issues/2593"""
+    calls.refuse("CreateBucket", "OperationAborted", ABORTED, times=2)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert tags_of(session, config.bucket) == config.tags
+    assert len(no_waiting) == 2
+
+
+def test_a_namesake_that_stays_is_one_sentence(session, config, calls, monkeypatch):
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr("tenacity.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
+    calls.refuse("CreateBucket", "OperationAborted", ABORTED, times=20)
+    with pytest.raises(TimeoutError, match=f'S3 is still deleting an earlier bucket "{config.bucket}": run this again'):
+        data.ensure_bucket(session, config.bucket, tags=config.tags)
+    assert 2 < calls.made.count("CreateBucket") < 20
 
 
 def test_a_bucket_elsewhere_is_made_there(aws, config):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 import local_aws
 from utils.config import ConfigError, load_config
@@ -256,6 +257,23 @@ def test_no_credentials_is_one_sentence(answered_by, machine, monkeypatch):
     with pytest.raises(ConfigError, match=r"does not accept your credentials \(Unable to locate credentials\)"):
         connect(target="aws", region="eu-west-1")
     assert answered_by.asked == []
+
+
+def test_an_aws_that_cannot_be_reached_is_one_sentence(answered_by, real_looking_machine, monkeypatch):
+    def lose(*_, **__):
+        raise ConnectTimeoutError(endpoint_url="https://sts.eu-west-1.amazonaws.com/")
+
+    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", lose)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(ConfigError, match=r"can't be reached from here .*sts\.eu-west-1.*VpcOnly"):
+        connect(target="aws")
+
+
+def test_no_client_waits_minutes_for_a_connection(answered_by, real_looking_machine):
+    session = connect(target="aws")
+    for service in ("iam", "batch", "lambda"):
+        settings = session.client(service).meta.config
+        assert settings.connect_timeout * 5 <= 30, "legacy retries make five attempts"
 
 
 def test_expired_credentials_are_one_sentence(answered_by, real_looking_machine):

@@ -9,7 +9,7 @@ from typing import Any
 from utils import cost
 from utils.config import Config
 
-# A mapping polls its queue five times every 20 seconds, as `cost.estimate` counts, whether there are messages or not.
+# A mapping polls its queue five times every 20 seconds, as `estimate.tutorial` counts, with or without messages.
 _POLLS_A_MONTH = 5 * 3 * 60 * 24 * 30
 _IF_LEFT = {
     "alarm": f"${cost.STANDING['alarm'].usd:.2f} a month",

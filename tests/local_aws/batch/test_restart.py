@@ -16,7 +16,7 @@ import local_aws
 
 from .conftest import World, checked, make_world, wait
 
-LOST = "Host EC2 (instance i-"
+LOST = "Your Spot Task was interrupted."  # on Fargate; on EC2 it is "Host EC2 (instance i-...) terminated."
 
 
 class Own:
@@ -88,7 +88,7 @@ def test_what_ran_when_the_server_ended_is_lost_and_retried_by_its_strategy(own:
     world, queue = own.world, own.queue
     definition = world.definition("sh", "-c", "echo $$; test $AWS_BATCH_JOB_ATTEMPT = 2 || exec sleep 60")
     once = world.submit(queue, definition, tags={"a": "b"})
-    rules = [{"onStatusReason": "Host EC2*", "action": "RETRY"}, {"onReason": "*", "action": "EXIT"}]
+    rules = [{"onStatusReason": LOST, "action": "RETRY"}, {"onReason": "*", "action": "EXIT"}]
     twice = world.submit(queue, definition, retryStrategy={"attempts": 2, "evaluateOnExit": rules})
     waiting = world.submit(queue, definition, dependsOn=[{"jobId": twice}], retryStrategy={"attempts": 2})
     done = world.run(queue, "echo", "kept")

@@ -1,0 +1,54 @@
+"""What notebooks and README say of time and cost on AWS is what utils/estimate.py computes."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils import batch, cost, estimate
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = {path.stem: path for path in (ROOT / "notebooks").rglob("[!.]*.ipynb") if "checkpoint" not in str(path)}
+
+
+def prose(name: str) -> list[str]:
+    cells = nbformat.read(NOTEBOOKS[name], as_version=4).cells
+    return [cell.source for cell in cells if cell.cell_type == "markdown"]
+
+
+def minutes(name: str, image: str) -> int:
+    return int(estimate.notebooks(image).set_index("notebook").at[name, "minutes"])
+
+
+def test_each_notebook_is_estimated():
+    assert set(estimate.NOTEBOOKS) == set(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("name", sorted(estimate.NOTEBOOKS))
+def test_an_opening_says_the_time_and_cost_that_are_computed(name):
+    took, paid = estimate.words(name)
+    (time, usd) = re.search(r"\|---\|---\|\n\| (.*?) \| (.*) \|", prose(name)[0]).groups()
+    assert (f"(on AWS {took})" in time) if took != "seconds" else time.endswith("seconds to run")
+    if estimate.NOTEBOOKS[name].stages:
+        assert usd.startswith(paid)
+
+
+def test_02_and_readme_say_what_a_large_image_costs_in_time():
+    slow, fast = (minutes("05_pipeline_build", image) for image in (batch.SAGEMAKER_IMAGE, batch.PYTHON_IMAGE))
+    for text in ("\n".join(prose("02_batch_setup")), (ROOT / "README.md").read_text()):
+        assert re.search(rf"notebook 05 (then )?takes about\s{slow} minutes instead of {fast}\.", text)
+
+
+def test_readme_says_what_the_seven_notebooks_take():
+    plan = estimate.notebooks()
+    total = int(plan[plan["notebook"].isin(estimate.TUTORIAL)]["minutes"].sum())
+    cents = round(100 * estimate.tutorial()["usd"].sum())
+    assert f"take about {total} minutes and {cents} cents" in (ROOT / "README.md").read_text()
+    assert cost.total(estimate.tutorial()) == f"${cents / 100:.2f}"
+
+
+def test_readme_names_the_images_that_the_kit_uses():
+    text = (ROOT / "README.md").read_text()
+    assert f"`{batch.PYTHON_IMAGE}`" in text
+    assert f"`{batch.SAGEMAKER_IMAGE}`" in text
