@@ -1,6 +1,6 @@
 """AWS Batch in the embedded AWS: compute environments, queues, definitions, and jobs that really run."""
 
-from local_aws.batch.service import BatchService
-from local_aws.batch.tasks import TasksService
+from local_aws.batch.api.service import BatchService
+from local_aws.batch.api.tasks import TasksService
 
 __all__ = ["BatchService", "TasksService"]

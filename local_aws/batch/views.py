@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_aws.batch.jobs import Array, Attempt, Job
+from local_aws.batch.state.jobs import Array, Attempt, Job
 
 
 def _without_none(members: dict[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_aws.batch.jobs import ACTIVE, CONTAINER_EXITED, STATUSES, TERMINAL, Array, Engine, Job
-from local_aws.batch.records import Records
-from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
-from local_aws.batch.scheduler import Scheduler
-from local_aws.batch.submissions import resolve
+from local_aws.batch.model.environments import ComputeEnvironment
+from local_aws.batch.model.queues import JobQueue, SchedulingPolicy
+from local_aws.batch.model.submissions import resolve
+from local_aws.batch.scheduling import Scheduler
+from local_aws.batch.state.attempts import CONTAINER_EXITED
+from local_aws.batch.state.engine import Engine
+from local_aws.batch.state.jobs import ACTIVE, STATUSES, TERMINAL, Array, Job
+from local_aws.batch.storage import Records
 
 PREFIX = "arn:aws:batch:us-east-1:000000000000"
 
@@ -121,8 +124,8 @@ class History:
         self._make()
 
     def _make(self) -> None:
-        self._unfinished: dict[str, int] = {}
-        self._job_tags: dict[str, dict[str, str]] = {}
+        self.unfinished: dict[str, int] = {}
+        self.job_tags: dict[str, dict[str, str]] = {}
         self.records = Records(self.store, self.clock)
         self.scheduler = Scheduler(
             self.clock, lambda _: self.policy, lambda queue: self.environments[queue.name], max_processes=10_000

@@ -11,7 +11,8 @@ import members as model
 import pytest
 
 import local_aws
-from local_aws.batch import BatchService, TasksService, members
+from local_aws.batch import BatchService, TasksService
+from local_aws.batch.model import members
 from local_aws.protocol import ApiError
 
 from .conftest import LOGS, World, refusal
@@ -77,7 +78,7 @@ def test_nothing_is_declared_that_the_model_lacks() -> None:
 def test_the_code_reads_every_member_that_decides() -> None:
     words = {
         node.value
-        for file in (FOLDER / "batch").glob("*.py")
+        for file in (FOLDER / "batch").rglob("*.py")
         if file.name != "members.py"
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)

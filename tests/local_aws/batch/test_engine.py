@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from tiers import examples
 
-from local_aws.batch.jobs import CHILD_FAILED, DEPENDENCY_FAILED, TIMED_OUT, Array, Attempt, will_retry
-from local_aws.batch.resources import SchedulingPolicy
+from local_aws.batch.model.queues import SchedulingPolicy
+from local_aws.batch.state.attempts import TIMED_OUT
+from local_aws.batch.state.dependencies import CHILD_FAILED, DEPENDENCY_FAILED
+from local_aws.batch.state.jobs import Array, Attempt
+from local_aws.batch.state.retries import will_retry
 
 from .histories import History, environment, queue, spec
 

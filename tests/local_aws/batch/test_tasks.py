@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws.batch.launcher import SPOT_INTERRUPTED
+from local_aws.batch.execution.launcher import SPOT_INTERRUPTED
 
 from .conftest import World, wait
 

@@ -16,8 +16,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from local_aws.batch.jobs import Job
-from local_aws.batch.submissions import Spec
+from local_aws.batch.model.submissions import Spec
+from local_aws.batch.state.jobs import Job
 
 PYTHON_IMAGES = ("python", "sagemaker-distribution")
 AWS_CLI_IMAGES = ("aws-cli",)

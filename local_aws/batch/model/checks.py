@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from local_aws.batch.errors import client_error, rejected
+from local_aws.batch.model.errors import client_error, rejected
 
 MAX_RETRY_RULES = 5
 MAX_SHARES = 500

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_aws.batch import checks, requirements
-from local_aws.batch.errors import client_error
+from local_aws.batch.model import checks, requirements
+from local_aws.batch.model.errors import client_error
 
 MAX_OVERRIDES_CHARACTERS = 8192
 OVERRIDES_TOO_LONG = f"Container Overrides length must be at most {MAX_OVERRIDES_CHARACTERS}"

@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from local_aws.batch.jobs import Array, Attempt, Job
-from local_aws.batch.launcher import machine_lost
-from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
-from local_aws.batch.submissions import Spec
+from local_aws.batch.execution.launcher import machine_lost
+from local_aws.batch.model.environments import ComputeEnvironment
+from local_aws.batch.model.queues import JobQueue, SchedulingPolicy
+from local_aws.batch.model.submissions import Spec
+from local_aws.batch.state.jobs import Array, Attempt, Job
 
 _PLAIN = (
     "cancelled", "created_at", "depends_on", "id", "index", "name", "sequence", "share", "started_at", "status",
@@ -59,20 +60,20 @@ class Records:
             return
         for arn, detail in self.store.all("batch/environment").items():
             environment = service.environments[arn] = ComputeEnvironment(arn, detail)
-            service._settle_environment(environment)
+            service.settle_environment(environment)
             if detail["status"] == "DELETING":
-                service._remove_environment(environment)
+                service.remove_environment(environment)
         for arn, detail in self.store.all("batch/policy").items():
             service.policies[arn] = SchedulingPolicy(arn, detail)
         for arn, detail in self.store.all("batch/queue").items():
-            service._settle_queue(service.queues.setdefault(arn, JobQueue(arn, detail)))
+            service.settle_queue(service.queues.setdefault(arn, JobQueue(arn, detail)))
         for arn, definition in self.store.all("batch/definition").items():
             service.definitions[arn] = definition
             family = arn.rpartition(":")[0]
             service.revisions[family] = max(service.revisions.get(family, 0), definition["revision"])
         self.restore_jobs(service)
         for queue in list(service.queues.values()):
-            service._remove_queue(queue)
+            service.remove_queue(queue)
 
     def restore_jobs(self, service: Any) -> None:
         """Bring back the jobs into service.engine, and let them go on."""
@@ -84,9 +85,9 @@ class Records:
                 engine.jobs[record["id"]] = job = _job(record, queue, _spec(record["spec"]))
                 engine.sequence = max(engine.sequence, job.sequence)
                 if not job.ended:
-                    service._unfinished[queue.arn] = service._unfinished.get(queue.arn, 0) + 1
+                    service.unfinished[queue.arn] = service.unfinished.get(queue.arn, 0) + 1
                     if job.tags:
-                        service._job_tags[job.arn] = job.tags
+                        service.job_tags[job.arn] = job.tags
         for record in records.values():
             if record["parent"] is not None:
                 parent = engine.jobs[record["parent"]]

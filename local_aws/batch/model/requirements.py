@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from local_aws.batch.errors import client_error, not_covered, rejected
+from local_aws.batch.model.errors import client_error, not_covered, rejected
 
 # MiB of memory that Fargate offers with each number of vCPUs.
 FARGATE_MEMORY: dict[float, range | tuple[int, ...]] = {

@@ -10,8 +10,8 @@ import platform
 import re
 from typing import Any
 
-from local_aws.batch import checks, members, requirements
-from local_aws.batch.errors import client_error, not_covered, rejected
+from local_aws.batch.model import checks, members, requirements
+from local_aws.batch.model.errors import client_error, not_covered, rejected
 
 MAX_DEFINITION_BYTES = 24 * 1024
 ARM_MACHINES = ("arm64", "aarch64")

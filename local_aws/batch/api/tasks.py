@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from local_aws.batch.service import BatchService
+from local_aws.batch.api.service import BatchService
 from local_aws.protocol import ApiError, Request
 
 # What AWS says where the caller says nothing is not documented; this is what others have seen.
@@ -32,9 +32,9 @@ class TasksService:
 
     def stop_task(self, request: Request) -> dict[str, Any]:
         prefix = f"arn:{request.partition}:ecs:{request.region}:{request.account}"
-        cluster_arn = _arn(f"{prefix}:cluster/", request.params.get("cluster", "default"))
+        cluster_arn = arn_of(f"{prefix}:cluster/", request.params.get("cluster", "default"))
         cluster = cluster_arn.rpartition("/")[2]
-        task_arn = _arn(f"{prefix}:task/{cluster}/", request.params["task"])
+        task_arn = arn_of(f"{prefix}:task/{cluster}/", request.params["task"])
         request.authorize("ecs:StopTask", task_arn, context={"ecs:cluster": cluster_arn})
         if not any(one.detail["ecsClusterArn"] == cluster_arn for one in self.batch.environments.values()):
             raise ApiError("ClusterNotFoundException", "Cluster not found.")
@@ -57,6 +57,6 @@ class TasksService:
         }
 
 
-def _arn(prefix: str, name: str) -> str:
+def arn_of(prefix: str, name: str) -> str:
     """The ARN of something that is given by its name or its ARN."""
     return name if name.startswith("arn:") else prefix + name

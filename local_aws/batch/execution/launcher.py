@@ -10,50 +10,30 @@ import contextlib
 import datetime as dt
 import hashlib
 import logging
-import marshal
 import os
 import secrets
-import shutil
 import signal
-import socket
-import struct
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from local_aws.batch import runners
-from local_aws.batch.jobs import CONTAINER_EXITED, START_FAILED, Attempt, Clock, Engine, Job
+from local_aws.batch.execution import runners
+from local_aws.batch.execution.docker import Docker
+from local_aws.batch.execution.link import Link
+from local_aws.batch.execution.roles import LOG_GROUP, TASKS, Roles, StartError
+from local_aws.batch.state.attempts import CONTAINER_EXITED, START_FAILED
+from local_aws.batch.state.engine import Engine
+from local_aws.batch.state.jobs import Attempt, Job
+from local_aws.batch.state.transitions import Clock
 from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.batch")
 
-TASKS = "ecs-tasks.amazonaws.com"
-LOG_GROUP = "/aws/batch/job"
 # What Fargate Spot gives as the status reason of a task it has interrupted.
 SPOT_INTERRUPTED = "Your Spot Task was interrupted."
 STOP_SECONDS = 30  # between SIGTERM and SIGKILL
-CLOSE_SECONDS = 10
 MAX_TAGS = 50
 # Starting a process keeps a supervisor busy until the process has its own memory, so a second core needs a second one.
 SUPERVISORS = min(4, os.cpu_count() or 1)
-PERMISSION_SECONDS = 1.0  # how long a policy's answer for one definition is remembered
-DOCKER_SECONDS = 30  # how long it is remembered whether a Docker engine answers
-
-
-class LoopClock:
-    """The event loop's clock, and the one on the wall."""
-
-    def now(self) -> int:
-        return int(time.time() * 1000)
-
-    def call_later(self, seconds: float, function: Any, *arguments: Any) -> Any:
-        return asyncio.get_running_loop().call_later(seconds, function, *arguments)
-
-    def call_soon(self, function: Any, *arguments: Any) -> Any:
-        return asyncio.get_running_loop().call_soon(function, *arguments)
 
 
 @dataclass(slots=True)
@@ -74,68 +54,6 @@ class Running:
     lost: bool = False  # the machine is gone, and with it the exit code
 
 
-class Link:
-    """The connection to one supervisor: what is ordered in one turn of the loop goes out as one frame."""
-
-    def __init__(self, launcher: Launcher, directory: Path) -> None:
-        self.launcher, self.directory = launcher, directory
-        self.load = 0  # attempts it has been given that have not ended
-        self._orders: list[tuple] = []
-        self._closing = False
-        self._listener: asyncio.Task | None = None
-
-    async def open(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # Nothing of the server's environment: what a job is to see is sent with it.
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], env={"PATH": runners.SEARCH_PATH}, stdin=subprocess.DEVNULL,
-                cwd=self.directory, start_new_session=True,
-            )  # fmt: skip
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        self._listener = asyncio.create_task(self._listen(reader))
-
-    async def close(self) -> None:
-        self._closing = True
-        self._writer.close()
-        if self._listener:
-            self._listener.cancel()
-        try:
-            await asyncio.to_thread(self._process.wait, CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-
-    def order(self, order: tuple) -> None:
-        if not self._orders:
-            asyncio.get_running_loop().call_soon(self._send)
-        self._orders.append(order)
-
-    def _send(self) -> None:
-        body = marshal.dumps(self._orders)
-        self._orders = []
-        self._writer.write(struct.pack("!I", len(body)) + body)
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                (length,) = struct.unpack("!I", await reader.readexactly(4))
-                for report in marshal.loads(await reader.readexactly(length)):
-                    try:
-                        self.launcher.handle(report)
-                    except Exception:  # a bug of ours must not stop every other job
-                        log.exception("A report of the supervisor could not be handled: %r", report[:2])
-        if not self._closing:
-            log.error("The supervisor of some Batch jobs died; its jobs end, and a new one is started.")
-            await asyncio.to_thread(self._process.wait)
-            await self.open()
-            self.launcher.supervisor_died(self)
-
-
-class StartError(Exception):
-    """A container that could not be started; the message is ECS's stopped reason."""
-
-
 class Launcher:
     """Runs attempts for the engine."""
 
@@ -145,9 +63,8 @@ class Launcher:
         self.running: dict[str, Running] = {}  # by attempt key
         self.tokens: dict[str, Running] = {}  # of the container credentials endpoint
         self._links: list[Link] = []
-        self._allowed: dict[tuple, float] = {}
-        self._assumed: dict[tuple, tuple[float, Any]] = {}
-        self._docker: tuple[float, bool] = (0.0, False)
+        self.roles = Roles(context.ministack)
+        self.docker = Docker()
         self._tasks: set[asyncio.Task] = set()
 
     # --- the supervisors ---
@@ -155,7 +72,7 @@ class Launcher:
     async def open(self) -> None:
         self._root = self.context.work_dir / "batch"
         self._root.mkdir(mode=0o700, exist_ok=True)
-        self._links = [Link(self, self._root) for _ in range(SUPERVISORS)]
+        self._links = [Link(self._root, self.handle, self.supervisor_died) for _ in range(SUPERVISORS)]
         for link in self._links:
             await link.open()
 
@@ -214,20 +131,20 @@ class Launcher:
         container = job.spec.container
         if job.spec.propagate_tags and len({**job.spec.definition_tags, **job.tags}) > MAX_TAGS:
             raise StartError(f"The job and its definition have more than {MAX_TAGS} tags together to propagate.")
-        execution_role = container.get("executionRoleArn") or self._instance_role(job, account)
+        execution_role = container.get("executionRoleArn") or self.roles.instance_role(job, account)
         if execution_role is None:
             raise StartError("ECS was unable to assume a role for the container's logs: there is no execution role.")
         trusted = TASKS if container.get("executionRoleArn") else "ec2.amazonaws.com"
-        credentials = self._assume(execution_role, trusted, job)
+        credentials = self.roles.assume(execution_role, trusted, job)
         if container.get("jobRoleArn"):
-            self._assume(container["jobRoleArn"], TASKS, job)
+            self.roles.assume(container["jobRoleArn"], TASKS, job)
         options = container.get("logConfiguration", {}).get("options", {})
         group = options.get("awslogs-group", LOG_GROUP)
         log_region = options.get("awslogs-region", region)
         prefix = options.get("awslogs-stream-prefix", job.spec.definition_name)
         stream = f"{prefix}/default/{task_id}"
         try:
-            self._open_log(credentials, group, stream, options, account, log_region)
+            self.roles.open_log(credentials, group, stream, options, account, log_region)
         except ApiError as error:
             # ECS adds how often it tried; within a reason's 255 characters, what was refused matters more.
             raise StartError(
@@ -238,66 +155,6 @@ class Launcher:
         link = min(self._links, key=lambda link: link.load)
         link.load += 1
         return Running(job, attempt.number, account, log_region, credentials, group, token, link)
-
-    def _assume(self, role: str, service: str, job: Job) -> Any:
-        """A role's credentials; that the role trusts the service is remembered for a second.
-
-        aws:SourceArn is the task's ARN, which a trust policy as ECS's guide has it, with arn:aws:ecs:region:account:*,
-        lets through: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
-        """
-        # A task's id is random, so what holds for one task of a cluster holds for the next.
-        key = (role, service, job.spec.definition_name, job.current.task_arn.rpartition("/")[0])
-        now = time.monotonic()
-        until, credentials = self._assumed.get(key, (0.0, None))
-        if until > now:
-            return credentials
-        source = job.current.task_arn if service == TASKS else None
-        if not self.context.ministack.trusts(role, service, source_arn=source):
-            raise StartError(
-                f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
-                "role being passed has the proper trust relationship and permissions and that your IAM user has "
-                "permissions to pass this role."
-            )
-        credentials = self.context.ministack.assume_role(
-            role, service, session_name=job.spec.definition_name, source_arn=source
-        )
-        if len(self._assumed) > 1000:
-            self._assumed.clear()
-        self._assumed[key] = (now + PERMISSION_SECONDS, credentials)
-        return credentials
-
-    def _instance_role(self, job: Job, account: str) -> str | None:
-        """On EC2, without an execution role, the container's lines go out as the instance."""
-        profile = job.compute_environment.detail.get("computeResources", {}).get("instanceRole")
-        return self.context.ministack.instance_profile_role(profile, account) if profile else None
-
-    def _open_log(
-        self, credentials: Any, group: str, stream: str, options: dict[str, str], account: str, region: str
-    ) -> None:
-        ministack = self.context.ministack
-        arn = f"arn:{ministack.partition(region)}:logs:{region}:{account}:log-group:{group}"
-        if group == LOG_GROUP:
-            ministack.create_log_group(group, account, region)
-        elif options.get("awslogs-create-group") == "true":
-            self._permit(credentials, "logs:CreateLogGroup", arn, arn, region)
-            ministack.create_log_group(group, account, region)
-        stream_arn = f"{arn}:log-stream:{stream}"
-        # The end of a stream's name is random, so what holds for one stream of a definition holds for the next.
-        scope = stream_arn.rsplit("/", 1)[0]
-        self._permit(credentials, "logs:CreateLogStream", stream_arn, scope, region)
-        ministack.append_log_events(group, stream, (), account, region)
-
-    def _permit(self, credentials: Any, action: str, arn: str, scope: str, region: str) -> None:
-        """Raise AWS's refusal unless the role may; a yes is remembered for a second."""
-        key = (credentials.access_key_id, action, scope)
-        now = time.monotonic()
-        if self._allowed.get(key, 0.0) > now:
-            return
-        if refused := self.context.ministack.is_allowed(credentials, action, arn, region):
-            raise ApiError("AccessDeniedException", refused)
-        if len(self._allowed) > 1000:
-            self._allowed.clear()
-        self._allowed[key] = now + PERMISSION_SECONDS
 
     def _start_process(self, key: str, running: Running, directory: str, environment: dict[str, str]) -> None:
         try:
@@ -312,8 +169,7 @@ class Launcher:
         self, key: str, running: Running, directory: str, environment: dict[str, str], task_id: str
     ) -> None:
         spec = running.job.spec
-        docker = shutil.which("docker")
-        failure = await self._pull(docker, spec.container["image"])
+        failure = await self.docker.pull(spec.container["image"])
         if key not in self.running:
             return
         if running.job.terminated:
@@ -322,25 +178,9 @@ class Launcher:
             self._finished(key, None, START_FAILED, _short(f"CannotPullContainerError: {failure}"))
         else:
             name = f"local-aws-{task_id}"
-            argv = runners.docker_argv(docker, spec, name, environment)
+            argv = runners.docker_argv(self.docker.program, spec, name, environment)
             process = {"PATH": os.environ.get("PATH", os.defpath), "HOME": directory, **environment}
-            running.link.order(("start", key, argv, process, directory, [docker, "rm", "--force", name]))
-
-    async def _pull(self, docker: str | None, image: str) -> str | None:
-        """Make the image available to Docker; why it can't be, or None."""
-        now = time.monotonic()
-        if now > self._docker[0]:
-            answers = docker is not None and (await _run(docker, "version"))[0] == 0
-            self._docker = (now + DOCKER_SECONDS, answers)
-        if not self._docker[1]:
-            return (
-                f"the embedded AWS can't run {image}: no Docker engine answers on this machine, and only the aws-cli, "
-                "python and sagemaker-distribution images run without one."
-            )
-        if (await _run(docker, "image", "inspect", image))[0] == 0:
-            return None
-        code, output = await _run(docker, "pull", "--quiet", image)
-        return None if code == 0 else output
+            running.link.order(("start", key, argv, process, directory, [self.docker.program, "rm", "--force", name]))
 
     # --- what the supervisor reports ---
 
@@ -370,7 +210,7 @@ class Launcher:
             f"log-group:{running.log_group}:log-stream:{attempt.log_stream}"
         )
         try:
-            self._permit(running.log_credentials, "logs:PutLogEvents", arn, arn.rsplit("/", 1)[0], running.region)
+            self.roles.permit(running.log_credentials, "logs:PutLogEvents", arn, arn.rsplit("/", 1)[0], running.region)
             ministack.append_log_events(
                 running.log_group, attempt.log_stream, [(at, line) for line in lines], running.account, running.region
             )
@@ -470,13 +310,3 @@ def _short(reason: str) -> str:
 
 def _not_executable(what: str) -> str:
     return _short(f"CannotStartContainerError: the command can't be executed: {what}")
-
-
-async def _run(*argv: str) -> tuple[int, str]:
-    """Exit code and last line of a short command."""
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={name: value for name, value in os.environ.items() if name != "DOCKER_HOST"},
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    return process.returncode, (output.decode(errors="replace").strip().splitlines() or [""])[-1]

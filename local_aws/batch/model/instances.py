@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import botocore.session
 
-from local_aws.batch.definitions import machine
-from local_aws.batch.errors import not_covered, rejected
+from local_aws.batch.model.definitions import machine
+from local_aws.batch.model.errors import not_covered, rejected
 
 CHOSEN_BY_BATCH = ("optimal", "default_x86_64", "default_arm64")
 

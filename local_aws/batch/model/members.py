@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from local_aws.batch.errors import not_covered
+from local_aws.batch.model.errors import not_covered
 
 # Of the awslogs driver's options, those that a job may have; the last two have no effect here.
 LOG_OPTIONS = (

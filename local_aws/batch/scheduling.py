@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from local_aws.batch.jobs import Array, Clock, Engine, Job
-from local_aws.batch.resources import ComputeEnvironment, JobQueue, SchedulingPolicy
+from local_aws.batch.model.environments import ComputeEnvironment
+from local_aws.batch.model.queues import JobQueue, SchedulingPolicy
+from local_aws.batch.state.engine import Engine
+from local_aws.batch.state.jobs import Array, Job
+from local_aws.batch.state.transitions import Clock
 
 # https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
 MAX_RESOURCE = (

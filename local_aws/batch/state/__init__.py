@@ -1,0 +1,1 @@
+"""Jobs, and every transition of one. No clock, no process and no HTTP of its own."""
