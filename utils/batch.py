@@ -45,10 +45,8 @@ RETRY_STRATEGIES: dict[str, dict[str, Any]] = {
         "evaluateOnExit": [
             {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
             {"onStatusReason": "Task failed to start*", "action": "RETRY"},
-            {
-                "onStatusReason": "Timeout waiting for *",
-                "action": "RETRY",
-            },  # a network interface, or the task's storage
+            # For a network interface, or for the task's storage.
+            {"onStatusReason": "Timeout waiting for *", "action": "RETRY"},
             *_EXIT,
         ],
     },
