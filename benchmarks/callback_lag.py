@@ -7,7 +7,7 @@ the same jobs end at the same moments:
 
     article   fail until done; the message comes back after the queue's visibility timeout. In its favour: one message
               an invocation, where by default one unfinished step would hold up nine others.
-    polling   lambda_code/check_jobs; a look after a quarter of the time waited, at least 1 s
+    polling   lambda_code/check_jobs; a poll after a quarter of the time waited, at least 1 s
     push      the same function, called by EventBridge when the job ends; polling only as the fallback
 
 Prints p50 and p99 of the lag, the invocations and the AWS calls for each. An embedded AWS of its own runs for it.
@@ -174,7 +174,7 @@ class Bench:
         )["QueueUrl"]
         queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         modules = {"lambda_function.py": ARTICLE} if design == "article" else check_jobs_modules()
-        # The fallback's look comes once after the longest job, so that the left-over message is counted too.
+        # The fallback's poll comes once after the longest job, so that the left-over message is counted too.
         settings = {"POLL_MIN_SECONDS": "1", "PUSH_POLL_SECONDS": f"{self.longest_job_seconds + 15}"}
         function_arn = functions.create_function(
             FunctionName=f"bench-sagemaker-{design}",
@@ -329,7 +329,7 @@ def report(rows: dict[str, dict], options: argparse.Namespace) -> None:
         )
     print(f"push is {rows['article']['p50_seconds'] / rows['push']['p50_seconds']:.0f} times under the article at p50")
     print(
-        "On paper, not measured: a job ends at any moment between two looks, so with the article's own visibility "
+        "On paper, not measured: a job ends at any moment between two polls, so with the article's own visibility "
         "timeout of 900 s its lag has p50 450 s and p99 891 s."
     )
     if options.json:

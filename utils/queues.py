@@ -12,7 +12,7 @@ from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_
 
 from utils.iam import NotOurs, retry_until_assumable
 
-# Every look at a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
+# Every poll of a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
 # to come first; what is left for the dead-letter queue is a message that kills the function.
 MAX_RECEIVE_COUNT = 1000
 RETENTION_SECONDS = 14 * 24 * 3600
@@ -126,7 +126,7 @@ def queue_arn(session: boto3.Session, url: str) -> str:
 
 
 def message_counts(session: boto3.Session, url: str) -> dict[str, int]:
-    """How many messages wait in a queue, and how many are hidden between two looks (approximately, as SQS says)."""
+    """How many messages wait in a queue, and how many are hidden between two polls (approximately, as SQS says)."""
     names = {"waiting": "ApproximateNumberOfMessages", "hidden": "ApproximateNumberOfMessagesNotVisible"}
     answer = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=list(names.values()))
     return {label: int(answer["Attributes"][name]) for label, name in names.items()}

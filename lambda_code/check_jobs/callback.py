@@ -36,7 +36,7 @@ def answer(step, result, path="poll"):
         path=path,
         reason=result.failure,
         outputs=result.outputs,
-        looks=step.looks,
+        polls=step.polls,
         age_seconds=round(step.age(now), 1),
     )
 

@@ -32,7 +32,7 @@ def on_job_event(job):
             return log("job ended, others go on", unfinished=unfinished)
         step = registered_step(jobs)
         if step is None:
-            return log("job ended, nobody to tell yet")
+            return log("job ended, no step registered yet")
         log_context(execution=step.execution_arn, job_ids=step.job_ids)
         return answer(step, poll(step, ended={job["jobId"]: job}), path="push")
     except PollLater as reason:

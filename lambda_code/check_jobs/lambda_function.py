@@ -65,7 +65,7 @@ def handle(record):
         step = read_step(record, body)
         log_context(execution=step.execution_arn, job_ids=step.job_ids)
         if is_poison(step):
-            return fail_step(record, step, "no look has come to an end")
+            return fail_step(record, step, "no poll has come to an end")
         answer(step, poll(step))  # raises PollLater while the jobs are unfinished
         return True
     except InvalidMessage as error:

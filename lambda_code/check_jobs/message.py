@@ -48,8 +48,8 @@ def read_step(record, body):
         deadline_seconds=deadline or setting("DEADLINE_SECONDS"),
         tolerated_failure_percentage=number_of(arguments, "tolerated_failure_percentage", 0, 100),
         report_uri=report_uri,
-        looks=deliveries_of(record),
-        max_looks=setting("MAX_LOOKS"),
+        polls=deliveries_of(record),
+        max_polls=setting("MAX_POLLS"),
         sent=int(record.get("attributes", {}).get("SentTimestamp", time.time() * 1000)) / 1000,
     )
 
@@ -60,7 +60,7 @@ def read_what_is_left(record, body):
         token=body["token"],
         execution_arn=str(body.get("pipelineExecutionArn")),
         job_ids=job_ids_of(body.get("arguments")) or "none",
-        looks=deliveries_of(record),
+        polls=deliveries_of(record),
     )
 
 

@@ -14,8 +14,8 @@ class PendingStep:
     deadline_seconds: float = float("inf")
     tolerated_failure_percentage: float | None = None
     report_uri: str = ""
-    looks: int = 1  # how often SQS has delivered the message
-    max_looks: float = float("inf")  # how often it may
+    polls: int = 1  # how often SQS has delivered the message
+    max_polls: float = float("inf")  # how often it may
     sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970; 0 when an event came instead
 
     def age(self, now):
@@ -23,7 +23,7 @@ class PendingStep:
         return max(0.0, now - self.sent) if self.sent else 0.0
 
     def is_past_deadline(self, now):
-        return self.age(now) > self.deadline_seconds or self.looks >= self.max_looks
+        return self.age(now) > self.deadline_seconds or self.polls >= self.max_polls
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,12 @@ def poll(step, ended=None, tries=TRIES):
     try:
         return poll_once(step, ended or {})
     except UnconfirmedError as error:
-        if not step.is_past_deadline(time.time()) and step.looks < setting("PROBLEM_LOOKS"):
+        if not step.is_past_deadline(time.time()) and step.polls < setting("POLLS_TO_CONFIRM_ERROR"):
             raise PollLater(error) from error
         if tries == 1:
             terminate_jobs(error.unfinished, shorten(str(error)))
             return StepResult(failure=str(error))
-        log("looking once more before this fails the step", level="WARNING", problem=str(error))
+        log("polling once more before this fails the step", level="WARNING", error=str(error))
     time.sleep(SECONDS_BETWEEN_TRIES)
     return poll(step, ended, tries - 1)
 
@@ -58,9 +58,9 @@ def decide_now(step, ids, ended):
     counts = decision.counts
     add_to_log_context(step=next((job.get("tags", {}).get(STEP_TAG) for job in counts.jobs.values()), None))
     log(
-        "looked",
-        metrics={"Looks": 1},
-        looks=step.looks,
+        "polled",
+        metrics={"Polls": 1},
+        polls=step.polls,
         total=counts.total,
         succeeded=counts.succeeded,
         failed=counts.failed,

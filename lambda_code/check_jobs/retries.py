@@ -19,7 +19,7 @@ from wording import shorten
 
 GRACE_SECONDS = 900  # how long after a step's deadline a poll may go wrong before the step is ended without it
 POISON_SECONDS = 86_400  # and how long until no poll is tried: this function is cut off in each, perhaps
-POLLS_IN_RESERVE = 50  # after MAX_LOOKS, for a step that must be ended; the queue's redrive policy comes after them
+POLLS_IN_RESERVE = 50  # after MAX_POLLS, for a step that must be ended; the queue's redrive policy comes after them
 FINAL_TRIES = 3
 
 
@@ -35,7 +35,7 @@ def retry_or_fail(record, step, error):
 
 def retries_exhausted(step, error):
     """SageMaker refuses the answer, or what is needed for an answer fails long after the deadline."""
-    confirmed = step.looks >= setting("PROBLEM_LOOKS")
+    confirmed = step.polls >= setting("POLLS_TO_CONFIRM_ERROR")
     if isinstance(error, UnconfirmedError):
         return confirmed
     if getattr(error, "settling", False):
@@ -46,11 +46,11 @@ def retries_exhausted(step, error):
 def is_poison(step):
     """No error was caught, and yet it goes on: this function is killed in every poll, for its time or its memory."""
     late = step.age(time.time()) > step.deadline_seconds + POISON_SECONDS
-    return (late and step.looks >= setting("PROBLEM_LOOKS")) or no_polls_left(step)
+    return (late and step.polls >= setting("POLLS_TO_CONFIRM_ERROR")) or no_polls_left(step)
 
 
 def no_polls_left(step):
-    return step.looks >= setting("MAX_LOOKS") + POLLS_IN_RESERVE
+    return step.polls >= setting("MAX_POLLS") + POLLS_IN_RESERVE
 
 
 def final_attempt(record, step, error):
@@ -72,7 +72,7 @@ def final_attempt(record, step, error):
 
 def fail_step(record, step, error):
     """The last resort: terminate the jobs if the deadline is past, fail the step, and keep the message for a person."""
-    why = shorten(f"Gave up after {step.looks} looks: {error}")
+    why = shorten(f"Gave up after {step.polls} polls: {error}")
     try:
         if step.is_past_deadline(time.time()):
             terminate_if_possible(step, why)
@@ -91,7 +91,7 @@ def fail_invalid(record, error):
     No step will wait for its jobs, and no deadline end them: as far as they can be read they are terminated.
     """
     why = shorten(str(error))
-    log("unreadable message", level="ERROR", reason=why)
+    log("invalid message", level="ERROR", reason=why)
     try:
         body = read_body(record)
     except InvalidMessage:
@@ -103,7 +103,7 @@ def fail_invalid(record, error):
             terminate_if_possible(step, why)
             answer(step, StepResult(failure=why))
         except (PollLater, UnconfirmedError) as trouble:
-            confirmed = isinstance(trouble, UnconfirmedError) and step.looks >= setting("PROBLEM_LOOKS")
+            confirmed = isinstance(trouble, UnconfirmedError) and step.polls >= setting("POLLS_TO_CONFIRM_ERROR")
             if not no_polls_left(step) and not confirmed:
                 poll_later(record, None, trouble)
                 return False

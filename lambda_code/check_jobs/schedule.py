@@ -24,7 +24,7 @@ def poll_later(record, step, reason, delay=None):
     """
     if delay is None:
         delay = next_poll_seconds(step, time.time(), getattr(reason, "pushed", False))
-    log("not yet", reason=str(reason), next_look_seconds=delay)
+    log("not yet", reason=str(reason), next_poll_seconds=delay)
     try:
         # AWS doesn't document that the mapping leaves this visibility alone. If it did not, the queue's own
         # visibility timeout would hold, and the next poll came later.
@@ -34,7 +34,7 @@ def poll_later(record, step, reason, delay=None):
             VisibilityTimeout=delay,
         )
     except (ClientError, BotoCoreError) as error:
-        log("the next look waits for the queue's own visibility timeout", level="WARNING", error=str(error))
+        log("the next poll waits for the queue's own visibility timeout", level="WARNING", error=str(error))
 
 
 def next_poll_seconds(step, now, pushed=False):
@@ -42,9 +42,9 @@ def next_poll_seconds(step, now, pushed=False):
     low = setting("PUSH_POLL_SECONDS" if pushed else "POLL_MIN_SECONDS")
     high = setting("POLL_MAX_SECONDS")
     age = step.age(now) if step else 0.0
-    if step and step.looks > setting("MAX_LOOKS") / 2:
-        looks_left = max(1, setting("MAX_LOOKS") - step.looks)
-        high = max(high, 2 * (step.deadline_seconds - age) / looks_left)  # so the deadline comes before the last look
+    if step and step.polls > setting("MAX_POLLS") / 2:
+        polls_left = max(1, setting("MAX_POLLS") - step.polls)
+        high = max(high, 2 * (step.deadline_seconds - age) / polls_left)  # so the deadline comes before the last poll
     wanted = max(age / 4 * random.uniform(0.8, 1.2), low)
     delay = min(wanted, max(low, high) * random.uniform(0.8, 1.0), LONGEST_HIDING_SECONDS)
     if step and step.deadline_seconds >= age:

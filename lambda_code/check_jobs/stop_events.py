@@ -48,7 +48,7 @@ def clear_stopped_execution(record, event):
             return True
         trouble = PollLater("jobs that were submitted a moment ago may not be listed yet")
     except UnconfirmedError as error:
-        if deliveries >= setting("PROBLEM_LOOKS"):
+        if deliveries >= setting("POLLS_TO_CONFIRM_ERROR"):
             return move_to_dlq(record, shorten(f"Could not terminate a stopped execution's jobs: {error}"))
         trouble = error
     except PollLater as reason:

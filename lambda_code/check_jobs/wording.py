@@ -33,7 +33,7 @@ def deadline_reason(step, counts, late, now):
     if step.age(now) > step.deadline_seconds:
         limit = f"the deadline of {step.deadline_seconds:.0f} s"
     else:
-        limit = f"{step.looks} looks" if step.is_past_deadline(now) else "the deadline"
+        limit = f"{step.polls} polls" if step.is_past_deadline(now) else "the deadline"
     unfinished = sum(unfinished_jobs(counts.jobs.get(id)) for id in late)
     return shorten(
         f"{unfinished} of {counts.total} jobs were unfinished after {limit} and terminated; "

@@ -9,7 +9,7 @@ from fake_aws import Context, FakeAws, connect, load_lambda
 def fake(monkeypatch) -> FakeAws:
     aws = FakeAws()
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", aws.sqs.url("dead-letters-sagemaker"))
-    for name in ("POLL_MIN_SECONDS", "POLL_MAX_SECONDS", "DEADLINE_SECONDS", "MAX_LOOKS", "PROBLEM_LOOKS"):
+    for name in ("POLL_MIN_SECONDS", "POLL_MAX_SECONDS", "DEADLINE_SECONDS", "MAX_POLLS", "POLLS_TO_CONFIRM_ERROR"):
         monkeypatch.delenv(name, raising=False)
     return aws
 

@@ -55,7 +55,7 @@ def test_a_failure_is_told_once_while_other_jobs_run(fake, lambdas):
 
 
 @breaks_in("article", AssertionError)
-def test_101_jobs_are_looked_at(fake, lambdas):
+def test_101_jobs_are_polled(fake, lambdas):
     ids = [lambdas.submit({**EVENT, "max_jobs": 1, "step_name": f"Step{n}"})["jobIds"] for n in range(101)]
     fake.sagemaker.start_callback(" ".join(ids))
     fake.clock.sleep(100)

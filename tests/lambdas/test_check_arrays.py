@@ -135,15 +135,15 @@ def test_the_files_of_plain_jobs_are_listed_by_their_parameters(fake, submit, ch
     assert entry["batch_failure"]["log_stream"]
 
 
-def test_an_array_that_has_ended_with_its_children_not_all_counted_is_looked_at_again(fake, run_step):
+def test_an_array_that_has_ended_with_its_children_not_all_counted_is_polled_again(fake, run_step):
     """Batch says of statusSummary itself that it may be behind (statusSummaryLastUpdatedAt)."""
-    detail, looks = fake.batch.detail, []
+    detail, polls = fake.batch.detail, []
 
     def behind(id):
         found = detail(id)
         if found and found.get("arrayProperties", {}).get("statusSummary") and found["status"] == "FAILED":
-            looks.append(id)
-            if len(looks) < 3:
+            polls.append(id)
+            if len(polls) < 3:
                 found["arrayProperties"]["statusSummary"] = {"SUCCEEDED": 1, "FAILED": 1, "RUNNING": 8}
         return found
 
@@ -184,10 +184,10 @@ def test_a_stopped_array_is_terminated_as_a_whole(fake, submit, check):
 
 
 def test_the_deadline_of_an_array_counts_its_children(fake, run_step, monkeypatch):
-    monkeypatch.setenv("MAX_LOOKS", "2")
+    monkeypatch.setenv("MAX_POLLS", "2")
     kind, reason = run_step(items(7))
     assert kind == "Failure"
-    assert "7 of 7 jobs were unfinished after 2 looks and terminated" in reason
+    assert "7 of 7 jobs were unfinished after 2 polls and terminated" in reason
 
 
 @pytest.mark.parametrize("percentage", ["-1", "101", "some"])

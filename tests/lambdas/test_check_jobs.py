@@ -62,7 +62,7 @@ def test_the_list_of_ids_is_read_from_s3(fake, check):
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"nonsense", b'{"job_ids": []}'])
-def test_a_list_of_ids_that_cannot_be_read_fails_the_step_after_a_few_looks(fake, check, content):
+def test_a_list_of_ids_that_cannot_be_read_fails_the_step_after_a_few_polls(fake, check, content):
     if content is not None:
         fake.s3.objects["s3://bucket/x.json"] = content
     fake.sagemaker.start_callback("s3://bucket/x.json")
@@ -129,10 +129,10 @@ def test_the_other_jobs_of_a_failed_step_run_on(fake, check):
     assert len(fake.batch.unfinished()) == 1
 
 
-# Looks and their times
+# Polls and their times
 
 
-def test_looks_grow_apart_within_the_bounds(fake, check, monkeypatch):
+def test_polls_grow_apart_within_the_bounds(fake, check, monkeypatch):
     monkeypatch.setenv("POLL_MIN_SECONDS", "1")
     monkeypatch.setenv("POLL_MAX_SECONDS", "60")
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=3600)))
@@ -150,9 +150,9 @@ def test_jitter_spreads_steps_that_began_together(fake, check):
     assert len({check["schedule"].next_poll_seconds(step, now=1_600) for _ in range(50)}) > 10
 
 
-def test_no_look_is_further_away_than_a_message_can_be_hidden(check, monkeypatch):
-    monkeypatch.setenv("MAX_LOOKS", "10")
-    step = check["model"].PendingStep("Token00001", EXECUTION, "job", deadline_seconds=1e6, sent=1_000, looks=9)
+def test_no_poll_is_further_away_than_a_message_can_be_hidden(check, monkeypatch):
+    monkeypatch.setenv("MAX_POLLS", "10")
+    step = check["model"].PendingStep("Token00001", EXECUTION, "job", deadline_seconds=1e6, sent=1_000, polls=9)
     assert check["schedule"].next_poll_seconds(step, now=501_000) <= 12 * 3600
 
 
@@ -207,11 +207,11 @@ def test_a_job_batch_does_not_see_yet_is_waited_for(fake, check):
     assert [kind for kind, _ in answers(fake)] == ["Success"]
 
 
-def test_a_missing_permission_fails_the_step_in_its_own_words_after_a_few_looks(fake, check):
+def test_a_missing_permission_fails_the_step_in_its_own_words_after_a_few_polls(fake, check):
     fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
     fake.fail_next("DescribeJobs", *[DENIED] * 100)
     assert len(run(fake, check)) == 5
-    assert len(fake.called("DescribeJobs")) == 7, "the last look asks three times"
+    assert len(fake.called("DescribeJobs")) == 7, "the last poll asks three times"
     [(kind, text)] = answers(fake)
     assert kind == "Failure"
     assert "not authorized to perform: batch:DescribeJobs" in text
@@ -301,8 +301,8 @@ def test_the_step_can_set_its_own_deadline(fake, check):
 
 
 @pytest.mark.parametrize("push", ["true", "false"])
-def test_the_looks_last_until_the_longest_deadline(fake, check, monkeypatch, push):
-    """900 looks with 300 seconds between them would be over after three days."""
+def test_the_polls_last_until_the_longest_deadline(fake, check, monkeypatch, push):
+    """900 polls with 300 seconds between them would be over after three days."""
     monkeypatch.setenv("PUSH_EVENTS", push)
     days = 13
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), deadline_seconds=days * 86_400)
@@ -330,11 +330,11 @@ def test_finished_jobs_count_even_when_the_deadline_has_passed(fake, check):
     assert answers(fake)[0][0] == "Success"
 
 
-def test_a_message_looked_at_too_often_ends_like_at_its_deadline(fake, check, monkeypatch):
-    monkeypatch.setenv("MAX_LOOKS", "4")
+def test_a_message_polled_too_often_ends_like_at_its_deadline(fake, check, monkeypatch):
+    monkeypatch.setenv("MAX_POLLS", "4")
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS))
     assert len(run(fake, check)) == 4
-    assert "after 4 looks" in answers(fake)[0][1]
+    assert "after 4 polls" in answers(fake)[0][1]
     assert not fake.batch.unfinished()
 
 
@@ -481,7 +481,7 @@ def test_a_message_is_not_lost_when_the_dead_letter_queue_cannot_be_reached(fake
     assert len(fake.sqs.queues["dead-letters-sagemaker"]) == 1
 
 
-def test_each_record_is_looked_at_alone(fake, check):
+def test_each_record_is_handled_alone(fake, check):
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
     fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), "not json")
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1, exit_code=3)))
@@ -493,7 +493,7 @@ def test_each_record_is_looked_at_alone(fake, check):
     assert [kind for kind, _ in answers(fake)] == ["Success", "Failure", "Success"]
 
 
-def test_a_bug_in_one_look_does_not_touch_the_others(fake, check, capsys):
+def test_a_bug_in_one_poll_does_not_touch_the_others(fake, check, capsys):
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
     fake.clock.sleep(10)
@@ -511,7 +511,7 @@ def test_logs_are_json_and_name_execution_step_and_jobs(fake, check, capsys):
     token = fake.sagemaker.start_callback(ids)
     run(fake, check)
     entries = logs(capsys)
-    assert {entry["message"] for entry in entries} == {"looked", "not yet", "job failed", "step answered"}
+    assert {entry["message"] for entry in entries} == {"polled", "not yet", "job failed", "step answered"}
     for entry in entries:
         assert (entry["execution"], entry["step"], entry["job_ids"]) == (EXECUTION, "SubmitCopies", ids)
     assert any(entry["message"] == "job failed" and entry["log_stream"] for entry in entries)
@@ -520,7 +520,7 @@ def test_logs_are_json_and_name_execution_step_and_jobs(fake, check, capsys):
 
 @pytest.mark.parametrize("deadline", [30, 600, 3600])
 @pytest.mark.parametrize("push", ["true", "false"])
-def test_the_look_at_the_deadline_is_not_late(fake, check, monkeypatch, deadline, push):
+def test_the_poll_at_the_deadline_is_not_late(fake, check, monkeypatch, deadline, push):
     monkeypatch.setenv("PUSH_EVENTS", push)
     began = fake.clock.now
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), deadline_seconds=deadline)
@@ -530,8 +530,8 @@ def test_the_look_at_the_deadline_is_not_late(fake, check, monkeypatch, deadline
     assert deadline < answered - began <= deadline + 3
 
 
-def test_what_boto3_itself_refuses_fails_the_step_after_a_few_looks(fake, check):
-    """A bucket without a key, say: no look will ever be better."""
+def test_what_boto3_itself_refuses_fails_the_step_after_a_few_polls(fake, check):
+    """A bucket without a key, say: no poll will ever be better."""
     refused = Fault(ParamValidationError(report="Invalid length for parameter Key"))
     fake.fault_rule = lambda name, _: refused if name == "GetObject" else None
     fake.sagemaker.start_callback("s3://bucket")
@@ -615,15 +615,15 @@ def test_an_outage_of_batch_around_the_deadline_leaves_no_job_running(fake, chec
     assert not fake.batch.unfinished()
 
 
-def test_one_refused_answer_after_many_looks_fails_no_step(fake, check):
+def test_one_refused_answer_after_many_polls_fails_no_step(fake, check):
     fake.fail_next("SendPipelineExecutionStepSuccess", DENIED)
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=3_600)))
     run(fake, check)
     assert [kind for kind, _ in answers(fake)] == ["Success"]
 
 
-def test_messages_that_come_late_are_looked_at_with_patience(fake, check):
-    """The mapping was off from the third look until long after the deadline."""
+def test_messages_that_come_late_are_polled_with_patience(fake, check):
+    """The mapping was off from the third poll until long after the deadline."""
     fake.sagemaker.start_callback(submit_jobs(fake, Plan()), deadline_seconds=3_600)
     for message in fake.sqs.queues["callbacks-sagemaker"]:
         message.receives = 7
@@ -655,7 +655,7 @@ def test_what_is_left_at_the_deadline_is_reported(fake, check):
     assert names == ["a1b2c3d4e5f6-SubmitCopies-02", "a1b2c3d4e5f6-SubmitCopies-03"]
 
 
-def test_a_function_that_is_cut_off_in_every_look_ends_the_step_a_day_after_its_deadline(fake, check):
+def test_a_function_that_is_cut_off_in_every_poll_ends_the_step_a_day_after_its_deadline(fake, check):
     """Its time or its memory does not do: nothing that it could catch."""
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS), deadline_seconds=3_600)
     began = fake.clock.now
@@ -670,7 +670,7 @@ def test_a_function_that_is_cut_off_in_every_look_ends_the_step_a_day_after_its_
             fake.sqs.invoke(check.lambda_handler)
         fake.clock.sleep(900)
     [(answered, _, kind, reason)] = fake.sagemaker.answers
-    assert (kind, "no look has come to an end" in reason) == ("Failure", True)
+    assert (kind, "no poll has come to an end" in reason) == ("Failure", True)
     assert answered - began < 3_600 + 86_400 + 2_000
     assert not fake.batch.unfinished()
 

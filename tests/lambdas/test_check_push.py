@@ -13,14 +13,14 @@ def push(monkeypatch):
 
 @pytest.fixture
 def start(fake, submit, check):
-    """Submit jobs with these plans, start the callback step, and let the mapping have its first look."""
+    """Submit jobs with these plans, start the callback step, and let the mapping have its first poll."""
 
-    def start(*plans, first_look=True, **arguments):
+    def start(*plans, first_poll=True, **arguments):
         waiting = iter(plans)
         fake.batch.plan = lambda *_: next(waiting)
         submitted = submit.lambda_handler({**EVENT, "max_jobs": len(plans)}, Context())
         token = fake.sagemaker.start_callback(submitted["jobIds"], **arguments)
-        if first_look:
+        if first_poll:
             fake.sqs.invoke(check.lambda_handler)
         return token
 
@@ -53,7 +53,7 @@ def test_the_last_jobs_event_answers_the_step_at_once(fake, check, start):
     assert answered == max(fake.batch.end_of(job) for job in fake.batch.jobs.values())
 
 
-def test_the_message_left_over_is_deleted_at_its_next_look(fake, check, start):
+def test_the_message_left_over_is_deleted_at_its_next_poll(fake, check, start):
     start(Plan(end=60))
     end_next(fake, check)
     assert poll(fake, check) == [{"batchItemFailures": []}]
@@ -95,7 +95,7 @@ def test_a_lost_event_is_made_good_by_polling(fake, check, start):
     assert answered - fake.clock.now <= 300
 
 
-def test_a_job_that_ends_between_the_first_look_and_the_tag_is_not_missed(fake, check, start):
+def test_a_job_that_ends_between_the_first_poll_and_the_tag_is_not_missed(fake, check, start):
     tag = fake.batch.tag_resource
 
     def tag_late(**params):
@@ -108,7 +108,7 @@ def test_a_job_that_ends_between_the_first_look_and_the_tag_is_not_missed(fake, 
 
 
 def test_an_event_before_the_callback_step_has_begun_tells_nobody(fake, check, start):
-    start(Plan(end=60), first_look=False)
+    start(Plan(end=60), first_poll=False)
     end_next(fake, check)
     assert not fake.sagemaker.answers
     poll(fake, check)
@@ -195,7 +195,7 @@ def test_jobs_of_other_makers_are_polled(fake, check):
     assert [kind for _, _, kind, _ in fake.sagemaker.answers] == ["Success"]
 
 
-def test_an_array_needs_two_looks_and_one_event_at_any_size(fake, submit, check):
+def test_an_array_needs_two_polls_and_one_event_at_any_size(fake, submit, check):
     fake.s3.objects["s3://bucket-sagemaker/items.jsonl"] = b"\n".join([b"{}"] * 10_000)
     event = {
         **EVENT,
@@ -206,11 +206,11 @@ def test_an_array_needs_two_looks_and_one_event_at_any_size(fake, submit, check)
     }
     submitted = submit.lambda_handler(event, Context())
     fake.sagemaker.start_callback(submitted["jobIds"])
-    looks = [fake.sqs.invoke(check.lambda_handler)]
+    polls = [fake.sqs.invoke(check.lambda_handler)]
     end_next(fake, check)
     assert [what["jobs_total"] for _, _, _, what in fake.sagemaker.answers] == ["10000"]
-    looks += poll(fake, check)
-    assert len(looks) == 2
+    polls += poll(fake, check)
+    assert len(polls) == 2
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def decide(jobs, seconds_later=60.0, **step):
         ("RUNNING", None, {"seconds_later": 3601}, "expire"),
         ("SUCCEEDED", "SUCCEEDED", {"seconds_later": 3601}, "succeed"),
         ("FAILED", "RUNNING", {"seconds_later": 3601}, "fail"),
-        ("RUNNING", "RUNNING", {"looks": 9, "max_looks": 10}, "wait"),
-        ("RUNNING", "RUNNING", {"looks": 10, "max_looks": 10}, "expire"),
+        ("RUNNING", "RUNNING", {"polls": 9, "max_polls": 10}, "wait"),
+        ("RUNNING", "RUNNING", {"polls": 10, "max_polls": 10}, "expire"),
     ],
 )
 def test_the_outcome(a, b, step, outcome):

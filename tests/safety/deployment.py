@@ -24,7 +24,7 @@ FUNCTIONS = {
     "merge_results": "data_lambda",
 }
 OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
-QUICK = {"POLL_MIN_SECONDS": "1", "POLL_MAX_SECONDS": "1", "PROBLEM_LOOKS": "2", "DEADLINE_SECONDS": "120"}
+QUICK = {"POLL_MIN_SECONDS": "1", "POLL_MAX_SECONDS": "1", "POLLS_TO_CONFIRM_ERROR": "2", "DEADLINE_SECONDS": "120"}
 
 
 def flights(month: int) -> bytes:

@@ -249,12 +249,12 @@ def unreadable_message(kit: Deployment) -> None:
     kit.client("sqs").send_message(QueueUrl=callbacks, MessageBody="rubbish")
     patience.until(
         lambda: queues.message_counts(kit.session, url)["waiting"] > before,
-        "check_jobs: the unreadable message is not in the dead-letter queue",
+        "check_jobs: the invalid message is not in the dead-letter queue",
     )
 
 
-def next_look_in_time(kit: Deployment) -> None:
-    """Unfinished jobs: the message is hidden until the next look. The function has forgotten the queue's address."""
+def next_poll_in_time(kit: Deployment) -> None:
+    """Unfinished jobs: the message is hidden until the next poll. The function has forgotten the queue's address."""
     client, name, begin = kit.client("lambda"), kit.config.check_jobs_function, int(time.time() * 1000)
     settings = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     settings["NUMBER"] = str(next(_numbers))
@@ -270,7 +270,7 @@ def next_look_in_time(kit: Deployment) -> None:
     finally:
         kit.client("sqs").purge_queue(QueueUrl=url)
         kit.client("batch").terminate_job(jobId=job, reason="seen enough")
-    late = [line for line in said if "the next look waits for the queue's own visibility timeout" in line]
+    late = [line for line in said if "the next poll waits for the queue's own visibility timeout" in line]
     if late:
         raise Failed(f"WaitForCopies: {late[0]}")
 
@@ -329,8 +329,8 @@ NEEDED_BY: dict[str, dict[str, Callable[[Deployment], None]]] = {
         "sqs:ReceiveMessage": whole_pipeline,
         "sqs:DeleteMessage": whole_pipeline,
         "sqs:GetQueueAttributes": whole_pipeline,
-        "sqs:GetQueueUrl": next_look_in_time,
-        "sqs:ChangeMessageVisibility": next_look_in_time,
+        "sqs:GetQueueUrl": next_poll_in_time,
+        "sqs:ChangeMessageVisibility": next_poll_in_time,
         "sqs:SendMessage": unreadable_message,
         "batch:DescribeJobs": whole_pipeline,
         "batch:ListJobs": stopped_before_its_wait,

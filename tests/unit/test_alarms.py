@@ -127,17 +127,17 @@ def test_answers_are_those_of_one_execution_from_all_pages_of_the_log(session, c
         events = [{"message": json.dumps({"message": "step answered", **entry}) + "\n"} for entry in entries]
         return {"events": events, "searchedLogStreams": [], **more}
 
-    pushed = {"execution": arn, "step": "One", "answer": "Success", "path": "push", "looks": 1, "AnswerLag": 0.4}
-    stopped = {"execution": arn, "step": "Two", "answer": "Failure", "path": "poll", "looks": 7}
+    pushed = {"execution": arn, "step": "One", "answer": "Success", "path": "push", "polls": 1, "AnswerLag": 0.4}
+    stopped = {"execution": arn, "step": "Two", "answer": "Failure", "path": "poll", "polls": 7}
     another = {**pushed, "execution": f"{arn[:-1]}x"}
     calls.answer("FilterLogEvents", page(pushed, another, nextToken="more"), page(stopped))
     table = monitoring.answers(session, config, arn)
     assert table["step"].tolist() == ["One", "Two"]
-    assert table["looks"].tolist() == [1, 7]
+    assert table["polls"].tolist() == [1, 7]
     assert table["lag"][0] == 0.4
     assert pd.isna(table["lag"][1])
 
 
 def test_no_answers_are_an_empty_table(session, config, calls):
     calls.answer("FilterLogEvents", {"events": [], "searchedLogStreams": []})
-    assert monitoring.answers(session, config, "arn").columns.tolist() == ["step", "answer", "path", "looks", "lag"]
+    assert monitoring.answers(session, config, "arn").columns.tolist() == ["step", "answer", "path", "polls", "lag"]

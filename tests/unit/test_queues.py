@@ -51,7 +51,7 @@ def test_a_queue_has_the_articles_visibility_and_a_dead_letter_queue_that_pollin
     assert found["VisibilityTimeout"] == "900"
     redrive = json.loads(found["RedrivePolicy"])
     assert redrive["deadLetterTargetArn"] == config.arn("sqs", config.dead_letter_queue)
-    # check_jobs gives a step up after 900 looks by itself; each is a delivery.
+    # check_jobs fails a step after 900 polls by itself; each is a delivery.
     assert int(redrive["maxReceiveCount"]) >= 1000
     assert session.client("sqs").list_queue_tags(QueueUrl=queue())["Tags"] == config.tags
 

@@ -17,8 +17,8 @@ def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, in
     alarms = {
         f"{config.dead_letter_queue}-not-empty": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0),
         # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
-        # then. So what is this old has not been looked at: the mapping is off, or the function is throttled.
-        f"{config.callback_queue}-not-looked-at": (
+        # then. So what is this old has not been polled: the mapping is off, or the function is throttled.
+        f"{config.callback_queue}-not-polled": (
             "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS
         ),
     }  # fmt: skip

@@ -96,8 +96,8 @@ def queue_over_time(samples: pd.DataFrame):
 
     figure, axes = plt.subplots(figsize=(9, 2.2), layout="constrained")
     for column, color, label in (
-        ("hidden", "#e07b39", "hidden until the next look"),
-        ("waiting", "#4c8eda", "waiting to be looked at"),
+        ("hidden", "#e07b39", "hidden until the next poll"),
+        ("waiting", "#4c8eda", "waiting to be polled"),
     ):
         axes.fill_between(samples["seconds"], samples[column], step="post", color=color, alpha=0.55, label=label)
     axes.set_xlabel("seconds since the watching began")

@@ -43,7 +43,7 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
         graph("Invocations", "Sum", *[("Invocations", function) for function in functions]),
         graph("Errors", "Sum", *[("Errors", function) for function in functions]),
         graph("Steps answered", "Sum", ("StepsSucceeded", ours), ("StepsFailed", ours), ("DeadLetters", ours)),
-        graph("Looks at jobs", "Sum", ("Looks", ours)),
+        graph("Polls", "Sum", ("Polls", ours)),
         graph("From the last job's end to the answer, in seconds", "p99", ("AnswerLag", ours)),
     ]
     cloudwatch = session.client("cloudwatch")

@@ -63,7 +63,7 @@ def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFr
     It knows a step by its jobs, whose names hold the name of the step that submitted them.
 
     Returns:
-        Columns step (whose jobs they are), answer (Success or Failure), path (poll or push), looks and lag: the
+        Columns step (whose jobs they are), answer (Success or Failure), path (poll or push), polls and lag: the
         seconds from the last job's end to the answer, None where no job ended it.
 
     Raises:
@@ -78,5 +78,5 @@ def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFr
     except logs.exceptions.ResourceNotFoundException:
         raise LookupError(_no_group(session, log_group, "run notebook 03 first")) from None
     mine = [entry for entry in entries if entry["execution"] == execution]
-    columns = {"step": "step", "answer": "answer", "path": "path", "looks": "looks", "lag": "AnswerLag"}
+    columns = {"step": "step", "answer": "answer", "path": "path", "polls": "polls", "lag": "AnswerLag"}
     return pd.DataFrame({column: [entry.get(key) for entry in mine] for column, key in columns.items()})
