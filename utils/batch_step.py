@@ -202,7 +202,7 @@ class _DeployedLambdaStep(LambdaStep):
 
 
 def _pipeline_being_compiled() -> Pipeline | None:
-    """The pipeline, found among the SDK's calls that led here: the SDK does not tell a step which one it is in.
+    """The pipeline, from the SDK's calls that led here, because the SDK does not give a step its pipeline.
 
     Should a later SDK hide it, BatchStep still compiles right where both its steps are listed, and else not at all.
     """
@@ -243,9 +243,9 @@ def _place(step: Any, holder: Any) -> tuple[Any, str] | None:
     branches = ("steps",) if isinstance(holder, Pipeline) else ("if_steps", "else_steps", "for_each_body")
     for branch in branches:
         for held in getattr(holder, branch, ()):
-            found = (holder, branch) if held is step else _place(step, held)
-            if found:
-                return found
+            place = (holder, branch) if held is step else _place(step, held)
+            if place:
+                return place
     return None
 
 

@@ -116,28 +116,30 @@ def ensure_function(
         raise NotOurs(f'function "{name}"', "it lacks our tag")
     ensure_log_group(session, Config.lambda_log_group(name), tags=tags)
     if answer is None:
+        return _create(client, name, code, configuration, tags)
+    _update(client, name, code, configuration, answer["Configuration"])
+    return answer["Configuration"]["FunctionArn"]
 
-        @retry_until_assumable()
-        def create() -> str:
-            made = client.create_function(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)
-            return made["FunctionArn"]
 
-        arn = create()
-        client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 900})
-        return arn
-    found = answer["Configuration"]
-    if found["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
+def _create(client: Any, name: str, code: bytes, configuration: dict[str, Any], tags: dict[str, str]) -> str:
+    create = retry_until_assumable()(client.create_function)
+    arn = create(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)["FunctionArn"]
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 900})
+    return arn
+
+
+def _update(client: Any, name: str, code: bytes, configuration: dict[str, Any], now: dict[str, Any]) -> None:
+    if now["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode():
         _when_not_updating(client.update_function_code)(FunctionName=name, ZipFile=code)
         _until_updated(client, name)
-    has = {key: found.get(key, "") for key in configuration} | {
-        "Environment": {"Variables": found.get("Environment", {}).get("Variables", {})}
+    has = {key: now.get(key, "") for key in configuration} | {
+        "Environment": {"Variables": now.get("Environment", {}).get("Variables", {})}
     }
     if has != configuration:
         retry_until_assumable()(_when_not_updating(client.update_function_configuration))(
             FunctionName=name, **configuration
         )
         _until_updated(client, name)
-    return found["FunctionArn"]
 
 
 def invoke(session: boto3.Session, name: str, event: dict[str, Any]) -> dict[str, Any]:

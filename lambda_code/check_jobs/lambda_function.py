@@ -1,7 +1,8 @@
 """Poll the AWS Batch jobs that CallbackSteps wait for, and answer each step once. README.md says how to deploy it.
 
-What comes in: messages of the callback queue, each from a step that waits; with push, also the ends of jobs.
-What is decided: decision.py, from the step, its jobs and the time alone.
+What comes in: messages of the callback queue, each from a step that waits. With push, also the ends of jobs.
+What is decided: the step's result, or to poll later. `poll` asks Batch for the jobs, and `decide` in decision.py
+decides from the step, its jobs and the time alone.
 What is answered: success or failure to SageMaker, and to SQS, which messages to deliver again.
 """
 
@@ -66,7 +67,8 @@ def handle(record):
         log_context(execution=step.execution_arn, job_ids=step.job_ids)
         if is_poison(step):
             return fail_step(record, step, "no poll has come to an end")
-        answer(step, poll(step))  # raises PollLater while the jobs are unfinished
+        result = poll(step)  # raises PollLater while the jobs are unfinished
+        answer(step, result)
         return True
     except InvalidMessage as error:
         return fail_invalid(record, error)

@@ -140,12 +140,12 @@ def test_an_array_that_has_ended_with_its_children_not_all_counted_is_polled_aga
     detail, polls = fake.batch.detail, []
 
     def behind(id):
-        found = detail(id)
-        if found and found.get("arrayProperties", {}).get("statusSummary") and found["status"] == "FAILED":
+        job = detail(id)
+        if job and job.get("arrayProperties", {}).get("statusSummary") and job["status"] == "FAILED":
             polls.append(id)
             if len(polls) < 3:
-                found["arrayProperties"]["statusSummary"] = {"SUCCEEDED": 1, "FAILED": 1, "RUNNING": 8}
-        return found
+                job["arrayProperties"]["statusSummary"] = {"SUCCEEDED": 1, "FAILED": 1, "RUNNING": 8}
+        return job
 
     fake.batch.detail = behind
     _, outputs = run_step(items(10), failing=[1], tolerated_failure_percentage=50)
@@ -204,13 +204,13 @@ def cancelled_early(fake, ids, succeeded):
     detail = fake.batch.detail
 
     def without_children(id):
-        found = detail(id)
-        if found and id in ids:
-            found |= {"status": "FAILED", "statusReason": "Cancelled by a person", "stoppedAt": 1_800_000_000_000}
-            found["arrayProperties"]["statusSummary"] = {"SUCCEEDED": len(succeeded)}
-        elif found and id.partition(":")[0] in ids:
-            found |= {"status": "SUCCEEDED" if int(id.partition(":")[2]) in succeeded else "PENDING"}
-        return found
+        job = detail(id)
+        if job and id in ids:
+            job |= {"status": "FAILED", "statusReason": "Cancelled by a person", "stoppedAt": 1_800_000_000_000}
+            job["arrayProperties"]["statusSummary"] = {"SUCCEEDED": len(succeeded)}
+        elif job and id.partition(":")[0] in ids:
+            job |= {"status": "SUCCEEDED" if int(id.partition(":")[2]) in succeeded else "PENDING"}
+        return job
 
     fake.batch.detail = without_children
 

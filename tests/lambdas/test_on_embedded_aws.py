@@ -102,8 +102,8 @@ class Deployed:
 
     def jobs(self, execution):
         filters = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}-*"]}]
-        found = self.session.client("batch").list_jobs(jobQueue=self.config.job_queue, filters=filters)
-        return found["jobSummaryList"]
+        page = self.session.client("batch").list_jobs(jobQueue=self.config.job_queue, filters=filters)
+        return page["jobSummaryList"]
 
     def until(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
@@ -140,7 +140,7 @@ def test_a_partly_failed_array_is_tolerated_reported_and_run_again(deployed):
     streams = deployed.session.client("logs").describe_log_streams(logGroupName=deployed.config.job_log_group)[
         "logStreams"
     ]
-    assert stream in [found["logStreamName"] for found in streams]
+    assert stream in [each["logStreamName"] for each in streams]
     [array] = deployed.jobs(again)
     assert array["arrayProperties"]["size"] == 2
 
@@ -241,8 +241,8 @@ def sdk(deployed, aws, monkeypatch):
 
 
 def statuses(deployed, execution):
-    found = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
-    return {step["StepName"]: step["StepStatus"] for step in found["PipelineExecutionSteps"]}
+    page = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+    return {step["StepName"]: step["StepStatus"] for step in page["PipelineExecutionSteps"]}
 
 
 def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, sdk):
@@ -260,8 +260,8 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, sdk):
     outputs = [monitoring.step_outputs(deployed.session, execution, name) for name in names]
     assert [of["jobs_total"] for of in outputs] == ["3", "1", "1", "0"]
     assert [of["jobs_failed"] for of in outputs] == ["1", "0", "1", "0"]
-    found = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
-    times = {s["StepName"]: (s["StartTime"], s["EndTime"]) for s in found["PipelineExecutionSteps"]}
+    page = deployed.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+    times = {s["StepName"]: (s["StartTime"], s["EndTime"]) for s in page["PipelineExecutionSteps"]}
     assert times["First"][0] < times["Second"][1] and times["Second"][0] < times["First"][1], "both waited at once"
     assert times["Third-Submit"][0] >= max(times["First"][1], times["Second"][1])
     assert {job["jobName"].split("-")[1] for job in deployed.jobs(execution)} == {"First", "Second", "Third"}

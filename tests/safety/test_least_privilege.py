@@ -21,7 +21,7 @@ from deployment import Deployment, flights
 from servers import until
 
 import local_aws
-from utils import data, iam, lambdas, pipeline, queues
+from utils import batch, data, iam, lambdas, pipeline, queues
 from utils.config import Config
 from utils.session import embedded_session
 
@@ -144,14 +144,24 @@ def submit(kit: Deployment, execution: str = "", **event: Any) -> dict[str, Any]
         raise Failed(f"submit_jobs: {failure}") from None
 
 
+def submit_array(kit: Deployment, **source: str) -> None:
+    """With a definition whose command has no placeholders, since an array's jobs have no parameters to fill them."""
+    roles = (iam.role_arn(kit.session, name) for name in (kit.config.batch_job_role, kit.config.batch_execution_role))
+    definition = batch.ensure_job_definition(kit.session, batch.python_job(kit.config, "print('an item')", *roles))
+    try:
+        submit(kit, mode="array", job_definition=definition, **source)
+    finally:
+        kit.client("batch").deregister_job_definition(jobDefinition=definition)  # the pipeline uses an earlier revision
+
+
 def items_under_a_prefix(kit: Deployment) -> None:
-    submit(kit, mode="array", input_uri=kit.config.s3_uri(data.INPUT))
+    submit_array(kit, input_uri=kit.config.s3_uri(data.INPUT))
 
 
 def items_of_a_manifest(kit: Deployment) -> None:
     body = "".join(json.dumps({"n": n}) + "\n" for n in range(2))
     kit.client("s3").put_object(Bucket=kit.config.bucket, Key="items.jsonl", Body=body.encode())
-    submit(kit, mode="array", manifest_uri=kit.config.s3_uri("items.jsonl"))
+    submit_array(kit, manifest_uri=kit.config.s3_uri("items.jsonl"))
 
 
 def step_done_again(kit: Deployment) -> None:

@@ -69,10 +69,10 @@ def test_a_folder_without_a_function_is_an_error():
 
 def test_a_function_is_deployed_with_its_configuration_and_a_log_that_ends(session, config, ensure):
     arn = ensure()
-    found = session.client("lambda").get_function(FunctionName=config.count_inputs_function)
-    assert found["Configuration"]["FunctionArn"] == arn
-    assert (found["Configuration"]["Runtime"], found["Configuration"]["Timeout"]) == ("python3.13", 30)
-    assert found["Tags"] == config.tags
+    function = session.client("lambda").get_function(FunctionName=config.count_inputs_function)
+    assert function["Configuration"]["FunctionArn"] == arn
+    assert (function["Configuration"]["Runtime"], function["Configuration"]["Timeout"]) == ("python3.13", 30)
+    assert function["Tags"] == config.tags
     group = session.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{config.count_inputs_function}")
     assert group["logGroups"][0]["retentionInDays"] == 14
     assert lambdas.invoke(session, config.count_inputs_function, {"n": 1}) == {"event": {"n": 1}, "setting": "a"}
