@@ -253,21 +253,6 @@ class Denied:
         return code, f"User: arn:aws:sts::0:assumed-role/x is not authorized to perform: {call.action}", 403
 
 
-class OneActionAtATime:
-    """IAM's simulator refuses a question about several actions as a whole, in words that AWS was recorded to use.
-
-    https://github.com/aws-cloudformation/rain/blob/main/internal/aws/iam/iam.go
-    """
-
-    def before(self, call: Call) -> tuple[str, str, int] | None:
-        actions = [value for name, value in call.params.items() if name.startswith("ActionNames.")]
-        if call.operation != "SimulatePrincipalPolicy" or len(actions) < 2:
-            return None
-        first, *others = actions
-        said = f"Invalid Input Actions: [{first}] and [{','.join(others)}] require different authorization information."
-        return "InvalidInput", said, 400
-
-
 @dataclass
 class RefusedByOrganization:
     """A policy of the organization refuses, says the simulator, which conditions in such policies break.

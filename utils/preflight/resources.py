@@ -53,7 +53,7 @@ def arns_to_ask(action: str, patterns: Iterable[str]) -> list[tuple[str, ...]]:
 
     Args:
         action: such as "batch:SubmitJob".
-        patterns: the resources of the action's statement, such as "arn:aws:batch:eu-west-1:123456789012:job/*".
+        patterns: the resources of the action's statement, such as the ARN of job/*.
     """
     asked: dict[tuple[str, ...], None] = {}
     for pattern in patterns:
