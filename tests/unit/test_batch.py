@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from local_aws.batch.jobs import will_retry
+from local_aws.batch.state.retries import will_retry
 from utils import batch, data, iam
 
 
