@@ -8,7 +8,7 @@ import json
 import socket
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,28 @@ def user(server: Server, name: str, *actions: str) -> dict[str, Any]:
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
     return iam.create_access_key(UserName=name)["AccessKey"]
+
+
+def allow(iam: Any, name: str, statements: Iterable[dict[str, Any]]) -> None:
+    """Give an IAM user these statements and no others, as managed policies: what is within a user has 2,048 characters.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    """
+    for policy in iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]:
+        iam.detach_user_policy(UserName=name, PolicyArn=policy["PolicyArn"])
+        iam.delete_policy(PolicyArn=policy["PolicyArn"])
+    documents: list[list[dict[str, Any]]] = [[]]
+    for statement in statements:
+        if len(_policy([*documents[-1], statement])) > 6_144:
+            documents.append([])
+        documents[-1].append(statement)
+    for number, part in enumerate(filter(None, documents)):
+        made = iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=_policy(part))["Policy"]
+        iam.attach_user_policy(UserName=name, PolicyArn=made["Arn"])
+
+
+def _policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
 def package() -> dict[str, bytes]:

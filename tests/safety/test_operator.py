@@ -24,7 +24,7 @@ import player
 import pytest
 from deployment import Deployment
 from rehearsal import Rehearsal
-from servers import package, until
+from servers import allow, package, until
 
 import local_aws
 from utils import batch, data, events, iam, kit, monitoring, preflight
@@ -113,8 +113,7 @@ class Operator:
             for number, statement in enumerate(self.statements)
             if (actions := [action for n, action in entries if n == number])
         ]
-        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        self.users.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=document)
+        allow(self.users, "operator", statements)
 
 
 @pytest.fixture(scope="module")

