@@ -58,7 +58,7 @@ build/clients/javascript/.installed: tests/clients/javascript/package-lock.json
 	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-build/clients/%/.installed: tests/clients/%/requirements.lock .venv/.installed
+build/clients/%/.installed: tests/clients/%/requirements.lock | .venv/.installed
 	@mkdir -p $(@D) && $(BIN)/python -m venv --clear --without-pip $(@D)
 	@echo "Installing $* into $(@D) (once) ..."
 	@$(BIN)/python .ci/install.py $(@D) $<
