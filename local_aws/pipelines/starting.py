@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from local_aws.pipelines.definition import Definition
-from local_aws.pipelines.execution import ENDED_EXECUTION, Execution
-from local_aws.pipelines.refusals import DefinitionError
+from local_aws.pipelines.model.definition import Definition
+from local_aws.pipelines.model.refusals import DefinitionError
+from local_aws.pipelines.state import ENDED_EXECUTION, Execution
 from local_aws.protocol import ApiError
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from local_aws.pipelines.definition import Definition
-from local_aws.pipelines.execution import StepRun
+from local_aws.pipelines.model.definition import Definition
+from local_aws.pipelines.state import StepRun
 from local_aws.protocol import ApiError
 
 PAGE = 100  # the models give no default; their maximum, so that what one call shows here it may show on AWS

@@ -15,8 +15,8 @@ import pytest
 from botocore import xform_name
 
 from local_aws.pipelines import PipelinesService
-from local_aws.pipelines.definition import parse
-from local_aws.pipelines.refusals import DefinitionError
+from local_aws.pipelines.model.definition import parse
+from local_aws.pipelines.model.refusals import DefinitionError
 from local_aws.protocol import ApiError, Request
 from local_aws.quotas import QuotasService
 

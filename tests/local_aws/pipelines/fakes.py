@@ -1,8 +1,7 @@
-"""A stand-in for the rest of AWS, for tests of the engine alone: functions and queues are Python, answers immediate."""
+"""A stand-in for the rest of AWS, for tests of the orchestrator alone: functions and queues are Python."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from typing import Any
 
 import botocore.exceptions
 
-from local_aws.pipelines.definition import parse
-from local_aws.pipelines.engine import Engine
-from local_aws.pipelines.execution import ENDED_EXECUTION, Execution
+from local_aws.pipelines.execution.orchestrator import Orchestrator
+from local_aws.pipelines.model.definition import parse
+from local_aws.pipelines.state import ENDED_EXECUTION, Execution
 
 
 class FakeAws:
-    """What `local_aws.ministack` gives the engine. `functions` maps an ARN to a Python function of the event."""
+    """What `local_aws.ministack` gives the orchestrator. `functions` maps an ARN to a Python function of the event."""
 
     def __init__(self) -> None:
         self.functions: dict[str, Callable[[dict], Any]] = {}
@@ -60,7 +59,7 @@ def refused(code: str, message: str, status: int = 400) -> botocore.exceptions.C
 
 
 class Bench:
-    """An engine on a fake AWS, with one definition."""
+    """An orchestrator on a fake AWS, with one definition."""
 
     def __init__(self, document: dict[str, Any], store: Any = None, aws: FakeAws | None = None) -> None:
         self.aws = aws or FakeAws()
@@ -68,10 +67,10 @@ class Bench:
         context = SimpleNamespace(
             ministack=self.aws, store=store, work_dir=Path("unused"), endpoint_url="http://127.0.0.1:4599"
         )
-        self.engine = Engine(context, lambda _: self.definition)
+        self.orchestrator = Orchestrator(context, lambda _: self.definition)
 
     def execution(self, **more: Any) -> Execution:
-        arn = f"arn:aws:sagemaker:us-east-1:000000000000:pipeline/p/execution/{len(self.engine.executions):012}"
+        arn = f"arn:aws:sagemaker:us-east-1:000000000000:pipeline/p/execution/{len(self.orchestrator.executions):012}"
         parameters = {name: parameter.default for name, parameter in self.definition.parameters.items()}
         return Execution(
             arn, arn.partition("/execution")[0], "p", 1, "000000000000", "us-east-1", "aws",
@@ -80,22 +79,20 @@ class Bench:
 
     async def settled(self) -> None:
         """Until nothing is being done: every execution has ended or waits for others."""
-        while self.engine._tasks:
-            await asyncio.gather(*self.engine._tasks, return_exceptions=True)
-            await asyncio.sleep(0)
+        await self.orchestrator.settle()
 
     async def run(self, *, stopping: bool = False, **more: Any) -> Execution:
         """An execution that has settled; `stopping`, once more after it was asked to stop."""
         execution = self.execution(**more)
-        self.engine.begin(execution)
+        self.orchestrator.begin(execution)
         await self.settled()
         if stopping:
-            self.engine.request_stop(execution)
+            self.orchestrator.request_stop(execution)
             await self.settled()
         return execution
 
     def close(self) -> None:
-        self.engine._threads.shutdown(wait=True)
+        self.orchestrator.calls.close(wait=True)
 
 
 def ended(execution: Execution) -> bool:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from local_aws.pipelines.definition import parse
-from local_aws.pipelines.processing import retried
-from local_aws.pipelines.refusals import DefinitionError
+from local_aws.pipelines.model.definition import parse
+from local_aws.pipelines.model.refusals import DefinitionError
+from local_aws.pipelines.processing.retries import exceptions
 
 from .definitions import (
     EQUALS,
@@ -164,6 +164,16 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("join of null", pipeline(lambda_step("A", x={"Std:Join": {"Values": [None]}})), "can join strings, numbers,"),
     ("json get", pipeline(lambda_step("A", x={"Std:JsonGet": {"Path": "x"}})), "Std:JsonGet needs"),
     (
+        "json get in a json get",
+        pipeline(
+            lambda_step(
+                "A",
+                x={"Std:JsonGet": {"Path": "x", "S3Uri": {"Std:JsonGet": {"S3Uri": "s3://b/k", "Path": "y"}}}},
+            )
+        ),
+        "Step A: Arguments.x: the S3Uri of Std:JsonGet can't hold another",
+    ),
+    (
         "property file",
         pipeline(
             processing_step("P"),
@@ -273,7 +283,7 @@ def test_what_the_published_schema_allows_is_accepted() -> None:
     assert parsed({"Steps": [lambda_step("A")]}).order == ("A",)
     parsed(pipeline(lambda_step("A", x=1) | {"CacheConfig": {}}, Metadata={"Team-1": "", "x": "y" * 1024}))
     policy = {"ExceptionType": "SageMaker.JOB_INTERNAL_ERROR", "MaxAttempts": 2}
-    assert retried(
+    assert exceptions(
         parsed(pipeline(processing_step("P", RetryPolicies=[policy]))).steps["P"].spec["RetryPolicies"][0]
     ) == ["SageMaker.JOB_INTERNAL_ERROR"]
 

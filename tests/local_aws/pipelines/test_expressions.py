@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_aws.pipelines import conditions
-from local_aws.pipelines.expressions import ExpressionError, drill, parse_path, paths, resolve, to_text
-from local_aws.pipelines.processing import seconds
+from local_aws.pipelines.model import conditions
+from local_aws.pipelines.model.expressions import ExpressionError, drill, parse_path, paths, resolve, to_text
+from local_aws.pipelines.processing.caching import seconds
 
 VALUES = {"Parameters.N": 5, "Parameters.S": "x", "Execution.PipelineName": "p", "Steps.C.Outcome": False}
 

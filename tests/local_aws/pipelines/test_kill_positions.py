@@ -1,8 +1,8 @@
 """A server that is killed between any two things it does: nothing is lost, nothing is answered twice.
 
-The engine runs on a fake AWS that outlives it. Each record it writes, each function it invokes, each message it sends
-and each job it runs counts; after the chosen one nothing reaches the world any more, as after SIGKILL, and the next
-server starts with what there is. `test_restart.py` kills real servers.
+The orchestrator runs on a fake AWS that outlives it. Each record it writes, each function it invokes, each message it
+sends and each job it runs counts; after the chosen one nothing reaches the world any more, as after SIGKILL, and the
+next server starts with what there is. `test_restart.py` kills real servers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from local_aws.pipelines.execution import Execution
+from local_aws.pipelines.state import Execution
 from local_aws.protocol import ApiError
 from local_aws.store import Store
 
@@ -92,13 +92,13 @@ class World(FakeAws):
 
 
 class Server(Bench):
-    """A server's engine, whose deeds reach the world and the store while it lives."""
+    """A server's orchestrator, whose deeds reach the world and the store while it lives."""
 
     def __init__(self, document: dict[str, Any], store: Store, world: World, life: Life) -> None:
         world.life = life
         super().__init__(document, self, world)
         self.store, self.life = store, life
-        self.engine.jobs.run = self._run_job
+        self.orchestrator.jobs.run = self._run_job
 
     def put(self, *record: Any) -> None:
         self.life.does(self.store.put, *record)
@@ -112,7 +112,7 @@ class Server(Bench):
     async def _run_job(self, record: dict[str, Any], _: Any) -> dict[str, Any]:
         await asyncio.sleep(0)
         self.life.does(lambda: self.aws.calls.append({"job": record["ProcessingJobName"]}))
-        self.engine.jobs._end(record, "Completed")
+        self.orchestrator.jobs.end(record, "Completed")
         return json.loads(json.dumps(record, default=str))
 
     def work(self) -> bool:
@@ -125,7 +125,7 @@ class Server(Bench):
         outputs = [{"Name": "word", "Value": "done"}] if word else []
         answered = False
         with contextlib.suppress(ApiError):  # "it was answered already"
-            self.engine.answer(message["token"], None, verdict, outputs, "told to stop")
+            self.orchestrator.callbacks.answer(message["token"], None, verdict, outputs, "told to stop")
             answered = True
         if not self.life.over:
             self.aws.read += 1
@@ -135,9 +135,7 @@ class Server(Bench):
 
     async def end(self) -> None:
         await asyncio.sleep(0)  # each task has begun, and can be cancelled
-        self.engine._closing = True
-        for task in self.engine._tasks:
-            task.cancel()
+        self.orchestrator.freeze()
 
 
 def lives(document: dict[str, Any], kills: tuple[int, ...], *, stop_at: str = "") -> tuple[World, Execution, int]:
@@ -160,16 +158,16 @@ def lives(document: dict[str, Any], kills: tuple[int, ...], *, stop_at: str = ""
 
 
 async def one_life(server: Server, stop_at: str) -> Execution:
-    server.engine.load()
-    known = list(server.engine.executions.values())
+    server.orchestrator.load()
+    known = list(server.orchestrator.executions.values())
     execution = known[0] if known else server.execution()
     if not known:
-        server.engine.begin(execution)  # the client had no answer, and asks again
+        server.orchestrator.begin(execution)  # the client had no answer, and asks again
     while not server.life.over:
         if stop_at in execution.runs and not execution.stop_requested and not ended(execution):
-            server.engine.request_stop(execution)
-        elif server.engine._tasks:
-            await asyncio.wait(server.engine._tasks, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
+            server.orchestrator.request_stop(execution)
+        elif server.orchestrator.tasks:
+            await asyncio.wait(server.orchestrator.tasks, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
         elif not server.work():
             break
     await server.end()

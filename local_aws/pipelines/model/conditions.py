@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from local_aws.pipelines.expressions import ExpressionError, is_expression
+from local_aws.pipelines.model.expressions import ExpressionError, is_expression
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "Equals": operator.eq,

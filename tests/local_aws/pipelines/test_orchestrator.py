@@ -1,4 +1,4 @@
-"""The engine on a fake AWS: any graph, any outcome, any moment of stopping."""
+"""The orchestrator on a fake AWS: any graph, any outcome, any moment of stopping."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from local_aws.pipelines import engine as engine_module
 from local_aws.pipelines import starting
-from local_aws.pipelines.execution import ENDED, STEPS_FAILED, Execution, StepRun
-from local_aws.pipelines.jobs import HOST_GONE
+from local_aws.pipelines.execution import role_calls
+from local_aws.pipelines.processing.processing_jobs import HOST_GONE
+from local_aws.pipelines.state import ENDED, STEPS_FAILED, Execution, StepRun
+from local_aws.protocol import ApiError
 from local_aws.store import Store
 
 from .definitions import (
@@ -150,7 +151,7 @@ def test_a_stop_at_any_moment_ends_the_execution(graph, after: int, answers: boo
             nonlocal calls
             calls += 1
             if calls == after and not ended(execution) and not execution.stop_requested:
-                bench.engine.request_stop(execution)
+                bench.orchestrator.request_stop(execution)
 
         def function(event: dict) -> None:
             loop.call_soon_threadsafe(called)
@@ -163,19 +164,19 @@ def test_a_stop_at_any_moment_ends_the_execution(graph, after: int, answers: boo
                 loop.call_soon_threadsafe(answer, message["token"])
 
         def answer(token: str) -> None:
-            _, run = bench.engine.waiting(token)
+            _, run = bench.orchestrator.callbacks.waiting(token)
             if run.running:
-                bench.engine.answer(token, None, "Succeeded", [], None)
+                bench.orchestrator.callbacks.answer(token, None, "Succeeded", [], None)
 
         bench.aws.functions[FUNCTION], bench.aws.sending = function, sent
-        bench.engine.begin(execution)
+        bench.orchestrator.begin(execution)
         await bench.settled()
         for _ in range(3):
             await asyncio.sleep(0)
             await bench.settled()
         if not ended(execution):  # it waits for a callback
             if not execution.stop_requested:
-                bench.engine.request_stop(execution)
+                bench.orchestrator.request_stop(execution)
             while not ended(execution):
                 await asyncio.sleep(0)
         return execution
@@ -254,7 +255,7 @@ def test_a_function_that_raises_gives_the_reason() -> None:
 
 
 def test_throttling_and_service_faults_are_retried_and_refusals_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "SERVICE_RETRY_SECONDS", 0)
+    monkeypatch.setattr(role_calls, "SERVICE_RETRY_SECONDS", 0)
     calls = []
 
     def function(event: dict) -> dict:
@@ -311,11 +312,11 @@ def test_a_stopped_execution_whose_function_times_out_has_failed(timed_out: bool
                 raise botocore.exceptions.ReadTimeoutError(endpoint_url="x")
 
         async def stop() -> None:
-            bench.engine.request_stop(execution)
+            bench.orchestrator.request_stop(execution)
             assert (execution.status, execution.runs["A"].status) == ("Stopping", "Stopping")
 
         bench.aws.functions[FUNCTION] = function
-        bench.engine.begin(execution)
+        bench.orchestrator.begin(execution)
         await bench.settled()
         return execution
 
@@ -376,7 +377,7 @@ def test_a_fail_step_stops_what_still_waits() -> None:
         execution = await bench.run()
         assert not ended(execution)
         assert [message["status"] for message in bench.aws.messages] == ["Executing", "Stopping"]
-        bench.engine.answer(bench.aws.messages[0]["token"], None, "Failed", [], "terminated")
+        bench.orchestrator.callbacks.answer(bench.aws.messages[0]["token"], None, "Failed", [], "terminated")
         return execution
 
     execution = asyncio.run(main())
@@ -394,7 +395,9 @@ def test_a_fail_step_whose_message_has_no_value_stops_what_still_waits_too() -> 
         execution = await bench.run()
         tokens = {execution.runs[name].metadata["Callback"]["CallbackToken"]: name for name in ("W", "Asked")}
         asked = next(token for token, name in tokens.items() if name == "Asked")
-        bench.engine.answer(asked, None, "Succeeded", [], None)  # without the output that the message refers to
+        bench.orchestrator.callbacks.answer(
+            asked, None, "Succeeded", [], None
+        )  # without the output that the message refers to
         await bench.settled()
         told = [tokens[message["token"]] for message in bench.aws.messages if message.get("status") == "Stopping"]
         assert told == ["W"]
@@ -466,18 +469,18 @@ def test_an_answer_counts_once() -> None:
             ([{"Name": "x", "Value": "v"}], "not an output of the step"),
             (outputs * 2, "given twice"),
         ):
-            with pytest.raises(engine_module.ApiError, match=words) as caught:
-                bench.engine.answer(token, "t1", "Succeeded", wrong, None)
+            with pytest.raises(ApiError, match=words) as caught:
+                bench.orchestrator.callbacks.answer(token, "t1", "Succeeded", wrong, None)
             assert caught.value.code == "ValidationException"
         assert execution.runs["W"].running
-        bench.engine.answer(token, "t1", "Succeeded", outputs, None)
-        assert bench.engine.answer(token, "t1", "Succeeded", outputs, None) is execution
+        bench.orchestrator.callbacks.answer(token, "t1", "Succeeded", outputs, None)
+        assert bench.orchestrator.callbacks.answer(token, "t1", "Succeeded", outputs, None) is execution
         for client_token, verdict in (("t2", "Succeeded"), ("t1", "Failed"), (None, "Succeeded")):
-            with pytest.raises(engine_module.ApiError, match="Step W is already in a terminal status") as caught:
-                bench.engine.answer(token, client_token, verdict, [], None)
+            with pytest.raises(ApiError, match="Step W is already in a terminal status") as caught:
+                bench.orchestrator.callbacks.answer(token, client_token, verdict, [], None)
             assert caught.value.code == "ConflictException"
-        with pytest.raises(engine_module.ApiError, match="waits for the callback token") as caught:
-            bench.engine.answer("0123456789", None, "Succeeded", [], None)
+        with pytest.raises(ApiError, match="waits for the callback token") as caught:
+            bench.orchestrator.callbacks.answer("0123456789", None, "Succeeded", [], None)
         assert caught.value.code == "ResourceNotFound"
         await bench.settled()
         assert execution.status == "Succeeded"
@@ -494,7 +497,7 @@ def test_an_answer_may_come_before_the_message_is_known_to_be_sent() -> None:
 
         def sending(message: dict) -> None:
             async def answer() -> None:
-                bench.engine.answer(message["token"], None, "Succeeded", [], None)
+                bench.orchestrator.callbacks.answer(message["token"], None, "Succeeded", [], None)
 
             asyncio.run_coroutine_threadsafe(answer(), loop).result(10)
 
@@ -523,7 +526,7 @@ def test_a_queue_that_is_gone_fails_the_step_and_ends_a_stop() -> None:
     async def stopped() -> Execution:
         execution = await bench.run()
         bench.aws.sending = gone
-        bench.engine.request_stop(execution)
+        bench.orchestrator.request_stop(execution)
         await bench.settled()
         return execution
 
@@ -634,7 +637,7 @@ def test_a_retry_runs_what_did_not_succeed_and_keeps_the_rest() -> None:
         execution = await bench.run()
         assert (execution.status, calls) == ("Failed", ["A", "B"])
         broken = False
-        bench.engine.retry(execution)
+        bench.orchestrator.retry(execution)
         assert execution.status == "Executing"
         await bench.settled()
         assert (execution.status, calls) == ("Succeeded", ["A", "B", "B", "C"])
@@ -661,7 +664,7 @@ def test_a_retry_of_a_loop_runs_only_the_children_that_did_not_succeed() -> None
         assert execution.status == "Failed"
         broken = False
         calls.clear()
-        bench.engine.retry(execution)
+        bench.orchestrator.retry(execution)
         await bench.settled()
         assert execution.status == "Succeeded"
         assert execution.runs["Loop"].properties["SucceededStepCount"] == 6
@@ -686,12 +689,14 @@ def test_a_waiting_execution_is_completed_after_a_restart(tmp_path) -> None:
     aws.functions[FUNCTION] = events.append
 
     async def main() -> Execution:
-        second.engine.load()
+        second.orchestrator.load()
         await second.settled()
         message, again = aws.messages
         assert message == again, "sent again, since a killed server may have lost it; SQS may deliver twice anyway"
-        execution = second.engine.executions[arn]
-        second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [{"Name": "o", "Value": "v"}], None)
+        execution = second.orchestrator.executions[arn]
+        second.orchestrator.callbacks.answer(
+            aws.messages[0]["token"], None, "Succeeded", [{"Name": "o", "Value": "v"}], None
+        )
         await second.settled()
         return execution
 
@@ -708,12 +713,12 @@ def test_a_token_stays_its_own_executions_when_another_takes_the_step_over(tmp_p
     async def main() -> tuple[str, str]:
         execution = await first.run()
         token = aws.messages[0]["token"]
-        first.engine.answer(token, "t", "Succeeded", [], None)
+        first.orchestrator.callbacks.answer(token, "t", "Succeeded", [], None)
         await first.settled()
         selected = {"SourcePipelineExecutionArn": execution.arn, "SelectedSteps": [{"StepName": "B"}]}
         second = first.execution(selective=selected)
-        starting.take_over(second, first.definition, first.engine.executions)
-        first.engine.begin(second)
+        starting.take_over(second, first.definition, first.orchestrator.executions)
+        first.orchestrator.begin(second)
         await first.settled()
         assert second.status == "Succeeded"
         return token, execution.arn
@@ -721,8 +726,8 @@ def test_a_token_stays_its_own_executions_when_another_takes_the_step_over(tmp_p
     token, arn = asyncio.run(main())
     first.close()
     again = restart(Store(tmp_path / "s"), document, aws)
-    again.engine.load()
-    assert again.engine.answer(token, "t", "Succeeded", [], None).arn == arn
+    again.orchestrator.load()
+    assert again.orchestrator.callbacks.answer(token, "t", "Succeeded", [], None).arn == arn
     again.close()
 
 
@@ -734,10 +739,10 @@ def test_a_message_is_sent_again_after_a_kill_only(tmp_path, stopping: bool) -> 
 
     async def stopped() -> None:
         await first.run(stopping=stopping)
-        await first.engine.stop()
+        await first.orchestrator.stop()
 
     async def killed(bench: Bench) -> None:
-        bench.engine.load()
+        bench.orchestrator.load()
         await bench.settled()
 
     asyncio.run(stopped())
@@ -756,15 +761,15 @@ def test_a_server_killed_between_the_stop_and_its_steps_stops_them_after_the_res
     first = Bench(document, Store(tmp_path / "s"), aws)
     execution = asyncio.run(first.run())
     execution.stop_requested, execution.status = True, "Stopping"
-    first.engine.save(execution)
+    first.orchestrator.save(execution)
     first.close()
     second = restart(Store(tmp_path / "s"), document, aws)
 
     async def main() -> Execution:
-        second.engine.load()
+        second.orchestrator.load()
         await second.settled()
         assert aws.messages[-1]["status"] == "Stopping"
-        return second.engine.answer(aws.messages[-1]["token"], None, "Failed", [], "told")
+        return second.orchestrator.callbacks.answer(aws.messages[-1]["token"], None, "Failed", [], "told")
 
     assert asyncio.run(main()).status == "Stopped"
     second.close()
@@ -780,10 +785,10 @@ def test_a_function_that_ran_on_a_killed_server_is_invoked_again_with_the_same_e
 
     async def killed() -> None:
         execution = first.execution()
-        first.engine.begin(execution)
+        first.orchestrator.begin(execution)
         while not (events and execution.runs["W"].sent):
             await asyncio.sleep(0.001)
-        first.engine._closing = True
+        first.orchestrator.freeze()
 
     asyncio.run(killed())
 
@@ -791,12 +796,12 @@ def test_a_function_that_ran_on_a_killed_server_is_invoked_again_with_the_same_e
 
     async def main() -> None:
         aws.functions[FUNCTION] = events.append
-        second.engine.load()
+        second.orchestrator.load()
         await second.settled()
-        (execution,) = second.engine.executions.values()
+        (execution,) = second.orchestrator.executions.values()
         assert execution.runs["A"].status == "Succeeded"
         assert not ended(execution), "W still waits"
-        second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
+        second.orchestrator.callbacks.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
         assert execution.status == "Succeeded"
 
     asyncio.run(main())
@@ -831,8 +836,8 @@ def test_a_job_is_taken_up_as_the_last_server_left_it(tmp_path, job, attempts, p
         arn = "arn:aws:sagemaker:us-east-1:000000000000:processing-job/j"
         run.metadata = {"ProcessingJob": {"Arn": arn}}
         store.put("processing-job", arn, {"ProcessingJobArn": arn, "ProcessingJobName": "j", **job})
-    first.engine.save(execution)
-    first.engine._save_run(execution, run)
+    first.orchestrator.save(execution)
+    first.orchestrator.storage.save_run(execution, run)
     first.close()
     second = restart(Store(tmp_path / "s"), document, aws)
     aws.is_allowed = lambda *_: None
@@ -840,12 +845,12 @@ def test_a_job_is_taken_up_as_the_last_server_left_it(tmp_path, job, attempts, p
     async def completed(record: dict, _: Any) -> dict:
         return record | {"ProcessingJobStatus": "Completed"}
 
-    second.engine.jobs.run = completed
+    second.orchestrator.jobs.run = completed
 
     async def main() -> StepRun:
-        second.engine.load()
+        second.orchestrator.load()
         await second.settled()
-        return second.engine.executions[execution.arn].runs["Job"]
+        return second.orchestrator.executions[execution.arn].runs["Job"]
 
     found = asyncio.run(main())
     second.close()
@@ -871,11 +876,11 @@ def test_a_step_whose_message_has_left_waits_on_when_it_cannot_be_sent_again(tmp
     second = restart(Store(tmp_path / "s"), document, aws)
 
     async def main() -> Execution:
-        second.engine.load()
+        second.orchestrator.load()
         await second.settled()
-        (execution,) = second.engine.executions.values()
+        (execution,) = second.orchestrator.executions.values()
         assert not ended(execution)
-        return second.engine.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
+        return second.orchestrator.callbacks.answer(aws.messages[0]["token"], None, "Succeeded", [], None)
 
     assert asyncio.run(main()).status == ("Stopped" if stopping else "Succeeded")
     second.close()
@@ -889,17 +894,17 @@ def test_a_message_that_may_not_have_left_is_sent_again(tmp_path) -> None:
     aws.sending = lambda _: let_go.wait(10)
 
     async def killed() -> None:
-        first.engine.begin(first.execution())
+        first.orchestrator.begin(first.execution())
         while not aws.messages:
             await asyncio.sleep(0.001)
-        first.engine._closing = True
+        first.orchestrator.freeze()
 
     asyncio.run(killed())
     aws.sending = lambda _: None
     second = restart(Store(tmp_path / "s"), document, aws)
 
     async def main() -> None:
-        second.engine.load()
+        second.orchestrator.load()
         await second.settled()
 
     asyncio.run(main())

@@ -145,6 +145,8 @@ def _json_get_paths(argument: Any) -> Iterator[Path]:
             raise ExpressionError(f"{path.text!r} is not a path like Steps.Name.PropertyFiles.FileName")
         yield path
     else:
+        if any(json_gets(argument["S3Uri"])):
+            raise ExpressionError("the S3Uri of Std:JsonGet can't hold another Std:JsonGet")
         yield from paths(argument["S3Uri"])
 
 

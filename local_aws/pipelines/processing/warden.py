@@ -1,4 +1,4 @@
-"""Runs one job's command, and ends it when the server is gone: `python -I guard.py FD COMMAND...`.
+"""Runs one job's command, and ends it when the server is gone: `python -I warden.py FD COMMAND...`.
 
 FD is the reading end of a pipe whose writing end only the server has; however the server ends, the pipe ends with it.
 The command is in this process's group, so that a signal to the group reaches it and what it started.

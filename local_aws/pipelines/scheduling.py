@@ -1,21 +1,14 @@
-"""One execution of a pipeline: its state, and what may run next. No input or output here: `engine.py` acts on it.
-
-Statuses: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_PipelineExecutionStep.html and, for
-CompletedWithFailures, the docstring of the SDK's StepDependency (newer than this botocore's model).
-"""
+"""What may run next in an execution, and how it ends: rules only, no input, no output. `execution/` acts on them."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from local_aws.pipelines.definition import FOR_EACH_COUNTS, Definition, Step
-
-ENDED = ("Succeeded", "Failed", "Stopped")
-ENDED_EXECUTION = (*ENDED, "CompletedWithFailures")
-STEPS_FAILED = "Step failure: One or multiple steps failed."
+from local_aws.pipelines.model.definition import Definition
+from local_aws.pipelines.model.step import Step
+from local_aws.pipelines.state import ENDED, Execution, StepRun
+from local_aws.pipelines.steps.for_each import COUNTS
 
 # The outcomes that let a step run, for each trigger. A step that never ran is no outcome at all.
 _ACCEPTS = {
@@ -24,103 +17,6 @@ _ACCEPTS = {
     "Stopped": ("Stopped",),
     "Any": ENDED,
 }
-
-
-def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-@dataclass
-class StepRun:
-    """A step that has been started in an execution.
-
-    Attributes:
-        type: of the step, as in the definition.
-        metadata: what ListPipelineExecutionSteps shows.
-        properties: what `Steps.<name>.…` of the definition refers to.
-        parent, index, item: of a child of a ForEach step.
-        attempts: how often the step was tried under its retry policy.
-        sent: the status whose message of a Callback step has left: Executing, or Stopping.
-        answer: the verdict a Callback step was given and its ClientRequestToken.
-        unstoppable: asked to stop, it reached its limit instead, or nobody could be told; the execution is then Failed.
-    """
-
-    name: str
-    type: str
-    status: str = "Starting"
-    started: dt.datetime = field(default_factory=now)
-    ended: dt.datetime | None = None
-    reason: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    properties: dict[str, Any] = field(default_factory=dict)
-    attempts: int = 1
-    parent: str | None = None
-    index: int = 0
-    item: Any = None
-    sent: str | None = None
-    answer: list[str | None] | None = None
-    unstoppable: bool = False
-    cache_key: str | None = None
-    cache_source: str | None = None
-    selective_source: str | None = None
-
-    @property
-    def token(self) -> str | None:
-        """A Callback step's token; one that was taken over from another execution is that one's."""
-        return None if self.selective_source else self.metadata.get("Callback", {}).get("CallbackToken")
-
-    @property
-    def running(self) -> bool:
-        return self.status not in ENDED
-
-
-@dataclass
-class Execution:
-    """An execution and its started steps. `parameters` are typed; `role_arn` is the pipeline's role when it started."""
-
-    arn: str
-    pipeline_arn: str
-    pipeline_name: str
-    version: int
-    account: str
-    region: str
-    partition: str
-    role_arn: str
-    status: str = "Executing"
-    created: dt.datetime = field(default_factory=now)
-    modified: dt.datetime = field(default_factory=now)
-    ended: dt.datetime | None = None
-    created_by: dict[str, Any] = field(default_factory=dict)
-    modified_by: dict[str, Any] = field(default_factory=dict)
-    display_name: str | None = None
-    description: str | None = None
-    reason: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
-    max_parallel: int | None = None
-    selective: dict[str, Any] | None = None
-    stop_requested: bool = False
-    start_token: str | None = None
-    stop_token: str | None = None
-    retry_token: str | None = None
-    runs: dict[str, StepRun] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        return self.arn.rsplit("/", 1)[-1]
-
-    @property
-    def ending(self) -> bool:
-        """Whether no step may start any more: a stop was asked for, or a Fail step was reached."""
-        return self.stop_requested or any(run.type == "Fail" for run in self.runs.values())
-
-    @property
-    def selected(self) -> set[str] | None:
-        """The steps of a selective execution; None when all may run."""
-        return {step["StepName"] for step in self.selective["SelectedSteps"]} if self.selective else None
-
-    def record(self) -> dict[str, Any]:
-        """The execution without its steps, for the store."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "runs"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +33,7 @@ def ready(definition: Definition, execution: Execution) -> list[Start]:
     """The steps that may start now, in order, within the limits of parallelism."""
     if execution.ending:
         return []
-    leaves = [run for run in execution.runs.values() if run.running and run.type != "ForEach"]
+    leaves = [run for run in execution.runs.values() if run.running and not run.is_loop]
     free = execution.max_parallel - len(leaves) if execution.max_parallel else len(definition.steps) + 10_000
     found: list[Start] = []
     outcomes = _outcomes(definition, execution)
@@ -145,12 +41,12 @@ def ready(definition: Definition, execution: Execution) -> list[Start]:
         if outcomes[name] == "Ready":
             found.append(Start(name, step))
         run = execution.runs.get(name)
-        if step.type == "ForEach" and run and run.running and "Items" in run.properties:
+        if run and run.is_loop and run.running and "Items" in run.properties:
             found += _ready_children(execution, step)
     # A ForEach step itself occupies no place; its children do.
     starts = []
     for start in found:
-        if start.step.type == "ForEach":
+        if start.step.kind.body:
             starts.append(start)
         elif free > 0:
             starts.append(start)
@@ -234,7 +130,7 @@ def finished_loops(definition: Definition, execution: Execution) -> list[Step]:
     """The running ForEach steps whose children have all ended, or never will start."""
     loops = []
     for name, run in execution.runs.items():
-        if run.type != "ForEach" or not run.running or "Items" not in run.properties:
+        if not run.is_loop or not run.running or "Items" not in run.properties:
             continue
         step = definition.steps[name]
         children = _children(execution, step)
@@ -262,7 +158,7 @@ def loop_properties(execution: Execution, step: Step) -> dict[str, Any]:
     for child, index, run in _children(execution, step):
         if run and run.status == "Succeeded":
             outputs[index][child.name] = run.properties
-    return {"Status": status, **dict(zip(FOR_EACH_COUNTS, counts, strict=True)), "IterationOutputs": outputs}
+    return {"Status": status, **dict(zip(COUNTS, counts, strict=True)), "IterationOutputs": outputs}
 
 
 def final_status(definition: Definition, execution: Execution) -> str | None:
@@ -274,7 +170,7 @@ def final_status(definition: Definition, execution: Execution) -> str | None:
     runs = execution.runs
     if any(run.running for run in runs.values()) or (not execution.ending and ready(definition, execution)):
         return None
-    if any(run.type == "Fail" for run in runs.values()):
+    if any(run.ends_execution for run in runs.values()):
         return "Failed"
     if execution.stop_requested:
         # "If the timeout is hit the pipeline execution status is Failed": API_StopPipelineExecution.
@@ -293,9 +189,9 @@ def final_status(definition: Definition, execution: Execution) -> str | None:
     return "Failed" if "Failed" in broken.values() else "Stopped"
 
 
-def reset_for_retry(execution: Execution) -> list[str]:
-    """Forget the steps that did not succeed, so that they run again; returns their names."""
-    forgotten = [name for name, run in execution.runs.items() if run.status != "Succeeded"]
-    for name in forgotten:
-        del execution.runs[name]
+def reset_for_retry(execution: Execution) -> list[StepRun]:
+    """Forget the steps that did not succeed, so that they run again; returns them."""
+    forgotten = [run for run in execution.runs.values() if run.status != "Succeeded"]
+    for run in forgotten:
+        del execution.runs[run.name]
     return forgotten

@@ -1,0 +1,1 @@
+"""The SageMaker API of Pipelines: one method an operation, one module a kind of resource."""

@@ -1,0 +1,1 @@
+"""Executions as they go on: what starts, what it calls, how it ends."""
