@@ -11,6 +11,14 @@ from botocore.exceptions import ClientError
 
 CODES = {"L-3032A538": "Fargate On-Demand vCPU resource count", "L-36FBB829": "Fargate Spot vCPU resource count"}
 ARN = "arn:aws:servicequotas:us-east-1:000000000000:fargate/{}"
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
 _numbers = itertools.count(1)
 
 
@@ -73,7 +81,7 @@ def test_who_may_ask_for_lambdas_concurrency(aws: Any) -> None:
 
 
 def test_a_role_with_a_path_is_simulated_with_its_policies(aws: Any) -> None:
-    iam, trust = aws.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": []})
+    iam, trust = aws.client("iam"), TRUST
     arn = iam.create_role(RoleName="quotas-path", Path="/a/b/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
@@ -85,7 +93,7 @@ def test_a_role_with_a_path_is_simulated_with_its_policies(aws: Any) -> None:
 
 def test_a_policy_names_a_role_with_its_path(aws: Any) -> None:
     """As Studio's execution roles have one."""
-    iam, trust = aws.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": []})
+    iam, trust = aws.client("iam"), TRUST
     made = iam.create_role(RoleName="quotas-studio", Path="/service-role/", AssumeRolePolicyDocument=trust)["Role"]
     asks = as_user(aws, "iam", Action="iam:GetRole", Resource=made["Arn"])
     assert asks.get_role(RoleName="quotas-studio")["Role"]["Arn"] == made["Arn"]
