@@ -293,8 +293,8 @@ on AWS. The last column says what neither a page nor a report tells.
 - **Verified by** begins with AWS's Service Authorization Reference, which says what each permission can be limited to.
   The other links are about the limits.
 
-[One test](../tests/unit/test_aws_calls.py) compares this page with the policy and the reference,
-[another](../tests/safety/test_twice_and_together.py) with what the notebooks call. To change the page, change
+`tests/unit/test_aws_calls.py` compares this page with the policy and the reference, and
+`tests/safety/test_twice_and_together.py` with what the notebooks call. To change the page, change
 [aws_calls.py](aws_calls.py) and run it.
 """
 HEAD = ["| Call | Permission | Limits | Verified by | Only AWS can show |", "| - | - | - | - | - |"]
