@@ -65,9 +65,9 @@ class BatchStep(CallbackStep):
             succeeds if they are no more than this share. Without it, the first failed job fails the step.
         deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails; 13 days at
             most, and by default what check_jobs' DEADLINE_SECONDS says, a day.
-        iteration: in the body of a ForEachStep, and needed there, what tells its iterations apart: `CurrentItem()` or a
-            member of it. The jobs are named after it too, so it may hold letters, digits, "-" and "_", with `name` no
-            more than 63 characters.
+        iteration: in the body of a ForEachStep, and needed there, what distinguishes its iterations:
+            `CurrentItem()` or a member of it. The jobs are named after it too, so it may hold letters, digits, "-" and
+            "_", with `name` no more than 63 characters.
         depends_on: steps or their names that must succeed before the jobs are submitted.
         sagemaker_session: the SDK's session. The SDK would make one from the environment if it had none.
 

@@ -21,7 +21,7 @@ def only_answer(fake):
 
 
 @breaks_in("article", KeyError)
-def test_a_step_that_passes_no_max_jobs_is_told_so(lambdas):
+def test_a_step_that_passes_no_max_jobs_is_refused(lambdas):
     with pytest.raises(ValueError, match="lacks max_jobs: pass them in the LambdaStep's inputs"):
         lambdas.submit({key: value for key, value in EVENT.items() if key != "max_jobs"})
 
@@ -44,7 +44,7 @@ def test_a_failed_job_reaches_the_pipeline_with_its_own_reason(fake, lambdas):
 
 
 @breaks_in("article mended", AssertionError)
-def test_a_failure_is_told_once_while_other_jobs_run(fake, lambdas):
+def test_a_failure_is_reported_once_while_other_jobs_run(fake, lambdas):
     ends = iter([Plan(end=10, exit_code=1), Plan(end=500), Plan(end=500)])
     fake.batch.plan = lambda *_: next(ends)
     submit_and_wait(fake, lambdas)

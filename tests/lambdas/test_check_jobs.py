@@ -111,7 +111,7 @@ def test_a_job_whose_container_never_started_has_no_exit_code_or_log(fake, check
     assert "Log stream" not in text
 
 
-def test_the_last_attempt_is_the_one_told(check):
+def test_the_last_attempt_is_the_one_reported(check):
     job = {
         "attempts": [
             {"container": {"exitCode": 1, "reason": "Host EC2 (i-1) terminated.", "logStreamName": "first"}},
@@ -219,7 +219,7 @@ def test_a_missing_permission_fails_the_step_in_its_own_words_after_a_few_polls(
 
 @pytest.mark.parametrize("odd", ["denied", "unknown"])
 def test_one_odd_answer_late_in_the_waiting_does_not_fail_the_step(fake, check, odd):
-    """As when somebody replaces the role's policy, or DescribeJobs answers without one of the jobs."""
+    """As when a person replaces the role's policy, or DescribeJobs answers without one of the jobs."""
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan(end=3600)))
     run(fake, check, seconds=1800)
     assert len(fake.called("DescribeJobs")) > 10
@@ -267,7 +267,7 @@ def test_a_token_that_no_step_waits_for_any_more_is_no_trouble(fake, check, code
     assert "UnexpectedErrors" not in output
 
 
-def test_a_job_that_somebody_cancelled_fails_the_step_with_his_reason(fake, check):
+def test_a_job_that_a_person_cancelled_fails_the_step_with_that_reason(fake, check):
     ids = submit_jobs(fake, Plan(), Plan(start=500, end=600))
     fake.sagemaker.start_callback(ids)
     fake.batch.terminate_job(ids.split()[1], "Too expensive")
@@ -436,7 +436,7 @@ def test_throttling_delays_termination_within_the_invocation(fake, check):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "answered"),
     [
         ("not json", False),
         ("[]", False),
@@ -458,14 +458,14 @@ def test_throttling_delays_termination_within_the_invocation(fake, check):
         ),
     ],
 )
-def test_an_unreadable_message_goes_to_the_dead_letter_queue_at_once(fake, check, body, told):
+def test_an_invalid_message_goes_to_the_dead_letter_queue_at_once(fake, check, body, answered):
     fake.sagemaker.waiting.add("Token00001")
     fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), body)
     assert fake.sqs.invoke(check.lambda_handler) == {"batchItemFailures": []}
     [dead] = fake.sqs.queues["dead-letters-sagemaker"]
     assert dead.body == body
     assert dead.attributes["Reason"]["StringValue"]
-    assert [kind for kind, _ in answers(fake)] == (["Failure"] if told else [])
+    assert [kind for kind, _ in answers(fake)] == (["Failure"] if answered else [])
 
 
 def test_without_a_dead_letter_queue_an_unreadable_message_is_left_to_the_redrive_policy(fake, check, monkeypatch):
@@ -583,7 +583,7 @@ def test_a_message_too_deep_to_parse_is_put_aside_at_once(fake, check, body):
         {"report_uri": "s3://bucket"},
     ],
 )
-def test_a_wrong_input_fails_the_step_and_leaves_no_job_that_nobody_waits_for(fake, check, wrong):
+def test_a_wrong_input_fails_the_step_and_leaves_no_job_that_no_step_waits_for(fake, check, wrong):
     fake.sagemaker.start_callback(submit_jobs(fake, NEVER_STARTS, NEVER_STARTS), **wrong)
     assert len(run(fake, check)) == 1
     [(kind, reason)] = answers(fake)
@@ -633,7 +633,7 @@ def test_messages_that_come_late_are_polled_with_patience(fake, check):
     assert [kind for kind, _ in answers(fake)] == ["Success"]
 
 
-def test_a_deadline_that_could_not_be_told_is_not_forgotten(fake, check):
+def test_a_deadline_that_could_not_be_reported_is_not_forgotten(fake, check):
     """The jobs it terminated must not count as failures that are tolerated."""
     fake.fail_next("SendPipelineExecutionStepFailure", THROTTLED)
     jobs = submit_jobs(fake, Plan(), Plan(), NEVER_STARTS, NEVER_STARTS)

@@ -1,4 +1,4 @@
-"""Push: EventBridge tells the function of ended jobs; polling stays as the fallback."""
+"""Push: EventBridge reports ended jobs to the function. Polling stays as the fallback."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_beside_push_polling_is_rare(fake, check, start):
     assert 240 <= delay <= 300
 
 
-def test_a_failed_job_is_told_at_once(fake, check, start):
+def test_a_failed_job_is_reported_at_once(fake, check, start):
     start(Plan(end=60, exit_code=2, reason="bad input"), Plan(end=3000))
     end_next(fake, check)
     [(_, _, kind, reason)] = fake.sagemaker.answers
@@ -107,7 +107,7 @@ def test_a_job_that_ends_between_the_first_poll_and_the_tag_is_not_missed(fake, 
     assert [kind for _, _, kind, _ in fake.sagemaker.answers] == ["Success"]
 
 
-def test_an_event_before_the_callback_step_has_begun_tells_nobody(fake, check, start):
+def test_an_event_before_the_callback_step_has_begun_answers_no_step(fake, check, start):
     start(Plan(end=60), first_poll=False)
     end_next(fake, check)
     assert not fake.sagemaker.answers
@@ -218,7 +218,7 @@ def test_an_array_needs_two_polls_and_one_event_at_any_size(fake, submit, check)
     [
         {"jobId": "1:3", "jobName": "a1b2c3d4e5f6-Step-01", "status": "SUCCEEDED"},
         {"jobId": "1", "jobName": "a1b2c3d4e5f6-Step-01", "status": "RUNNING"},
-        {"jobId": "1", "jobName": "somebody", "status": "SUCCEEDED"},
+        {"jobId": "1", "jobName": "other", "status": "SUCCEEDED"},
     ],
 )
 def test_events_that_do_not_matter_cost_no_call(fake, check, detail):
@@ -235,7 +235,7 @@ def test_a_retried_callback_step_takes_the_jobs_over_with_its_new_token(fake, ch
     assert [(token, kind) for _, token, kind, _ in fake.sagemaker.answers] == [(second, "Success")]
 
 
-def test_a_caller_that_is_neither_is_told_so(check):
+def test_a_caller_that_is_neither_is_refused(check):
     with pytest.raises(ValueError, match="Neither SQS messages nor an event of"):
         check.lambda_handler({"hello": 1}, Context())
 

@@ -19,10 +19,10 @@ def submitted(fake, submit):
 
 
 @pytest.fixture
-def tell(fake):
+def send(fake):
     """EventBridge puts an event of an execution into the queue."""
 
-    def tell(current, previous="Stopping", **changed):
+    def send(current, previous="Stopping", **changed):
         detail = {
             "pipelineExecutionArn": EXECUTION,
             "currentPipelineExecutionStatus": current,
@@ -31,7 +31,7 @@ def tell(fake):
         event = {"source": "aws.sagemaker", "time": fake.clock.iso(), "detail": detail, **changed}
         fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), json.dumps(event))
 
-    return tell
+    return send
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def work(fake, check):
         ("Failed", "Executing", 3),  # what they finish need not be done again by a retry
     ],
 )
-def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submitted, tell, current, previous, left):
-    tell(current, previous)
+def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submitted, send, current, previous, left):
+    send(current, previous)
     work(seconds=50)
     assert len(fake.batch.unfinished()) == left
     assert {job.terminate_reason for job in fake.batch.jobs.values()} == {
@@ -64,36 +64,36 @@ def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submit
     }
 
 
-def test_those_of_another_execution_go_on(fake, work, submit, submitted, tell):
+def test_those_of_another_execution_go_on(fake, work, submit, submitted, send):
     submit.lambda_handler({**EVENT, "execution_id": EXECUTION[:-1] + "x"}, Context())
-    tell("Stopped")
+    send("Stopped")
     work(seconds=50)
     assert len(fake.batch.unfinished()) == 3
 
 
 @pytest.mark.parametrize("poll_min_seconds", ["1", "10"])
-def test_a_job_that_is_not_listed_yet_is_terminated_too(fake, work, submit, tell, monkeypatch, poll_min_seconds):
+def test_a_job_that_is_not_listed_yet_is_terminated_too(fake, work, submit, send, monkeypatch, poll_min_seconds):
     monkeypatch.setenv("POLL_MIN_SECONDS", poll_min_seconds)  # 1 in the notebooks: a stop has a pause of its own
     fake.batch.seconds_until_visible = 25
     submit.lambda_handler(EVENT, Context())
-    tell("Stopped")
+    send("Stopped")
     work(seconds=50)
     assert not fake.batch.unfinished()
 
 
-def test_a_late_event_leaves_the_jobs_of_the_retry_alone(fake, work, submit, tell):
-    tell("Stopped")
+def test_a_late_event_leaves_the_jobs_of_the_retry_alone(fake, work, submit, send):
+    send("Stopped")
     fake.clock.now += 10
     submit.lambda_handler(EVENT, Context())
     work(seconds=50)
     assert len(fake.batch.unfinished()) == 3
 
 
-def test_throttling_is_waited_out_further_and_further_apart(fake, work, submit, tell, check):
+def test_throttling_is_waited_out_further_and_further_apart(fake, work, submit, send, check):
     fake.batch.plan = lambda *_: NEVER_STARTS
     submit.lambda_handler(EVENT, Context())
     fake.fail_next("ListJobs", *[THROTTLED] * 200)
-    tell("Stopped")
+    send("Stopped")
     work(seconds=3 * 86_400)
     assert not fake.batch.unfinished()
     assert not fake.sqs.queues["dead-letters-sagemaker"]
@@ -103,7 +103,7 @@ def test_throttling_is_waited_out_further_and_further_apart(fake, work, submit, 
     assert len(set(pauses[-100:])) > 10, "jittered"
 
 
-def test_a_queue_that_is_gone_leaves_the_others_to_be_cleared(fake, work, submitted, tell, monkeypatch):
+def test_a_queue_that_is_gone_leaves_the_others_to_be_cleared(fake, work, submitted, send, monkeypatch):
     monkeypatch.setenv("JOB_QUEUES", "old-queue queue-sagemaker")
     real = fake.batch.list_jobs
 
@@ -113,16 +113,16 @@ def test_a_queue_that_is_gone_leaves_the_others_to_be_cleared(fake, work, submit
         return real(**request)
 
     fake.batch.list_jobs = list_jobs
-    tell("Stopped")
+    send("Stopped")
     work()
     assert not fake.batch.unfinished()
     [dead] = fake.sqs.queues["dead-letters-sagemaker"]
     assert "old-queue does not exist" in dead.attributes["Reason"]["StringValue"]
 
 
-def test_a_refusal_is_put_aside_for_a_person(fake, work, submitted, tell):
+def test_a_refusal_is_put_aside_for_a_person(fake, work, submitted, send):
     fake.fail_next("ListJobs", *[DENIED] * 20)
-    tell("Stopped")
+    send("Stopped")
     work()
     [dead] = fake.sqs.queues["dead-letters-sagemaker"]
     assert "Could not terminate a stopped execution's jobs" in dead.attributes["Reason"]["StringValue"]
@@ -130,16 +130,16 @@ def test_a_refusal_is_put_aside_for_a_person(fake, work, submitted, tell):
 
 
 @pytest.mark.parametrize("changed", [{"detail": {}}, {"detail": "x"}, {"time": "yesterday"}, {"time": None}])
-def test_an_event_that_makes_no_sense_is_put_aside(fake, work, tell, changed):
-    tell("Stopped", **changed)
+def test_an_event_that_makes_no_sense_is_put_aside(fake, work, send, changed):
+    send("Stopped", **changed)
     work()
     [dead] = fake.sqs.queues["dead-letters-sagemaker"]
     assert "not one of a pipeline execution" in dead.attributes["Reason"]["StringValue"]
 
 
-def test_without_job_queues_the_event_is_let_go_with_a_warning(fake, work, submitted, tell, monkeypatch, capsys):
+def test_without_job_queues_the_event_is_let_go_with_a_warning(fake, work, submitted, send, monkeypatch, capsys):
     monkeypatch.setenv("JOB_QUEUES", "")
-    tell("Stopped")
+    send("Stopped")
     work(seconds=50)
     assert len(fake.batch.unfinished()) == 3
     assert "no JOB_QUEUES are set" in capsys.readouterr().out

@@ -265,9 +265,9 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, sdk):
     assert times["First"][0] < times["Second"][1] and times["Second"][0] < times["First"][1], "both waited at once"
     assert times["Third-Submit"][0] >= max(times["First"][1], times["Second"][1])
     assert {job["jobName"].split("-")[1] for job in deployed.jobs(execution)} == {"First", "Second", "Third"}
-    told = monitoring.answers(deployed.session, deployed.config, execution)
-    assert {*told["step"].dropna()} == {"First", "Second", "Third"}
-    assert told["answer"].tolist() == ["Success"] * 4
+    answered = monitoring.answers(deployed.session, deployed.config, execution)
+    assert {*answered["step"].dropna()} == {"First", "Second", "Third"}
+    assert answered["answer"].tolist() == ["Success"] * 4
 
 
 def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):

@@ -146,7 +146,7 @@ class World:
             action(*arguments)
 
     def submit(self, number):
-        """The submitting step, run again until it succeeds, as somebody would retry the pipeline."""
+        """The submitting step, run again until it succeeds, as a person would retry the pipeline."""
         if self.stopped or self.deleted or number in self.submitted:
             return
         step = self.steps[number]
@@ -203,7 +203,7 @@ class World:
         self.at(self.aws.clock.now, self.report_stopped)
 
     def report_stopped(self):
-        """When no callback step waits any more the execution is Stopped, and EventBridge tells, sooner or later."""
+        """When no callback step waits any more the execution is Stopped, and EventBridge reports it some time."""
         if self.aws.sagemaker.waiting:
             self.at(self.aws.clock.now + 5, self.report_stopped)
             return
@@ -252,7 +252,7 @@ class World:
                 self.at(self.aws.clock.now, self.wait, number, self.submitted[number])
 
     def delete(self):
-        """The pipeline is deleted, and with it the execution: nobody waits for an answer any more."""
+        """The pipeline is deleted, and with it the execution: no step waits for an answer any more."""
         self.deleted = True
         self.aws.sagemaker.waiting.clear()
 

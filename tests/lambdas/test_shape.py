@@ -1,4 +1,4 @@
-"""The functions' code is in modules that are short, need nothing but boto3, and get in nobody's way."""
+"""The functions' code is in modules that are short, need nothing but boto3, and hide no other module."""
 
 import ast
 import doctest

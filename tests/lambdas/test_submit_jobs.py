@@ -294,7 +294,7 @@ def test_a_call_that_ended_before_it_submitted_has_planned_for_the_next(fake, su
 @pytest.mark.parametrize(
     "change", [{"input_uri": "s3://bucket-sagemaker/b"}, {"output_uri": "s3://bucket-sagemaker/b"}]
 )
-def test_two_steps_with_one_step_name_are_told_apart(fake, submit, change):
+def test_two_steps_with_one_step_name_are_distinguished(fake, submit, change):
     """A copied cell whose step_name was forgotten: the second step must not wait for the first one's jobs."""
     run(submit)
     with pytest.raises(
@@ -305,7 +305,7 @@ def test_two_steps_with_one_step_name_are_told_apart(fake, submit, change):
 
 
 @pytest.mark.parametrize("jobs", [3, 6])
-def test_two_steps_with_one_step_name_at_once_are_told_apart_too(fake, submit, jobs):
+def test_two_steps_with_one_step_name_at_once_are_distinguished_too(fake, submit, jobs):
     """Neither sees the other's jobs before it submits its own. The earlier ones go on, all of the later are ended."""
     fake.batch.seconds_until_visible = 3
     run(submit)
@@ -357,7 +357,7 @@ def test_an_items_own_member_called_failure_stays(fake, submit):
     ("text", "why"),
     [(b'\xff{"n": 1}', "is not text in UTF-8"), (b'{"a":' * 100_000, "Line 1 of .* is not JSON")],
 )
-def test_a_manifest_that_can_not_be_read_is_told(fake, submit, text, why):
+def test_a_manifest_that_can_not_be_read_is_refused(fake, submit, text, why):
     with pytest.raises(submit["event"].BadEvent, match=why):
         run_manifest(fake, submit, text)
 

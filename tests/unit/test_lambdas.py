@@ -94,7 +94,7 @@ def test_only_what_differs_is_updated(session, config, ensure, calls):
     assert lambdas.invoke(session, config.count_inputs_function, {})["setting"] is None
 
 
-def test_somebody_elses_function_is_refused_untouched(session, config, ensure, calls):
+def test_another_owners_function_is_refused_untouched(session, config, ensure, calls):
     arn = ensure()
     session.client("lambda").untag_resource(Resource=arn, TagKeys=list(config.tags))
     session.client("logs").delete_log_group(logGroupName=config.lambda_log_group(config.count_inputs_function))
