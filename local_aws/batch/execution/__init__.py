@@ -1,1 +1,1 @@
-"""How attempts run on this machine, and what is told of them."""
+"""How attempts run on this machine, and the events about them."""

@@ -1,4 +1,4 @@
-"""What EventBridge gets of jobs.
+"""The events about jobs that EventBridge gets.
 
 https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
 """

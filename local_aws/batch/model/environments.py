@@ -1,4 +1,4 @@
-"""Compute environments: what AWS Batch checks of them, keeps, and tells of them."""
+"""Compute environments: what AWS Batch checks, keeps and shows of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job queues and scheduling policies: what AWS Batch checks of them, keeps, and tells of them."""
+"""Job queues and scheduling policies: what AWS Batch checks, keeps and shows of them."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_nothing_is_declared_that_the_model_lacks() -> None:
         for path in honoured.split():
             assert any(model.covers(path, member) for member in every[operation]), (operation, path)
     for path in (*members.WITHOUT_EFFECT, *members.REFUSED):
-        assert any(model.covers(path, member) for found in every.values() for member in found), path
+        assert any(model.covers(path, member) for known in every.values() for member in known), path
 
 
 def test_the_code_reads_every_member_that_decides() -> None:
@@ -182,9 +182,9 @@ def test_what_has_no_effect_is_taken_and_shown(world: World, profile: str) -> No
         "fargatePlatformConfiguration": {"platformVersion": "1.4.0"},
     }  # fmt: skip
     definition = world.definition(container=container, propagateTags=True)
-    (found,) = world.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
-    assert {member: found["containerProperties"][member] for member in container} == container
-    assert found["propagateTags"] is True
+    (answer,) = world.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
+    assert {member: answer["containerProperties"][member] for member in container} == container
+    assert answer["propagateTags"] is True
 
 
 def table(heading: str) -> dict[str, str]:

@@ -40,9 +40,9 @@ def sizes(vcpu: str, memory: str) -> list[dict[str, str]]:
     return [{"type": "VCPU", "value": vcpu}, {"type": "MEMORY", "value": memory}]
 
 
-def described(world: World, definition: str) -> dict[str, Any]:
-    (found,) = world.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
-    return found
+def described(world: World, arn: str) -> dict[str, Any]:
+    (definition,) = world.batch.describe_job_definitions(jobDefinitions=[arn])["jobDefinitions"]
+    return definition
 
 
 # --- retry strategies ------------------------------------------------------------------------------------------------
