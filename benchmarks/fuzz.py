@@ -1,4 +1,4 @@
-"""100,000 random requests to our own services of the embedded AWS: no 500, no hang, no crash, and how fast.
+"""100,000 random requests to all services of the embedded AWS: no 500, no hang, no crash, and how fast.
 
 python benchmarks/fuzz.py [--requests 100000] [--seed 0]
 """

@@ -6,6 +6,7 @@ Which form that is, the request says where its service is not here: https://smit
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from xml.sax.saxutils import escape
 
@@ -28,11 +29,20 @@ def response(error: ApiError, service: str, headers: dict[str, str]) -> Response
         body = _cbor({"__type": error.code, "message": error.message})
         more = {"content-type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
     elif service in _REST_XML or kind == "application/x-www-form-urlencoded":
-        body, more = _xml(error, service, request_id).encode(), {"content-type": "text/xml"}
+        body, more = readable_xml(_xml(error, service, request_id)).encode(), {"content-type": "text/xml"}
     else:
         body = json.dumps({"__type": error.code, "message": error.message}).encode()
         more = {"content-type": "application/json", "x-amzn-errortype": error.code}
     return Response(error.status, {**more, "x-amzn-requestid": request_id}, body)
+
+
+# https://www.w3.org/TR/xml/#charsets
+_FORBIDDEN_IN_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def readable_xml(text: str) -> str:
+    """The text of a document without the characters that XML can't have: no client would read it."""
+    return _FORBIDDEN_IN_XML.sub("?", text)
 
 
 def _xml(error: ApiError, service: str, request_id: str) -> str:

@@ -101,6 +101,12 @@ def test_a_form_that_is_not_utf_8_is_refused_in_xml(aws: Any, service: str) -> N
     assert b"<Code>MalformedQueryString</Code>" in answer
 
 
+def test_what_xml_can_not_have_is_not_repeated_in_it(aws: Any) -> None:
+    iam = aws.client("iam", parameter_validation=False)
+    assert refusal(iam.get_role, RoleName="\x00")[0] == "ValidationError"
+    assert refusal(aws.client("s3").get_object, Bucket=name("nosuch"), Key="\x01")[0] == "NoSuchBucket"
+
+
 @pytest.mark.parametrize(
     ("service", "call", "arguments", "code", "says"),
     [

@@ -1,4 +1,4 @@
-"""Requests nobody would write, for our own services of the embedded AWS, made from botocore's models.
+"""Requests nobody would write, for all services of the embedded AWS, made from botocore's models.
 
 `Fuzzer(endpoint, rng)` makes one signed HTTP request after another: most are almost right, some are torn. What the
 server answers feeds the next ones, so ids, ARNs and names that exist come up in them. Nothing here knows how the server
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+from xml.etree.ElementTree import ParseError
 
 import botocore.session
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.model import OperationModel, Shape
+from protocols import MINISTACKS, form, texts, xml
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -63,7 +65,7 @@ def model(service: str):
 
 
 class Fuzzer:
-    """Sends random requests to our own services of one server, and judges the answers."""
+    """Sends random requests to the services of one server, and judges the answers."""
 
     def __init__(
         self,
@@ -105,20 +107,40 @@ class Fuzzer:
                 "",
                 self.spoilt(params),
             )
+            located = {}
         else:
             service, name = self.any_operation()
-            method, path, query, payload = self.wire(model(service).operation_model(name))
-        headers = {"Host": self.host, "Content-Type": "application/json"}
-        if prefix := model(service).metadata.get("targetPrefix"):
-            target = f"{prefix}.{name}" if rng.random() < 0.99 else rng.choice([*STRINGS, f"{prefix}.", "x.y.z"])
-            headers |= {"X-Amz-Target": _header(target), "Content-Type": "application/x-amz-json-1.1"}
-        body = self.torn(json.dumps(payload).encode())
+            method, path, query, located, payload = self.wire(model(service).operation_model(name))
+        headers, body = self.encoded(service, name, payload, located)
         if rng.random() < 0.01:
             method = rng.choice(["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "POST", "XYZZY"])
         if rng.random() < 0.01:
             path = "/" + quote(rng.choice(STRINGS).encode("utf-8", "surrogatepass"), safe="/%")
         url = path + (f"?{query}" if query else "")
         return Case(service, name, method, url, self.sign(service, method, url, headers, body), body)
+
+    def encoded(self, service: str, name: str, payload: Any, located: dict[str, str]) -> tuple[dict[str, str], bytes]:
+        """Headers and body in a protocol of the service."""
+        rng, metadata = self.rng, model(service).metadata
+        operation = model(service).operation_model(name)
+        headers = {"Host": self.host, **located}
+        speaks_forms = metadata["protocol"] in ("query", "ec2") or "query" in metadata.get("protocols", [])
+        prefix = metadata.get("targetPrefix")
+        if speaks_forms and (not prefix or rng.random() < 0.3):
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            return headers, self.torn(form(operation, payload, metadata["apiVersion"]))
+        if metadata["protocol"] == "rest-xml":
+            shape = operation.input_shape
+            raw = shape and shape.serialization.get("payload") in shape.members
+            whole = (
+                payload.get(shape.serialization["payload"], payload) if raw and isinstance(payload, dict) else payload
+            )
+            return headers, self.torn(xml(whole) if isinstance(whole, dict) else str(whole).encode("utf-8", "replace"))
+        headers["Content-Type"] = "application/json"
+        if prefix:
+            target = f"{prefix}.{name}" if rng.random() < 0.99 else rng.choice([*STRINGS, f"{prefix}.", "x.y.z"])
+            headers |= {"X-Amz-Target": _header(target), "Content-Type": "application/x-amz-json-1.1"}
+        return headers, self.torn(json.dumps(payload).encode())
 
     def local(self) -> Case:
         """An unsigned request to what only the embedded AWS has, under /_local_aws/."""
@@ -138,12 +160,13 @@ class Fuzzer:
         rng = self.rng
         self.generosity = rng.choice([0.05, 0.2, 0.5])  # how many of the optional parameters a call has
         while True:
-            service = rng.choice(["batch", "ecs", "sagemaker", "service-quotas"])
+            service = rng.choice(["batch", "ecs", "sagemaker", "service-quotas"] if rng.random() < 0.5 else MINISTACKS)
             name = rng.choice(model(service).operation_names)
             # Of SageMaker's hundreds of operations most have nothing to do with pipelines; of ECS's and of Service
             # Quotas' one is here.
             alone = name in ("StopTask", "GetServiceQuota")
             likely = service == "batch" or "Pipeline" in name or name.endswith("Tags") or alone
+            likely |= service in MINISTACKS and (service != "ec2" or name in _OF_EC2)
             if rng.random() < (0.02 if f"{service}:{name}" in self.uncovered else 1 if likely else 0.05):
                 return service, name
 
@@ -166,12 +189,12 @@ class Fuzzer:
             whole = self.mutated(whole)
         return whole
 
-    def wire(self, operation: OperationModel) -> tuple[str, str, str, Any]:
-        """Method, path, query and JSON of one call with almost valid parameters."""
-        path, query, payload = operation.http["requestUri"], [], {}
+    def wire(self, operation: OperationModel) -> tuple[str, str, str, dict[str, str], Any]:
+        """Method, path, query, headers and body of one call with almost valid parameters."""
+        path, query, headers, payload = operation.http["requestUri"], [], {}, {}
         shape = operation.input_shape
         if shape is None:
-            return operation.http["method"], path, "", {}
+            return operation.http["method"], path, "", {}, {}
         for name, member in shape.members.items():
             if name not in shape.required_members and self.rng.random() > self.generosity:
                 continue
@@ -181,15 +204,20 @@ class Fuzzer:
             value = self.value(member, name, 0)
             if location == "uri":
                 text = quote(str(value).encode("utf-8", "surrogatepass"), safe="/:" if self.rng.random() < 0.3 else "")
-                path = path.replace("{" + wire + "}", text)
+                path = path.replace("{" + wire + "}", text).replace("{" + wire + "+}", text)
             elif location == "querystring":
                 for item in value if isinstance(value, list) else [value]:
                     query.append((wire, str(item).encode("utf-8", "surrogatepass")))
+            elif wire == "Content-Length":
+                continue  # a body has one already
+            elif location in ("header", "headers"):
+                headers[wire if location == "header" else wire + "x"] = _header(str(value))
             else:
                 payload[wire] = value
         if self.rng.random() < 0.03:
             payload = self.mutated(payload)
-        return operation.http["method"], path, urlencode(query), payload
+        path, _, fixed = path.partition("?")
+        return operation.http["method"], path, "&".join(filter(None, [fixed, urlencode(query)])), headers, payload
 
     def value(self, shape: Shape, name: str, depth: int) -> Any:
         rng = self.rng
@@ -216,6 +244,8 @@ class Fuzzer:
             return self.text(shape, name)
         if kind == "boolean":
             return rng.random() < 0.5
+        if name == "WaitTimeSeconds":
+            return rng.choice([0, 0, 21, -1])  # what waits would only take time
         if kind in ("integer", "long", "float", "double"):
             near = [limits[end] for end in ("min", "max") if end in limits]
             return rng.choice(near) if near and rng.random() < 0.6 else rng.choice(NUMBERS)
@@ -307,7 +337,8 @@ class Fuzzer:
     def sign(self, service: str, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
         request = AWSRequest(method, self.endpoint_url + url, headers=headers, data=body)
         secret = "test" if self.rng.random() < 0.995 else "wrong"
-        SigV4Auth(Credentials("test", secret), model(service).signing_name, REGION).add_auth(request)
+        auth = S3SigV4Auth if service == "s3" else SigV4Auth
+        auth(Credentials("test", secret), model(service).signing_name, REGION).add_auth(request)
         return dict(request.headers.items())
 
     # Sending and judging
@@ -335,17 +366,35 @@ class Fuzzer:
         if case.status >= 500:
             case.problem = f"status {case.status}"
             return
-        if case.method == "HEAD":
+        if case.method == "HEAD" or case.status in (204, 304):
             return
+        if case.answer.lstrip().startswith(b"<"):
+            self.judge_xml(case)
+            return
+        if case.status < 300 and case.service in MINISTACKS and not case.answer.lstrip().startswith((b"{", b"[")):
+            return  # an object, a function's answer, or nothing
         try:
             answer = json.loads(case.answer)
         except ValueError:
             case.problem = "the answer is not JSON"
             return
-        if case.status == 200:
+        if case.status < 300:
             self.learn(answer, "")
         elif not isinstance(answer, dict) or not isinstance(answer.get("message") or answer.get("Message"), str):
             case.problem = "an error without a message"
+
+    def judge_xml(self, case: Case) -> None:
+        try:
+            found = texts(case.answer)
+        except ParseError:
+            if case.status >= 400 or case.operation != "GetObject":
+                case.problem = "the answer is not XML"
+            return
+        if case.status < 300:
+            for name, text in found[:20]:
+                self.learn(text, name)
+        elif case.status >= 400 and not {"Code", "Message"} <= dict(found).keys():
+            case.problem = "an error without a code or a message"
 
     def learn(self, value: Any, name: str) -> None:
         """Remember what exists under the name it was told by."""
@@ -373,6 +422,13 @@ def _header(text: str) -> str:
 
 
 _STRING = Shape("String", {"type": "string"})
+
+# The embedded AWS has EC2 for its default VPC.
+_OF_EC2 = {
+    f"{verb}{what}"
+    for verb in ("Create", "Describe", "Delete")
+    for what in ("Vpc", "Vpcs", "Subnet", "Subnets", "SecurityGroup", "SecurityGroups", "Tags", "SecurityGroupRules")
+} | {"DescribeAvailabilityZones", "DescribeRegions", "AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress"}
 
 _STEPS = [
     {"Name": "Submit", "Type": "Lambda", "FunctionArn": "<functionarn>",

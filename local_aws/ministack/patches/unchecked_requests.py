@@ -21,6 +21,8 @@ def apply() -> None:
 
     for service in requests.MODELS:
         app.SERVICE_HANDLERS[service] = _checked(service, app.SERVICE_HANDLERS[service])
+    for service, handler in app.SERVICE_HANDLERS.items():
+        app.SERVICE_HANDLERS[service] = _readable(handler)
 
 
 def _checked(service: str, handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,5 +36,18 @@ def _checked(service: str, handler: Callable[..., Any]) -> Callable[..., Any]:
             answer = refusals.response(error, service, headers)
             return answer.status, dict(answer.headers), answer.body
         return await handler(method, path, headers, body, query)
+
+    return handle
+
+
+def _readable(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """What an error repeats of the request may have characters that XML can't have."""
+
+    @functools.wraps(handler)
+    async def handle(*arguments: Any) -> tuple:
+        status, headers, body = await handler(*arguments)
+        if status >= 400 and isinstance(body, bytes) and body.startswith(b"<"):
+            body = refusals.readable_xml(body.decode(errors="replace")).encode()
+        return status, headers, body
 
     return handle
