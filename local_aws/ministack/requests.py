@@ -42,6 +42,13 @@ _INVALID = {
     "monitoring": "ValidationError",
     "ec2": "InvalidParameterValue",
 }
+
+
+def invalid_code(service: str) -> str:
+    """The code of a service for a parameter that it does not take."""
+    return "InvalidParameterValueException" if service == "lambda" else _INVALID[service]
+
+
 _FORM = "application/x-www-form-urlencoded"
 _INVOCATION = re.compile(r"/[\d-]+/functions/[^/]+/(?:invocations|response-streaming-invocations|invoke-async/?)")
 
@@ -59,7 +66,7 @@ def check_readable(service: str, path: str, headers: dict[str, str], query: byte
     """Refuse what no parser reads, before MiniStack's parsers fail at it.
 
     Raises:
-        ApiError: bytes that are not UTF-8; JSON that is none, or too deep; CBOR.
+        ApiError: bytes that are not UTF-8; JSON that is none, too deep, or of other types than the model's; CBOR.
     """
     try:
         query.decode()
@@ -72,13 +79,24 @@ def check_readable(service: str, path: str, headers: dict[str, str], query: byte
         raise ApiError("UnsupportedProtocol", "The embedded AWS does not read CBOR; use JSON or the query protocol.")
     if headers.get("content-encoding", "identity") not in ("identity", "aws-chunked", "utf-8"):
         return  # MiniStack inflates it; what is in it, `read` checks
-    if headers.get("x-amz-target") or (service == "lambda" and not _INVOCATION.fullmatch(path)):
+    if target := headers.get("x-amz-target"):
+        _typed_json(service, target, body)
+    elif service == "lambda" and not _INVOCATION.fullmatch(path):
         _json(body)
     elif kind == _FORM:
         try:
             body.decode()
         except UnicodeDecodeError:
             raise ApiError("MalformedQueryString", "The request's body is not UTF-8.") from None
+
+
+def _typed_json(service: str, target: str, body: bytes) -> None:
+    payload, operation = _json(body), _operation(service, target.rpartition(".")[2])
+    if operation and operation.input_shape:
+        try:
+            from_wire(payload, operation.input_shape, "")
+        except BadValue as error:
+            raise ApiError("SerializationException", str(error)) from None
 
 
 def read(
@@ -129,7 +147,7 @@ def _refusal(service: str, operation: OperationModel, params: dict[str, Any], br
 
 @cache
 def _model(service: str) -> Any:
-    return botocore.session.Session().get_service_model(MODELS[service])
+    return botocore.session.Session().get_service_model(MODELS.get(service, service))
 
 
 def _operation(service: str, name: str) -> OperationModel | None:

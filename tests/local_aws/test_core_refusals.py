@@ -83,6 +83,21 @@ def test_a_body_that_is_no_json_object_is_refused(aws: Any, service: str, body: 
     assert (status, json.loads(answer)["__type"]) == (400, "SerializationException")
 
 
+@pytest.mark.parametrize(
+    ("service", "target", "body"),
+    [
+        ("sqs", "AmazonSQS.TagQueue", {"QueueUrl": [1], "Tags": {}}),
+        ("sqs", "AmazonSQS.ReceiveMessage", {"QueueUrl": "u", "MaxNumberOfMessages": "1"}),
+        ("events", "AWSEvents.PutRule", {"Name": {"a": "b"}}),
+        ("logs", "Logs_20140328.PutLogEvents", {"logGroupName": "g", "logStreamName": "s", "logEvents": "x"}),
+    ],
+)
+def test_a_value_of_another_type_is_refused(aws: Any, service: str, target: str, body: dict) -> None:
+    headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+    status, answer, _ = sent(aws, service, "/", json.dumps(body).encode(), headers)
+    assert (status, json.loads(answer)["__type"]) == (400, "SerializationException")
+
+
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.parametrize(
     ("service", "path"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import botocore.session
 
-from local_aws.ministack import policies
+from local_aws.ministack import members, policies
 from local_aws.protocol import reserved_tag_key
 from local_aws.shapes import BadValue, broken_constraints, from_wire
 
@@ -45,8 +45,12 @@ def apply() -> None:
     @functools.wraps(dispatch)
     async def checked(action: str, data: dict[str, Any], url: str) -> dict[str, Any]:
         if action in model.operation_names:
-            data = _checked(sqs, model.operation_model(action).input_shape, {**data, "QueueUrl": url} if url else data)
+            operation = model.operation_model(action)
+            data = _checked(sqs, operation.input_shape, {**data, "QueueUrl": url} if url else data)
             _check(sqs, action, data)
+            if path := members.unsupported("sqs", operation, data):
+                why = f"the member {path} of {action}; local_aws/README.md lists what it has."
+                raise sqs._Err("UnsupportedOperation", f"The embedded AWS does not have {why}")
         return await dispatch(action, data, url)
 
     @functools.wraps(send)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from local_aws import refusals
-from local_aws.ministack import requests
+from local_aws.ministack import members, requests
 from local_aws.ministack.patches import limits
 from local_aws.protocol import ApiError
 
@@ -32,12 +32,22 @@ def _checked(service: str, handler: Callable[..., Any]) -> Callable[..., Any]:
             call = requests.read(service, method, path, headers, query, body)
             if call:
                 limits.check(call, body)
+                _refuse_unsupported(call)
         except ApiError as error:
             answer = refusals.response(error, service, headers)
             return answer.status, dict(answer.headers), answer.body
         return await handler(method, path, headers, body, query)
 
     return handle
+
+
+def _refuse_unsupported(call: requests.Call) -> None:
+    if path := members.unsupported(call.service, call.operation, call.params):
+        what = f"the member {path} of {call.operation.name}"
+        raise ApiError(
+            requests.invalid_code(call.service),
+            f"The embedded AWS does not have {what}; local_aws/README.md lists what it has.",
+        )
 
 
 def _readable(handler: Callable[..., Any]) -> Callable[..., Any]:
