@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from utils import batch, cleanup, data, iam, monitoring
+from utils.cleanup import executions
 
 
 def names(found):
@@ -161,3 +162,29 @@ def test_a_refusal_is_raised_and_the_rest_is_left_for_the_next_run(session, conf
     left = names(cleanup.find_all(session, config))
     assert len(left) == len(iam.TASKS)
     assert cleanup.delete_all(session, config) == left
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "goes_on"),
+    [
+        ("ConflictException", "", True),
+        ("ResourceNotFound", "", True),
+        ("ValidationException", "Step Wait is already in a terminal status, but Step ...", True),
+        ("ValidationException", "another reason", False),
+    ],
+)
+def test_a_step_that_was_answered_meanwhile_is_no_problem(session, config, calls, monkeypatch, code, message, goes_on):
+    """The functions may answer at the same moment: SageMaker refuses the second answer, by code or by text."""
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(executions, "LAST_SECONDS", 0)
+    summary = {"PipelineExecutionArn": "arn", "PipelineExecutionStatus": "Stopping"}
+    waiting = {"StepName": "Wait", "StepStatus": "Executing", "Metadata": {"Callback": {"CallbackToken": "abcdefghij"}}}
+    calls.answer("ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
+    calls.answer("DescribePipelineExecution", summary, summary, summary | {"PipelineExecutionStatus": "Stopped"})
+    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": [waiting]})
+    calls.refuse("SendPipelineExecutionStepFailure", code, message)
+    if goes_on:
+        executions.stop_executions(session, config)
+    else:
+        with pytest.raises(ClientError, match=message):
+            executions.stop_executions(session, config)
