@@ -35,7 +35,7 @@ from utils.session import connect, embedded_session
 pytestmark = pytest.mark.slow
 
 REGION = "eu-central-1"
-IMAGE = "registry.test/aws-cli:1"
+IMAGE = "registry.test/copies:1"
 REFUSED_PULLS = (1, 6)
 *BUILD, CLEANUP = player.NOTEBOOKS
 
