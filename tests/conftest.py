@@ -33,6 +33,7 @@ hypothesis.settings.load_profile("kit")
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
     "test_operator",
+    "test_as_recorded",
     "test_saved_outputs",
     "test_timeout",
     "test_cleanup",
