@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def test_the_operator_of_this_layout_needs_both_actions_of_operator_shared(root:
         cleanup.delete_all(attaches, CONFIG)
     # No other policy, and to no other role.
     other, policy = f"{CONFIG.prefix}-b-shared-{CONFIG.region}", "arn:aws:iam::aws:policy/{}"
-    root.client("iam").create_role(RoleName=other, AssumeRolePolicyDocument="{}")
+    trust = iam.render("trust.json", CONFIG, service="lambda.amazonaws.com")
+    root.client("iam").create_role(RoleName=other, AssumeRolePolicyDocument=json.dumps(trust))
     for role, name in ((CONFIG.pipeline_role, "AdministratorAccess"), (other, "AmazonS3FullAccess")):
         with pytest.raises(ClientError, match="AccessDenied"):
             attaches.client("iam").attach_role_policy(RoleName=role, PolicyArn=policy.format(name))
