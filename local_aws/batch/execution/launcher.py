@@ -1,6 +1,6 @@
 """Attempts become processes: roles assumed, log stream opened, process started, output logged, end reported.
 
-The processes belong to supervisors (supervisor.py), which this talks to.
+The processes belong to supervisors (`local_aws/containers/`), which this talks to.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 from local_aws.batch.execution import runners
 from local_aws.batch.execution.docker import Docker
-from local_aws.batch.execution.link import Link
 from local_aws.batch.execution.roles import LOG_GROUP, TASKS, Roles, StartError
 from local_aws.batch.state.attempts import CONTAINER_EXITED, START_FAILED
 from local_aws.batch.state.engine import Engine
 from local_aws.batch.state.jobs import Attempt, Job
 from local_aws.batch.state.transitions import Clock
+from local_aws.containers.link import Link
 from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.batch")

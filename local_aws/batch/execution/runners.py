@@ -14,17 +14,15 @@ import os
 import shutil
 import sys
 from functools import lru_cache
-from pathlib import Path
 
 from local_aws.batch.model.submissions import Spec
 from local_aws.batch.state.jobs import Job
+from local_aws.containers.link import SEARCH_PATH
 
 PYTHON_IMAGES = ("python", "sagemaker-distribution")
 AWS_CLI_IMAGES = ("aws-cli",)
 # Where these images have their Python. There this one stands in for it.
 PYTHON_FOLDERS = ("/usr/local/bin", "/opt/conda/bin")
-# A container's search path, with this Python before the system's.
-SEARCH_PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
 
 
 def image_name(image: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import datetime as dt
 import json
 import re
 import secrets
@@ -18,10 +16,11 @@ from typing import Any
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.containers.container import Container, Containers
 from local_aws.pipelines.execution.failures import StepFailed, StepStopped
 from local_aws.pipelines.model.refusals import DefinitionError
 from local_aws.pipelines.processing import arguments, job_files
-from local_aws.pipelines.processing.job_process import JobProcess, command_of, environment_of
+from local_aws.pipelines.processing.commands import command_of, environment_of
 from local_aws.pipelines.state import Execution, StepRun, now
 from local_aws.pipelines.storage import Storage
 from local_aws.protocol import ApiError
@@ -39,7 +38,8 @@ class ProcessingJobs:
     def __init__(self, context: Any, storage: Storage) -> None:
         self.context, self.ministack, self.storage = context, context.ministack, storage
         self.records: dict[str, dict[str, Any]] = {}  # by ARN, as DescribeProcessingJob shows them
-        self._processes: dict[str, JobProcess] = {}
+        self._containers = Containers(context.work_dir / "processing-containers")
+        self._processes: dict[str, Container] = {}
         self._stopping: set[str] = set()
 
     def load(self) -> None:
@@ -53,7 +53,7 @@ class ProcessingJobs:
 
     async def stop(self) -> None:
         """End every process: nothing outlives the server."""
-        await asyncio.gather(*(process.kill() for process in self._processes.values()))
+        await self._containers.close()
 
     def name_for(self, execution: Execution, run: StepRun) -> str:
         """The name of a step's job, made once: pipelines-<execution>-<step>-<random>, as AWS names them."""
@@ -139,9 +139,9 @@ class ProcessingJobs:
         raise StepFailed(record["FailureReason"])
 
     async def _execute(self, record: dict[str, Any], credentials: Any, place: Path) -> None:
-        arn, log = record["ProcessingJobArn"], place / ".log"
+        arn = record["ProcessingJobArn"]
         environment = environment_of(record, credentials, place, self.context.endpoint_url)
-        process = await JobProcess.start(command_of(record, place), environment, place, log)
+        process = await self._containers.start(record["ProcessingJobName"], command_of(record, place), environment)
         record["ProcessingStartTime"] = now()
         self._processes[arn] = process
         if arn in self._stopping:  # it was stopped while the process was being made
@@ -151,7 +151,7 @@ class ProcessingJobs:
             code = await process.wait(float(limit))
         finally:
             del self._processes[arn]
-        stream = self._log(record, credentials, log.read_bytes())
+        stream = self._log(record, credentials, process.lines)
         self._check_stop(arn)
         if code is None:
             raise StepFailed(f"ClientError: The job exceeded its MaxRuntimeInSeconds of {limit}.")
@@ -162,12 +162,10 @@ class ProcessingJobs:
             words = record.get("ExitMessage") or f"See the log stream {stream} in {LOG_GROUP}."
             raise StepFailed(f"AlgorithmError: {words} exit code: {code}")
 
-    def _log(self, record: dict[str, Any], credentials: Any, output: bytes) -> str:
+    def _log(self, record: dict[str, Any], credentials: Any, lines: list[tuple[int, str]]) -> str:
         """Send the job's output to CloudWatch Logs as its role; without the permission there is no log, as on AWS."""
         region, account = record["ProcessingJobArn"].split(":")[3:5]
         stream = f"{record['ProcessingJobName']}/algo-1-{int(time.time())}"
-        moment = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-        lines = [(moment, line) for line in output.decode("utf-8", "replace").splitlines() if line]
         self.ministack.create_log_group(LOG_GROUP, account, region)
         with contextlib.suppress(ApiError):
             self.ministack.put_log_events(credentials, LOG_GROUP, stream, lines, account, region)

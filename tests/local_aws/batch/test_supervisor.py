@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.batch.execution import supervisor as module
+from local_aws.containers import supervisor as module
 
 SUPERVISOR = Path(module.__file__)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds a job's daemons by /proc")

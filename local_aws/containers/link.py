@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import marshal
+import os
 import socket
 import struct
 import subprocess
@@ -13,11 +14,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from local_aws.batch.execution import runners
-
-log = logging.getLogger("local_aws.batch")
+log = logging.getLogger("local_aws.containers")
 
 CLOSE_SECONDS = 10
+# A container's search path, with this Python before the system's.
+SEARCH_PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
 
 
 class Link:
@@ -41,7 +42,7 @@ class Link:
             # Nothing of the server's environment: what a job is to see is sent with it.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], env={"PATH": runners.SEARCH_PATH}, stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()], env={"PATH": SEARCH_PATH}, stdin=subprocess.DEVNULL,
                 cwd=self.directory, start_new_session=True,
             )  # fmt: skip
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
@@ -77,7 +78,7 @@ class Link:
                     except Exception:  # a bug of ours must not stop every other job
                         log.exception("A report of the supervisor could not be handled: %r", report[:2])
         if not self._closing:
-            log.error("The supervisor of some Batch jobs died; its jobs end, and a new one is started.")
+            log.error("The supervisor of some jobs died; its jobs end, and a new one is started.")
             await asyncio.to_thread(self._process.wait)
             await self.open()
             self.on_death(self)
