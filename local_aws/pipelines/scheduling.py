@@ -35,17 +35,17 @@ def ready(definition: Definition, execution: Execution) -> list[Start]:
         return []
     leaves = [run for run in execution.runs.values() if run.running and not run.is_loop]
     free = execution.max_parallel - len(leaves) if execution.max_parallel else len(definition.steps) + 10_000
-    found: list[Start] = []
+    candidates: list[Start] = []
     outcomes = _outcomes(definition, execution)
     for name, step in definition.steps.items():
         if outcomes[name] == "Ready":
-            found.append(Start(name, step))
+            candidates.append(Start(name, step))
         run = execution.runs.get(name)
         if run and run.is_loop and run.running and "Items" in run.properties:
-            found += _ready_children(execution, step)
+            candidates += _ready_children(execution, step)
     # A ForEach step itself occupies no place; its children do.
     starts = []
-    for start in found:
+    for start in candidates:
         if start.step.kind.body:
             starts.append(start)
         elif free > 0:

@@ -37,9 +37,9 @@ class ExecutionViews(Resources):
         """The executions of a pipeline, the newest first unless asked otherwise."""
         pipeline = self.pipeline(request, "sagemaker:ListPipelineExecutions")
         params = request.params
-        found = [execution for execution in self.executions_of(pipeline) if views.within(execution.created, params)]
+        listed = [execution for execution in self.executions_of(pipeline) if views.within(execution.created, params)]
         by_arn = params.get("SortBy") == "PipelineExecutionArn"
-        page, token = views.page(found, lambda e: (e.arn,) if by_arn else (e.created.timestamp(), e.arn), params)
+        page, token = views.page(listed, lambda e: (e.arn,) if by_arn else (e.created.timestamp(), e.arn), params)
         summaries = [
             {
                 "PipelineExecutionArn": execution.arn,
@@ -64,8 +64,8 @@ class ExecutionViews(Resources):
     def list_pipeline_parameters_for_execution(self, request: Request) -> dict[str, Any]:
         """The value of every parameter in an execution, those by default included."""
         execution = self.execution(request, "sagemaker:ListPipelineParametersForExecution")
-        found = [{"Name": name, "Value": to_text(value)} for name, value in sorted(execution.parameters.items())]
-        page, token = views.page(found, lambda parameter: (parameter["Name"],), request.params, descending=False)
+        listed = [{"Name": name, "Value": to_text(value)} for name, value in sorted(execution.parameters.items())]
+        page, token = views.page(listed, lambda parameter: (parameter["Name"],), request.params, descending=False)
         return {"PipelineParameters": page, "NextToken": token}
 
     def describe_pipeline_definition_for_execution(self, request: Request) -> dict[str, Any]:

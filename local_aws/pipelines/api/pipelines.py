@@ -147,7 +147,7 @@ class PipelineOperations(Resources):
         """The pipelines of the account and Region, the newest first unless asked otherwise."""
         request.authorize("sagemaker:ListPipelines")
         params = request.params
-        found = [
+        listed = [
             pipeline
             for pipeline in self.pipelines.values()
             if (pipeline.account, pipeline.region) == (request.account, request.region)
@@ -155,7 +155,7 @@ class PipelineOperations(Resources):
             and views.within(pipeline.created, params)
         ]
         by_name = params.get("SortBy") == "Name"
-        page, token = views.page(found, lambda p: (p.name if by_name else p.created.timestamp(), p.arn), params)
+        page, token = views.page(listed, lambda p: (p.name if by_name else p.created.timestamp(), p.arn), params)
         summaries = [
             {
                 "PipelineArn": pipeline.arn,

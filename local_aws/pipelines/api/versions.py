@@ -15,8 +15,8 @@ class VersionOperations(Resources):
     def list_pipeline_versions(self, request: Request) -> dict[str, Any]:
         """The versions of a pipeline, the newest first unless asked otherwise."""
         pipeline = self.pipeline(request, "sagemaker:ListPipelineVersions")
-        found = [version for version in pipeline.versions.values() if views.within(version.created, request.params)]
-        page, token = views.page(found, lambda version: (version.id,), request.params)
+        listed = [version for version in pipeline.versions.values() if views.within(version.created, request.params)]
+        page, token = views.page(listed, lambda version: (version.id,), request.params)
         summaries = [
             {
                 "PipelineArn": pipeline.arn,

@@ -69,8 +69,8 @@ def evaluate(condition: dict[str, Any]) -> bool:
     if kind in _COMPARISONS:
         return _compare(kind, condition["LeftValue"], condition["RightValue"])
     query = next(name for name in _MEMBERSHIP if name in condition)
-    found = any(_compare("Equals", condition[query], value) for value in condition[_MEMBERSHIP[query]])
-    return found is (kind == "In")
+    contained = any(_compare("Equals", condition[query], value) for value in condition[_MEMBERSHIP[query]])
+    return contained is (kind == "In")
 
 
 def _compare(kind: str, left: Any, right: Any) -> bool:

@@ -77,12 +77,12 @@ def parse_path(text: Any) -> Path:
     parts: list[str | int] = []
     position = 0
     while position < len(text):
-        found = _TOKEN.match(text, position)
-        if not found or (position == 0 and text[0] in ".["):
+        token = _TOKEN.match(text, position)
+        if not token or (position == 0 and text[0] in ".["):
             raise ExpressionError(f"{text!r} is not a path like Parameters.Name or Steps.Name.Property")
-        member, index, single, double = found.groups()
+        member, index, single, double = token.groups()
         parts.append(int(index) if index is not None else next(p for p in (member, single, double) if p is not None))
-        position = found.end()
+        position = token.end()
     if len(parts) < 2 or not all(isinstance(part, str) for part in parts[:2]):
         raise ExpressionError(f"{text!r} is not a path like Parameters.Name or Steps.Name.Property")
     return Path(text, str(parts[0]), str(parts[1]), tuple(parts[2:]))
@@ -203,16 +203,16 @@ def drill(value: Any, keys: tuple[str | int, ...], text: str) -> Any:
     for key in keys:
         if isinstance(value, list) and isinstance(key, str):
             named = [item for item in value if isinstance(item, dict) and key in _names(item)]
-            found = named[0] if named else None
+            inner = named[0] if named else None
         elif isinstance(value, dict):
-            found = value.get(str(key))
+            inner = value.get(str(key))
         elif isinstance(value, list):
-            found = value[key] if isinstance(key, int) and key < len(value) else None
+            inner = value[key] if isinstance(key, int) and key < len(value) else None
         else:
-            found = None
-        if found is None:
+            inner = None
+        if inner is None:
             raise ExpressionError(f"{text!r} has no value in this execution")
-        value = found
+        value = inner
     return value
 
 
@@ -225,11 +225,11 @@ def _json_path(document: Any, path: str) -> Any:
     keys: list[str | int] = []
     position = 0
     while position < len(path):
-        found = _TOKEN.match(path, position)
-        if not found:
+        token = _TOKEN.match(path, position)
+        if not token:
             raise ExpressionError(f"{path!r} is not a JSON path like metrics.value or results[0].score")
-        member, index, single, double = found.groups()
+        member, index, single, double = token.groups()
         if member != "$":
             keys.append(int(index) if index is not None else next(p for p in (member, single, double) if p is not None))
-        position = found.end()
+        position = token.end()
     return drill(document, tuple(keys), path)

@@ -34,11 +34,11 @@ def seconds(duration: Any) -> float | None:
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html
     """
-    found = _DURATION.fullmatch(duration) if isinstance(duration, str) and duration else None
-    if not found or not (found.group(1) or found.group(2)):
+    match = _DURATION.fullmatch(duration) if isinstance(duration, str) and duration else None
+    if not match or not (match.group(1) or match.group(2)):
         return None
     total = 0.0
-    for text, units in ((found.group(1), _UNITS | {"m": 30 * 86400}), (found.group(2) or "", _TIME_UNITS)):
+    for text, units in ((match.group(1), _UNITS | {"m": 30 * 86400}), (match.group(2) or "", _TIME_UNITS)):
         for count, unit in re.findall(r"(\d+)([a-z])", text.lower()):
             total += int(count) * units[unit]
     return total

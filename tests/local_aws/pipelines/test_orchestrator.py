@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from typing import Any
 
@@ -935,3 +936,14 @@ def test_every_change_of_status_is_an_event() -> None:
     assert last["detail"]["currentPipelineExecutionStatus"] == "Succeeded"
     assert last["detail"]["previousPipelineExecutionStatus"] == "Executing"
     assert bench.aws.events[3]["detail"]["metadata"]["lambda"]["arn"] == FUNCTION
+    # As AWS shows it: https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+    assert (last["source"], last["detail_type"]) == (
+        "aws.sagemaker",
+        "SageMaker Model Building Pipeline Execution Status Change",
+    )
+    assert set(last["detail"]) <= {
+        "pipelineExecutionDescription", "pipelineExecutionDisplayName", "currentPipelineExecutionStatus",
+        "previousPipelineExecutionStatus", "executionStartTime", "executionEndTime", "pipelineArn",
+        "pipelineExecutionArn",
+    }  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", last["detail"]["executionEndTime"])
