@@ -244,7 +244,7 @@ def test_what_an_act_changes_the_client_does_not_see(server: Server) -> None:
     with Rehearsal(server.info.endpoint_url) as stage:
         stage.acts = [FunctionsOnStage(stage), ImageOfARegistry("given", "registry/it")]
         functions, batch = client(stage, "lambda"), client(stage, "batch")
-        variables = {"Variables": {"A": "b"}}
+        variables = {"Variables": {"NAME": "b"}}
         functions.create_function(
             FunctionName="unseen", Runtime="python3.13", Handler="a.b", Role=role, Code=package(), Environment=variables
         )
@@ -260,8 +260,8 @@ def test_what_an_act_changes_the_client_does_not_see(server: Server) -> None:
             environment = functions.get_function(FunctionName="unseen")["Configuration"]["Environment"]
             return environment["Variables"], definition["containerProperties"]["image"]
 
-        assert seen(functions, batch) == ({"A": "b"}, "given")
-    there = {"A": "b", "AWS_ENDPOINT_URL_SAGEMAKER": stage.endpoint_url}
+        assert seen(functions, batch) == ({"NAME": "b"}, "given")
+    there = {"NAME": "b", "AWS_ENDPOINT_URL_SAGEMAKER": stage.endpoint_url}
     assert seen(server.client("lambda"), server.client("batch")) == (there, "registry/it")
 
 
