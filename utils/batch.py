@@ -417,6 +417,29 @@ def wait_for_job(
     )(look)
 
 
+def require_success(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a job that has succeeded.
+
+    Args:
+        job: as DescribeJobs answers it. One that failed before its container started has no start and no exit code.
+
+    Raises:
+        BatchError: it has not succeeded; the message has its exit code and Batch's reasons.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html
+    """
+    if job["status"] == "SUCCEEDED":
+        return job
+    container = job.get("container", {})
+    exit_code = f", exit code {container['exitCode']}" if "exitCode" in container else ""
+    reasons = dict.fromkeys(reason for reason in (job.get("statusReason"), container.get("reason")) if reason)
+    why = "; ".join(reasons) or "no reason given"
+    raise BatchError(
+        f"Job {job['jobName']} ({job['jobId']}) is {job['status']}{exit_code}: {why}. "
+        "Mend the cause and submit it again."
+    )
+
+
 def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -> str:
     """Take a job's machine away while it works, as Fargate Spot may, to see what its retry strategy makes of it.
 

@@ -361,6 +361,34 @@ def test_the_environment_becomes_spot_and_on_demand_again(session, config, envir
     assert [each["computeResources"]["type"] for each in found] == ["FARGATE_SPOT", "FARGATE"]
 
 
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (
+            {
+                "statusReason": "Task failed to start",
+                "container": {"reason": "CannotPullContainerError: no such image"},
+            },
+            "FAILED: Task failed to start; CannotPullContainerError: no such image. Mend",
+        ),
+        (
+            {"statusReason": "Essential container in task exited", "container": {"exitCode": 3}},
+            "FAILED, exit code 3: Ess",
+        ),
+        ({}, "FAILED: no reason given. Mend"),
+    ],
+    ids=["failed to start", "failed", "nothing known"],
+)
+def test_a_job_that_failed_is_one_sentence_with_the_reason(job, why):
+    with pytest.raises(batch.BatchError, match=re.escape(f"Job mine (id) is {why}")):
+        batch.require_success({"jobName": "mine", "jobId": "id", "status": "FAILED", **job})
+
+
+def test_a_job_that_succeeded_is_returned():
+    job = {"jobName": "mine", "jobId": "id", "status": "SUCCEEDED"}
+    assert batch.require_success(job) == job
+
+
 def test_a_job_that_does_not_end_is_told_with_batchs_reason(session, calls):
     stuck = {"status": "RUNNABLE", "statusReason": "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too large"}
     calls.answer("DescribeJobs", {"jobs": [stuck]})
