@@ -12,6 +12,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 
 from utils.config import PYTHON_IMAGE, Config
 from utils.iam import NotOurs, retry_until_assumable
+from utils.waiting import last_result
 
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 # SageMaker Studio's own image has Python, pandas and boto3. It suits accounts whose jobs can't reach a package index,
@@ -493,7 +494,7 @@ def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) 
         retry=retry_if_result(lambda found: found and found["status"] in ("CREATING", "UPDATING", "DELETING")),
         wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
-        retry_error_callback=lambda state: state.outcome.result(),
+        retry_error_callback=last_result,
     )(lambda: describe(session, kind, name))
 
 
@@ -534,9 +535,9 @@ def _usable_environment(session: boto3.Session, name: str, seconds: float = 60) 
         retry=retry_if_result(_lacks_role),
         wait=wait_exponential_jitter(multiplier=2, exp_base=1.5, max=10, jitter=0.5),
         stop=stop_after_delay(seconds),
-        retry_error_callback=lambda state: state.outcome.result(),
+        retry_error_callback=last_result,
     )(check)
-    if _lacks_role(found):
+    if found and _lacks_role(found):
         raise BatchError(
             f'The compute environment "{name}" is INVALID: {found["statusReason"].rstrip(".")}. A service-linked role '
             "that is new can take some minutes: run this again. If that does not help, create ECS's with `aws iam "

@@ -19,7 +19,7 @@ from utils.config import PYTHON_IMAGE
 PULL_MB_PER_SECOND = 13
 START_SECONDS = 40  # from the submission, or the end of the wave before, to the beginning of the pull
 # Packed, as they are pulled. The slim one is 150 MB unpacked; the others are guesses.
-IMAGE_MB = {batch.AWS_CLI_IMAGE: 150, PYTHON_IMAGE: 45, batch.SAGEMAKER_IMAGE: 4000}
+IMAGE_MB: dict[str, float] = {batch.AWS_CLI_IMAGE: 150, PYTHON_IMAGE: 45, batch.SAGEMAKER_IMAGE: 4000}
 STEP_SECONDS = 10  # of SageMaker's own, a step
 ANSWER = 1.125  # check_jobs answers up to a quarter late, since a poll comes after a quarter of the time waited so far
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -82,13 +83,13 @@ def deploy(
         tags=tags,
     )
     # 256 MiB do for thousands of items; a manifest of a million, or of very long ones, takes more.
-    common = {"timeout_seconds": 120, "memory_mib": 512, "tags": tags}
-    submit_function = lambdas.ensure_function(
-        session,
+    ensure_function = functools.partial(
+        lambdas.ensure_function, session, timeout_seconds=120, memory_mib=512, tags=tags
+    )
+    submit_function = ensure_function(
         config.submit_jobs_function,
         code=lambdas.package("submit_jobs"),
         role=roles["submit_lambda"],
-        **common,
     )
     settings = {
         "DEAD_LETTER_QUEUE_URL": dead_letter_url,
@@ -97,13 +98,11 @@ def deploy(
         "PUSH_EVENTS": "true" if push else "false",
         **(check_settings or {}),
     }
-    check_function = lambdas.ensure_function(
-        session,
+    check_function = ensure_function(
         config.check_jobs_function,
         code=lambdas.package("check_jobs"),
         role=roles["monitor_lambda"],
         environment=settings,
-        **common,
     )
     queues.ensure_mapping(
         session,

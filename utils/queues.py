@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from utils.iam import NotOurs, retry_until_assumable
+from utils.waiting import last_result
 
 # Every poll of a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
 # to come first; what is left for the dead-letter queue is a message that kills the function.
@@ -112,7 +113,7 @@ def let_rule_send(session: boto3.Session, url: str, *, rule: str) -> None:
     }
     sqs = session.client("sqs")
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
-    policy = json.loads(found) if found else {"Version": "2012-10-17", "Statement": []}
+    policy: dict[str, Any] = json.loads(found) if found else {"Version": "2012-10-17", "Statement": []}
     statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     if statement not in statements:
         policy["Statement"] = [each for each in statements if each.get("Sid") != statement["Sid"]] + [statement]
@@ -138,7 +139,7 @@ def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dic
         retry=retry_if_result(lambda counts: any(counts.values())),
         wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
-        retry_error_callback=lambda state: state.outcome.result(),
+        retry_error_callback=last_result,
     )(lambda: message_counts(session, url))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
+from utils.waiting import last_result
+
 
 def until_empty(remaining: Callable[[], Any], otherwise: str, seconds: float = 300) -> None:
     """Call `remaining` until it returns nothing.
@@ -28,7 +30,7 @@ def last_remaining(remaining: Callable[[], Any], seconds: float) -> Any:
         retry=retry_if_result(bool),
         wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
-        retry_error_callback=lambda state: state.outcome.result(),
+        retry_error_callback=last_result,
     )(remaining)
 
 

@@ -102,7 +102,7 @@ def queue_over_time(samples: pd.DataFrame):
         axes.fill_between(samples["seconds"], samples[column], step="post", color=color, alpha=0.55, label=label)
     axes.set_xlabel("seconds since the watching began")
     axes.set_ylabel("messages")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params("y", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     most = int((samples["waiting"] + samples["hidden"]).max())

@@ -68,8 +68,8 @@ def watch(
         table = steps(session, execution)
         if status in FINAL or elapsed > seconds:
             view.update(draw_graph(waits_for, table))
-            counts = count_states(list_jobs(session.client("batch"), config.job_queue, execution))
-            last = _last_table(definition, table, counts)
+            by_step = count_states(list_jobs(session.client("batch"), config.job_queue, execution))
+            last = _last_table(definition, table, by_step)
             display({"text/html": as_html(last), "text/plain": last.to_string()}, raw=True)
             return Watched(status, pd.DataFrame(samples))
         counts, lines = jobs_now(session, config, execution)

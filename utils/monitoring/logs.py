@@ -29,9 +29,10 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
     https://github.com/nextstrain/cli/issues/405
     """
     logs = session.client("logs")
-    lines, token = [], None
+    lines: list[str] = []
+    token: str | None = None
     while True:
-        more = {"nextToken": token} if token else {}
+        more: dict[str, str] = {"nextToken": token} if token else {}
         try:
             answer = logs.get_log_events(logGroupName=log_group, logStreamName=log_stream, startFromHead=True, **more)
         except logs.exceptions.ResourceNotFoundException:  # which of the two, only a text says

@@ -49,7 +49,7 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
     failed = next((found for found in begun if found["StepStatus"] == "Failed"), None)
     mine = next((found for found in begun if found["StepName"] == step), None)
     if mine and mine["StepStatus"] != "Failed":
-        metadata = next(iter(mine.get("Metadata", {}).values()), {})
+        metadata: dict[str, Any] = next(iter(mine.get("Metadata", {}).values()), {})
         return {output["Name"]: output["Value"] for output in metadata.get("OutputParameters", [])}
     if failed:
         cause = mine or failed

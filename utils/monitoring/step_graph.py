@@ -119,8 +119,9 @@ def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
         axes.text(x, y, f"{step}\n{told}", ha="center", va="center", fontsize=fontsize, color="#1b1f24")
         for before in waits_for[step]:
             from_x, from_y = places[before]
-            ends = {"xytext": (from_x + wide / 2, from_y), "xy": (x - wide / 2, y)}
-            axes.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 1, "shrinkB": 1})
+            begin, end = (from_x + wide / 2, from_y), (x - wide / 2, y)
+            arrow = {"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 1, "shrinkB": 1}
+            axes.annotate("", xytext=begin, xy=end, arrowprops=arrow)
     axes.set_xlim(-0.6, max(columns.values()) + 0.6)
     axes.set_ylim(-rows / 2, rows / 2)
     axes.axis("off")

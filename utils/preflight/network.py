@@ -48,6 +48,10 @@ def _covers(rule: dict[str, Any], port: int) -> bool:
 
 
 def _targets(rules: list[dict[str, Any]]) -> list[str]:
-    keys = (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6"), ("PrefixListIds", "PrefixListId"))
-    keys += (("UserIdGroupPairs", "GroupId"),)
+    keys = (
+        ("IpRanges", "CidrIp"),
+        ("Ipv6Ranges", "CidrIpv6"),
+        ("PrefixListIds", "PrefixListId"),
+        ("UserIdGroupPairs", "GroupId"),
+    )
     return sorted({target[name] for rule in rules for key, name in keys for target in rule.get(key, [])})
