@@ -19,7 +19,7 @@ def missing(program):
     line = re.search(r"^# dependencies = (\[.*\])$", program, re.MULTILINE)
     for requirement in json.loads(line[1]) if line else []:
         try:
-            importlib.metadata.version(re.match(r"[\w.-]+", requirement)[0])
+            importlib.metadata.version(re.findall(r"[\w.-]+", requirement)[0])
         except importlib.metadata.PackageNotFoundError:
             yield requirement
 

@@ -43,7 +43,7 @@ def describe_jobs(ids, ended=None):
     Args:
         ended: {id: JobDetail} of jobs whose end an event has reported. DescribeJobs may be behind it.
     """
-    jobs = {}
+    jobs: dict[str, dict] = {}
     for first in range(0, len(ids), DESCRIBE_JOBS_IDS):
         chunk = ids[first : first + DESCRIBE_JOBS_IDS]
         jobs.update((job["jobId"], job) for job in call_aws(client("batch").describe_jobs, jobs=chunk)["jobs"])
@@ -70,7 +70,7 @@ def list_jobs_named(prefix, job_queue):
 
 def jobs_of_step(prefix, job_queue):
     """{job name: JobSummary} of the jobs that submit_jobs named alike. Of two with one name, the earliest counts."""
-    jobs = {}
+    jobs: dict[str, dict] = {}
     for job in list_jobs_named(prefix, job_queue):
         if re.fullmatch(re.escape(prefix) + r"-\d+", job["jobName"]):
             earlier = jobs.get(job["jobName"], job)

@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 
-CONTEXT = {}  # fields of every line: which message, execution, step and jobs it is about
+CONTEXT: dict[str, object] = {}  # fields of every line: which message, execution, step and jobs it is about
 
 
 def log_context(**fields):

@@ -15,7 +15,7 @@ TOLERATED_TAG, REPORT_TAG = "sagemaker-batch:tolerated-failure-percentage", "sag
 def register_push_token(step, ids, jobs):
     """Write the step on its first job. Returns whether it is there, and whether it is new."""
     names = [re.fullmatch(r"(.+)-(\d+)", jobs[id]["jobName"]) for id in ids if id in jobs]
-    if len(names) < len(ids) or None in names or len({name[1] for name in names}) > 1:
+    if len(names) < len(ids) or None in names or len({name[1] for name in names if name}) > 1:
         return False, False  # not submitted by submit_jobs in one step, or not all visible yet
     tags = tags_of(step, len(ids))
     first = min((jobs[id] for id in ids), key=job_number)

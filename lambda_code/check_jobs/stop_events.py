@@ -42,6 +42,7 @@ def clear_stopped_execution(record, event):
     if not stopped:
         return True
     deliveries = deliveries_of(record)
+    trouble: PollLater | UnconfirmedError
     try:
         terminate_leftover_jobs(execution, happened)
         if deliveries > 1:

@@ -108,7 +108,7 @@ def merge(months):
 
 def averages_by(key, rows):
     """[{key, flights, mean_dep_delay, mean_arr_delay}], delays in minutes, None where no flight left or arrived."""
-    totals = defaultdict(lambda: dict.fromkeys(SUMS, 0))
+    totals: dict[str | int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(SUMS, 0))
     for row in rows:
         for name in SUMS:
             totals[row[key]][name] += row[name]

@@ -14,7 +14,7 @@ DESCRIBE_JOBS_IDS = 100
 
 def jobs_by_name(job_queue, name, give_up_at):
     """{job name: its summaries, the earliest first} in whatever status; the name may end in *."""
-    jobs_of = {}
+    jobs_of: dict[str, list[dict]] = {}
     request = {
         "jobQueue": job_queue,
         # With a filter ListJobs shows jobs of all statuses, without one only those that are RUNNING.
