@@ -17,7 +17,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from local_aws.protocol import Api, ApiError, Response
 from local_aws.store import Store
 
 log = logging.getLogger("local_aws.server")
+
+Scope = Mapping[str, Any]  # what ASGI says of a connection
 
 LOCAL_PATH = "/_local_aws/"
 MARKER = ".made-by-local-aws"  # in a directory that the server deletes
@@ -68,7 +70,7 @@ class App:
         self.changed = False
         self.closed = False
 
-    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+    async def __call__(self, scope: Scope, receive: Callable, send: Callable) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -109,7 +111,7 @@ class App:
             await self.ministack_app(scope, _again(body, receive), send)
 
     async def _ours(
-        self, api: Api, scope: dict, send: Callable, headers: dict[str, str], query: str, body: bytes
+        self, api: Api, scope: Scope, send: Callable, headers: dict[str, str], query: str, body: bytes
     ) -> None:
         raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
 
@@ -120,7 +122,7 @@ class App:
             send, await api.handle(scope["method"], raw_path.partition("?")[0], query, headers, body, identify)
         )
 
-    async def _local(self, scope: dict, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
+    async def _local(self, scope: Scope, receive: Callable, send: Callable, headers: dict[str, str]) -> None:
         name = scope["path"].removeprefix(LOCAL_PATH)
         try:
             body = await _read(receive, LOCAL_PATH)  # of any request: what is not read ends the connection
@@ -146,7 +148,7 @@ class App:
                     status, answer = 400, {"message": str(error)}
         await _respond(send, Response(status, {"content-type": "application/json"}, json.dumps(answer).encode()))
 
-    async def _lifespan(self, scope: dict, receive: Callable, send: Callable) -> None:
+    async def _lifespan(self, scope: Scope, receive: Callable, send: Callable) -> None:
         """MiniStack starts first and stops last; our services between."""
         snapshots: asyncio.Task | None = None
 
@@ -186,7 +188,7 @@ class App:
                 ministack.snapshot()
 
 
-def _identify(scope: dict, raw_path: str, query: str, body: bytes):
+def _identify(scope: Scope, raw_path: str, query: str, body: bytes):
     client = (scope.get("client") or ("127.0.0.1",))[0]
     return ministack.identify(
         scope["method"], raw_path, parse_qs(query, keep_blank_values=True), scope["headers"], body, client

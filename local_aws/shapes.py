@@ -21,7 +21,7 @@ def no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON.")
 
 
-JSON_TYPES = {
+JSON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "boolean": bool,
     "list": list,
@@ -45,8 +45,8 @@ def from_wire(value: Any, shape: Shape, where: str) -> Any:
             raise BadValue(f"{where} is not base64.") from None
     if kind in ("integer", "long") and isinstance(value, float) and value.is_integer():
         value = int(value)
-    expected = JSON_TYPES.get(kind, object)
-    if not isinstance(value, expected) or (isinstance(value, bool) and kind not in ("boolean",)):
+    matches = isinstance(value, JSON_TYPES.get(kind, object))
+    if not matches or (isinstance(value, bool) and kind not in ("boolean",)):
         raise BadValue(f"{where or 'The request'} must be a {kind}, not {type(value).__name__}.")
     if kind == "structure":
         if shape.metadata.get("document"):

@@ -58,7 +58,7 @@ class Share:
         """The next job, still RUNNABLE; what ended meanwhile falls out here."""
         while self.heap:
             priority, sequence, index, fresh, job = self.heap[0]
-            if fresh:
+            if isinstance(job, Array):
                 found = _next_fresh(job, index)
                 if found is None:
                     heapq.heappop(self.heap)
@@ -75,7 +75,7 @@ class Share:
     def pop(self) -> Job:
         """Take the job that head() returned, to act on."""
         priority, sequence, index, fresh, job = self.heap[0]
-        if fresh:
+        if isinstance(job, Array):
             heapq.heapreplace(self.heap, (priority, sequence, index + 1, fresh, job))
             return job.child(index)
         heapq.heappop(self.heap)
@@ -86,7 +86,7 @@ class Share:
         heap = list(self.heap)
         while heap:
             priority, sequence, index, fresh, job = heapq.heappop(heap)
-            if fresh:
+            if isinstance(job, Array):
                 found = _next_fresh(job, index)
                 if found is not None:
                     yield job.view(found)
@@ -149,13 +149,15 @@ class Line:
             )
             return
         lists = {name: share.listed() for name, share in self.shares.items()}
-        heads = {name: next(jobs, None) for name, jobs in lists.items()}
+        heads = {name: head for name, jobs in lists.items() if (head := next(jobs, None))}
         used = {name: self.shares[name].use(now, policy.decay_seconds) for name in lists}
-        while waiting := [name for name, head in heads.items() if head]:
-            name = min(waiting, key=lambda n: (used[n] * policy.weight(n), heads[n].sequence, heads[n].index or 0))
-            yield heads[name]
-            used[name] += heads[name].spec.vcpus
-            heads[name] = next(lists[name], None)
+        while heads:
+            name = min(heads, key=lambda n: (used[n] * policy.weight(n), heads[n].sequence, heads[n].index or 0))
+            head = heads.pop(name)
+            yield head
+            used[name] += head.spec.vcpus
+            if following := next(lists[name], None):
+                heads[name] = following
 
 
 class Scheduler:
@@ -213,8 +215,7 @@ class Scheduler:
         policy = self.policy_of(line.queue)
         now = self.clock.now()
         environments = self.environments_of(line.queue)
-        while share := line.next_share(policy, now):
-            job = share.head()
+        while (share := line.next_share(policy, now)) and (job := share.head()):
             fitting = [e for e in environments if e.refusal(job.spec) is None]
             priority = line.queue.priority
             free = (e for e in fitting if awaited.get(e.arn, priority) <= priority)
@@ -236,7 +237,7 @@ class Scheduler:
     def _has_room(self, environment: ComputeEnvironment, job: Job, line: Line, policy: SchedulingPolicy | None) -> bool:
         if self.running >= self.max_processes or not environment.accepts_jobs:
             return False
-        room = environment.max_vcpus
+        room: float = environment.max_vcpus
         if policy:
             share = line.share(job.share)
             active = sum(1 for other in line.shares.values() if other.vcpus > 0)
@@ -265,8 +266,8 @@ class Scheduler:
             refusals = [environment.refusal(job.spec) for environment in environments]
             reason = MAX_RESOURCE if any(r == "vcpus" for r in refusals) or not refusals else JOB_RESOURCE
         if reason and job.status_reason != reason:
-            if job.parent:
-                job = self.engine.single_out(job.parent, job.index)
+            if in_array := job.in_array:
+                job = self.engine.single_out(*in_array)
             job.status_reason = reason
             self.on_blocked(job)
         self._watch(line, job)

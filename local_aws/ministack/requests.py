@@ -189,7 +189,7 @@ def _rest_json(
         shape = operation.input_shape
         payload = shape.serialization.get("payload")
         raw = payload and shape.members[payload].type_name == "blob"
-        values = {payload: ""} if raw else _json(body)
+        values: dict[str, Any] = {payload: ""} if raw else _json(body)
         for name, member in shape.members.items():
             wire, location = member.serialization.get("name", name), member.serialization.get("location")
             if location == "uri":

@@ -85,7 +85,8 @@ class QueueOperations(Catalogue):
         members.check("UpdateJobQueue", params)
         if queue.detail["status"] not in ("VALID", "INVALID"):
             raise client_error(f"Cannot update, resource is being modified: {arn}")
-        changes = {name: params[name] for name in ("state", "priority", "jobStateTimeLimitActions") if name in params}
+        updatable = ("state", "priority", "jobStateTimeLimitActions")
+        changes: dict[str, Any] = {name: params[name] for name in updatable if name in params}
         queues.check_priority(changes.get("priority", 0))
         queues.check_time_limits(changes.get("jobStateTimeLimitActions", []))
         if "computeEnvironmentOrder" in params:
@@ -169,6 +170,7 @@ class QueueOperations(Catalogue):
 
 
 def _runnable_since(job: Job) -> int:
-    if job.attempts:
-        return job.attempts[-1].stopped_at
+    stopped_at = job.attempts[-1].stopped_at if job.attempts else None
+    if stopped_at is not None:
+        return stopped_at
     return job.parent.fresh_at if job.parent else job.created_at

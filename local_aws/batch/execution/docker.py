@@ -18,12 +18,13 @@ class Docker:
         self._answers: tuple[float, bool] = (0.0, False)  # until when it is remembered, and whether one answers
 
     @property
-    def program(self) -> str | None:
-        return shutil.which("docker")
+    def program(self) -> str:
+        """Its path; where it is not installed its name, which the failure to start it then shows."""
+        return shutil.which("docker") or "docker"
 
     async def pull(self, image: str) -> str | None:
         """Make the image available to Docker; why it can't be, or None."""
-        program, now = self.program, time.monotonic()
+        program, now = shutil.which("docker"), time.monotonic()
         if now > self._answers[0]:
             answers = program is not None and (await _run(program, "version"))[0] == 0
             self._answers = (now + DOCKER_SECONDS, answers)
@@ -45,4 +46,4 @@ async def _run(*argv: str) -> tuple[int, str]:
         env={name: value for name, value in os.environ.items() if name != "DOCKER_HOST"},
     )  # fmt: skip
     output, _ = await process.communicate()
-    return process.returncode, (output.decode(errors="replace").strip().splitlines() or [""])[-1]
+    return await process.wait(), (output.decode(errors="replace").strip().splitlines() or [""])[-1]

@@ -98,13 +98,14 @@ class Launcher:
     # --- starting ---
 
     def launch(self, job: Job) -> None:
-        attempt = job.current
+        attempt = job.attempt
         partition, _, region, account = job.queue.arn.split(":")[1:5]
         task_id = secrets.token_hex(16)
-        attempt.task_arn = f"arn:{partition}:ecs:{region}:{account}:task/{job.compute_environment.cluster}/{task_id}"
+        task_arn = f"arn:{partition}:ecs:{region}:{account}:task/{job.compute_environment.cluster}/{task_id}"
+        attempt.task_arn = task_arn
         key = f"{job.id}#{attempt.number}"
         try:
-            running = self._prepare(job, attempt, task_id, account, region)
+            running = self._prepare(job, attempt, task_arn, account, region)
         except StartError as error:
             self.clock.call_soon(self.engine.attempt_ended, job, attempt.number, None, START_FAILED, _short(str(error)))
             return
@@ -122,7 +123,7 @@ class Launcher:
         else:
             self._keep(asyncio.create_task(self._start_container(key, running, directory, environment, task_id)))
 
-    def _prepare(self, job: Job, attempt: Attempt, task_id: str, account: str, region: str) -> Running:
+    def _prepare(self, job: Job, attempt: Attempt, task_arn: str, account: str, region: str) -> Running:
         """Assume the roles and open the log stream, as ECS does before it starts a container.
 
         Raises:
@@ -135,14 +136,14 @@ class Launcher:
         if execution_role is None:
             raise StartError("ECS was unable to assume a role for the container's logs: there is no execution role.")
         trusted = TASKS if container.get("executionRoleArn") else "ec2.amazonaws.com"
-        credentials = self.roles.assume(execution_role, trusted, job)
+        credentials = self.roles.assume(execution_role, trusted, job, task_arn)
         if container.get("jobRoleArn"):
-            self.roles.assume(container["jobRoleArn"], TASKS, job)
+            self.roles.assume(container["jobRoleArn"], TASKS, job, task_arn)
         options = container.get("logConfiguration", {}).get("options", {})
         group = options.get("awslogs-group", LOG_GROUP)
         log_region = options.get("awslogs-region", region)
         prefix = options.get("awslogs-stream-prefix", job.spec.definition_name)
-        stream = f"{prefix}/default/{task_id}"
+        stream = f"{prefix}/default/{task_arn.rpartition('/')[2]}"
         try:
             self.roles.open_log(credentials, group, stream, options, account, log_region)
         except ApiError as error:
@@ -203,7 +204,7 @@ class Launcher:
             self._finished(key, 127, START_FAILED, _not_executable(report[2]))
 
     def _log(self, running: Running, at: int, lines: list[str]) -> None:
-        attempt = running.job.current
+        attempt = running.job.attempt
         ministack = self.context.ministack
         arn = (
             f"arn:{ministack.partition(running.region)}:logs:{running.region}:{running.account}:"
@@ -281,7 +282,7 @@ class Launcher:
         job = running.job
         credentials = self.context.ministack.assume_role(
             job.spec.container["jobRoleArn"], TASKS, session_name=job.spec.definition_name,
-            source_arn=job.current.task_arn,
+            source_arn=job.attempt.task_arn,
         )  # fmt: skip
         return {
             "AccessKeyId": credentials.access_key_id,

@@ -25,19 +25,19 @@ class Roles:
         self._allowed: dict[tuple, float] = {}
         self._assumed: dict[tuple, tuple[float, Any]] = {}
 
-    def assume(self, role: str, service: str, job: Job) -> Any:
+    def assume(self, role: str, service: str, job: Job, task_arn: str) -> Any:
         """A role's credentials; that the role trusts the service is remembered for a second.
 
         aws:SourceArn is the task's ARN, which a trust policy as ECS's guide has it, with arn:aws:ecs:region:account:*,
         lets through: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
         """
         # A task's id is random, so what holds for one task of a cluster holds for the next.
-        key = (role, service, job.spec.definition_name, job.current.task_arn.rpartition("/")[0])
+        key = (role, service, job.spec.definition_name, task_arn.rpartition("/")[0])
         now = time.monotonic()
         until, credentials = self._assumed.get(key, (0.0, None))
         if until > now:
             return credentials
-        source = job.current.task_arn if service == TASKS else None
+        source = task_arn if service == TASKS else None
         if not self.ministack.trusts(role, service, source_arn=source):
             raise StartError(
                 f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "

@@ -82,14 +82,16 @@ def check_environment_order(order: list[dict[str, Any]], found: list[ComputeEnvi
         raise client_error(f"A job queue can have at most {MAX_ENVIRONMENTS_PER_QUEUE} compute environments.")
     if len({entry["order"] for entry in order}) < len(order):
         raise client_error("The orders in computeEnvironmentOrder must differ.")
+    environments = []
     for entry, environment in zip(order, found, strict=True):
         if environment is None:
             raise client_error(f"{entry['computeEnvironment']} does not exist")
         if environment.detail["status"] not in ("VALID", "UPDATING"):
             raise client_error(f"{environment.arn} must be valid before attaching to a job queue")
-    if len({environment.arn for environment in found}) < len(found):
+        environments.append(environment)
+    if len({environment.arn for environment in environments}) < len(environments):
         raise client_error("computeEnvironmentOrder names a compute environment twice.")
-    if len({environment.fargate for environment in found}) > 1:
+    if len({environment.fargate for environment in environments}) > 1:
         raise client_error("EC2 and Fargate compute environments can't be mixed in a job queue.")
 
 

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html
 
 from __future__ import annotations
 
-from local_aws.batch.state.jobs import Array, Job
+from local_aws.batch.state.jobs import Array, Job, as_array
 from local_aws.batch.state.transitions import Transitions
 
 DEPENDENCY_FAILED = "Dependent Job failed"
@@ -21,9 +21,9 @@ class Dependencies(Transitions):
             if dependency.get("type") == "SEQUENTIAL" and isinstance(job, Array):
                 job.sequential = True
             elif dependency.get("type") == "N_TO_N":
-                other = self.jobs[dependency["jobId"]]
-                job.pairs_with.append(other)
-                other.paired_by.append(job)
+                array, pair = as_array(job), as_array(self.jobs[dependency["jobId"]])
+                array.pairs_with.append(pair)
+                pair.paired_by.append(array)
             else:
                 other = self.dependency(dependency["jobId"])
                 if other.status != "SUCCEEDED":
@@ -34,7 +34,7 @@ class Dependencies(Transitions):
         """The job that one may depend on: for an array's child, the child itself."""
         parent_id, _, index = job_id.partition(":")
         job = self.jobs[parent_id]
-        return self.single_out(job, int(index)) if index else job
+        return self.single_out(as_array(job), int(index)) if index else job
 
     def admit(self, job: Job) -> None:
         """From SUBMITTED to whatever its dependencies allow."""
@@ -80,8 +80,8 @@ class Dependencies(Transitions):
             job.summary_at = job.fresh_at
             self.on_fresh_change(job)
             self.scheduler.add(job)
-            for child in list(job.known_children()):
-                self._release_child(job, child.index)
+            for index in list(job.known_indices()):
+                self._release_child(job, index)
 
     def _release_child(self, array: Array, index: int) -> None:
         """Let a child become RUNNABLE if nothing that it alone waits for is left."""
@@ -138,9 +138,9 @@ class Dependencies(Transitions):
                         elif not dependent.waiting_for and dependent.status == "PENDING":
                             self._release(dependent)
                 job.dependents = []
-                if job.parent:
-                    self._tell_pairs(job.parent, job.index)
-                    self._check_parent(job.parent)
+                if in_array := job.in_array:
+                    self._tell_pairs(*in_array)
+                    self._check_parent(in_array[0])
         finally:
             self._telling = False
 

@@ -65,7 +65,8 @@ class Engine(Restarts):
         job = self.find(job_id)
         if job is None or job.ended:
             return None
-        return self.single_out(job.parent, job.index) if job.parent else job
+        in_array = job.in_array
+        return self.single_out(*in_array) if in_array else job
 
     def _stop(self, job: Job, reason: str, terminate: bool) -> None:
         if job.status in ACTIVE:

@@ -97,6 +97,22 @@ class Job:
     def ended(self) -> bool:
         return self.status in TERMINAL
 
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that runs.
+
+        Raises:
+            RuntimeError: none does.
+        """
+        if self.current is None:
+            raise RuntimeError(f"Job {self.id} is {self.status} and has no attempt that runs.")
+        return self.current
+
+    @property
+    def in_array(self) -> tuple[Array, int] | None:
+        """The array that it is a child of, and its index there; None for any other job."""
+        return None if self.parent is None or self.index is None else (self.parent, self.index)
+
 
 class Array(Job):
     """The parent of an array. Children come into being when something happens to one of them alone.
@@ -118,6 +134,8 @@ class Array(Job):
         "size",
         "summary_at",
     )  # fmt: skip
+
+    size: int
 
     def __init__(self, job_id: str, name: str, queue: Any, spec: Spec, sequence: int, created_at: int, size: int):
         super().__init__(job_id, name, queue, spec, sequence, created_at)
@@ -163,5 +181,19 @@ class Array(Job):
     def fresh_indices(self) -> Iterator[int]:
         return (index for index, child in enumerate(self.children) if child is None)
 
+    def known_indices(self) -> Iterator[int]:
+        return (index for index, child in enumerate(self.children) if child is not None)
+
     def known_children(self) -> Iterator[Job]:
         return (child for child in self.children if child is not None)
+
+
+def as_array(job: Job) -> Array:
+    """The same job, where only an array will do.
+
+    Raises:
+        TypeError: it is no array.
+    """
+    if not isinstance(job, Array):
+        raise TypeError(f"Job {job.id} is no array.")
+    return job

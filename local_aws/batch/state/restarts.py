@@ -35,7 +35,7 @@ class Restarts(Attempts):
         elif job.status == "RUNNABLE":
             self.scheduler.add(job)
         elif job.status in ACTIVE:
-            attempt = job.current
+            attempt = job.attempt
             attempt.status_reason, attempt.stopped_at = lost(job), self.clock.now()
             job.attempts.append(attempt)
             job.current = None

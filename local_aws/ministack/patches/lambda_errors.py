@@ -73,7 +73,8 @@ def _ending(status: int | None) -> str:
     if not status:
         return "without providing a reason"
     if status < 0:
-        return f"with error: signal: {signal.strsignal(-status).lower()}"
+        description = signal.strsignal(-status) or f"signal {-status}"
+        return f"with error: signal: {description.lower()}"
     return f"with error: exit status {status}"
 
 

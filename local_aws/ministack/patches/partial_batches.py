@@ -64,5 +64,5 @@ def failures(answer: Any, ids: Collection[str]) -> set[str]:
         return set()
     if not isinstance(items, list):
         return everything
-    named = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in items]
+    named: list[Any] = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in items]
     return set(named) if all(isinstance(one, str) and one in everything for one in named) else everything

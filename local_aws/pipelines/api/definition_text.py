@@ -15,25 +15,34 @@ TWO_DEFINITIONS = "Both Pipeline Definition and Pipeline Definition S3 Location 
 MAX_PIPELINE_CHARACTERS = 1024 * 1024
 
 
-async def definition_text(request: Request, context: Any, calls: RoleCalls, *, needed: bool = True) -> str | None:
+async def definition_text(request: Request, context: Any, calls: RoleCalls) -> str:
+    """The definition that a call must give. The arguments are those of `given_definition_text`.
+
+    Raises:
+        ApiError: ValidationException when there is none, or two, or the object can't be read.
+    """
+    text = await given_definition_text(request, context, calls)
+    if text is None:
+        raise ApiError("ValidationException", NO_DEFINITION)
+    return text
+
+
+async def given_definition_text(request: Request, context: Any, calls: RoleCalls) -> str | None:
     """The definition a call gives, or the object it names, read as the caller.
 
     Args:
         context: the server's Context.
         calls: for the thread that reads.
-        needed: refuse a call that gives none.
 
     Returns:
-        The definition's text; None when the call gives none and need not.
+        The definition's text; None when the call gives none.
 
     Raises:
-        ApiError: ValidationException when there is none, or two, or the object can't be read.
+        ApiError: ValidationException when there are two, or the object can't be read.
     """
     params = request.params
     place = params.get("PipelineDefinitionS3Location")
     if place is None:
-        if "PipelineDefinition" not in params and needed:
-            raise ApiError("ValidationException", NO_DEFINITION)
         return params.get("PipelineDefinition")
     if "PipelineDefinition" in params:
         raise ApiError("ValidationException", TWO_DEFINITIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local_aws.pipelines import views
-from local_aws.pipelines.api.definition_text import definition_text
+from local_aws.pipelines.api.definition_text import definition_text, given_definition_text
 from local_aws.pipelines.api.resources import Resources, caller, fingerprint_of, parallel
 from local_aws.pipelines.execution.role_calls import SERVICE
 from local_aws.pipelines.state import ENDED_EXECUTION, Pipeline, Version, now
@@ -75,7 +75,7 @@ class PipelineOperations(Resources):
         if "RoleArn" in params:
             request.authorize_pass_role(params["RoleArn"], SERVICE)
         pipeline = self.pipeline(request)
-        text = await definition_text(request, self.context, self.orchestrator.calls, needed=False)
+        text = await given_definition_text(request, self.context, self.orchestrator.calls)
         definition = self.parse(text, request) if text else None
         if "RoleArn" in params:
             self.check_role(params["RoleArn"], arn)

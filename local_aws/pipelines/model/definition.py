@@ -141,7 +141,7 @@ def _steps(written: list[Any], branch: tuple[str, bool] | None, names: set[str])
         arguments = spec.get("Arguments")
         if arguments is not None and not isinstance(arguments, dict):
             raise DefinitionError(f"Step {name}: Arguments must be an object.", NOT_AN_OBJECT)
-        body = ()
+        body: tuple[Step, ...] = ()
         if step_type.body:
             body = tuple(_steps(_list_of(name, arguments, step_type.body), None, names))
         yield Step(name, step_type, spec, {}, branch, body)

@@ -17,7 +17,7 @@ _RETRYABLE = {
     "SageMaker.CAPACITY_ERROR",
     "SageMaker.RESOURCE_LIMIT",
 }
-_LIMITS: dict[str, tuple[type | tuple[type, ...], int, float]] = {
+_LIMITS: dict[str, tuple[type[int] | tuple[type[int], type[float]], int, int]] = {
     "MaxAttempts": (int, 1, 20),
     "ExpireAfterMin": (int, 0, 14_400),
     "IntervalSeconds": (int, 0, 43_200),
@@ -27,7 +27,7 @@ _LIMITS: dict[str, tuple[type | tuple[type, ...], int, float]] = {
 
 def exceptions(policy: dict[str, Any]) -> list[str]:
     """The exceptions of a retry policy: a list in the guide and in what the SDK writes, one of them in the schema."""
-    named = policy.get("ExceptionType")
+    named: Any = policy.get("ExceptionType")
     return [named] if isinstance(named, str) else named
 
 

@@ -112,5 +112,13 @@ class StepType:
         else:
             work.begin()
 
+    def finish(self, work: StepWork, properties: dict[str, Any]) -> None:
+        """End a step with a body when all that it ran for its items has ended.
+
+        Args:
+            properties: what `scheduling.loop_properties` says of it.
+        """
+        raise NotImplementedError
+
     def stop(self, work: StepWork) -> None:
         """A step that runs was asked to stop; its status is Stopping already."""
