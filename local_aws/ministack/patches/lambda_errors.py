@@ -24,7 +24,9 @@ def apply() -> None:
     @functools.wraps(collect)
     def collect_status(process: Any, deadline: float) -> None:
         collect(process, deadline)  # MiniStack forgets the process with this, and so how it ended
-        _ended.status = process.returncode
+        _ended.status = (
+            process.returncode if process else None
+        )  # None: the process never came up, or was collected before
 
     @functools.wraps(known)
     def execute(function: dict, event: Any, request_id: str) -> dict:

@@ -31,7 +31,7 @@ _OF_OTHER_SOURCES = (
 _ABSENT = ("KMSKeyArn", "MetricsConfig", "LoggingConfig", "ProvisionedPollerConfig")
 
 log = logging.getLogger("local_aws.ministack")
-_unreadable: set[str] = set()  # mappings whose queue the function's role may not read, as the log has it
+_logged: dict[str, str] = {}  # by mapping, the action that its function's role lacks, as the log has it
 
 
 def apply() -> None:
@@ -69,9 +69,11 @@ def apply() -> None:
     def allowed_concurrency(mapping: dict, function: dict, config: dict, queue: dict | None = None) -> int:
         """No batch may be in flight while the role may not read the queue, so nothing is received."""
         refused = _refused_action(config.get("Role", ""), mapping["EventSourceArn"])
-        if refused and mapping["UUID"] not in _unreadable:
+        if refused and _logged.get(mapping["UUID"]) != refused:
             log.warning("%s is not polled: its function's role may not call %s.", mapping["EventSourceArn"], refused)
-        (_unreadable.add if refused else _unreadable.discard)(mapping["UUID"])
+            _logged[mapping["UUID"]] = refused
+        elif not refused:
+            _logged.pop(mapping["UUID"], None)
         return 0 if refused else concurrency(mapping, function, config, queue)
 
     lambda_svc._create_esm, lambda_svc._update_esm = checked_create, checked_update

@@ -80,7 +80,7 @@ def test_compute_resources_that_are_refused(world: World, resources: dict, says:
         ({"unmanagedvCpus": 4}, "only for UNMANAGED"),
         ({"serviceRole": "nobody"}, "does not exist"),
         ({"eksConfiguration": {"eksClusterArn": "a", "kubernetesNamespace": "b"}}, "does not cover"),
-        ({"tags": {"aws:x": "y"}}, "reserved"),
+        ({"tags": {"aws:x": "y"}}, "aws: prefixed tag key names are not allowed"),
     ],
 )
 def test_compute_environments_that_are_refused(world: World, arguments: dict, says: str) -> None:
