@@ -20,16 +20,6 @@ SERVICE = "lambda.amazonaws.com"
 ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 FILTERS = 5
 
-# Members that are for other sources than queues: streams, Kafka, MQ, DocumentDB.
-_OF_OTHER_SOURCES = (
-    "StartingPosition", "StartingPositionTimestamp", "ParallelizationFactor", "DestinationConfig",
-    "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError", "MaximumRetryAttempts", "TumblingWindowInSeconds",
-    "Topics", "Queues", "SourceAccessConfigurations", "SelfManagedEventSource", "AmazonManagedKafkaEventSourceConfig",
-    "SelfManagedKafkaEventSourceConfig", "DocumentDBEventSourceConfig",
-)  # fmt: skip
-# Members that AWS takes for a queue, and that have no effect here.
-_ABSENT = ("KMSKeyArn", "MetricsConfig", "LoggingConfig", "ProvisionedPollerConfig")
-
 log = logging.getLogger("local_aws.ministack")
 _logged: dict[str, str] = {}  # by mapping, the action that its function's role lacks, as the log has it
 
@@ -111,12 +101,6 @@ def _check(data: dict[str, Any], source: str, function: str) -> None:
         raise _invalid(json.loads(malformed[2])["message"])
     if source.split(":")[2] != "sqs":
         raise _invalid(f"The embedded AWS polls queues only, and {source} is none.")
-    for member in _OF_OTHER_SOURCES:
-        if data.get(member) not in (None, [], {}):
-            raise _invalid(f"{member} is not supported for Amazon SQS event sources.")
-    for member in _ABSENT:
-        if data.get(member) not in (None, "", {}):
-            raise _invalid(f"{member} is not supported: the embedded AWS does not have it for mappings.")
     _, config = lambda_svc._get_func_record_for_qualifier(name, qualifier)
     queue = sqs._queue_by_arn(source)
     if queue is None:
