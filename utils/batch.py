@@ -10,9 +10,9 @@ from typing import Any
 import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from utils.config import PYTHON_IMAGE, Config
-from utils.iam import NotOurs, retry_until_assumable
-from utils.waiting import last_result
+from .config import PYTHON_IMAGE, Config
+from .iam import NotOurs, retry_until_assumable
+from .waiting import last_result
 
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 # SageMaker Studio's own image has Python, pandas and boto3. It suits accounts whose jobs can't reach a package index,

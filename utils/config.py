@@ -243,7 +243,7 @@ def load_config(
     target = target or os.environ.get("SAGEMAKER_BATCH_TARGET") or "local"
     region = region or os.environ.get("SAGEMAKER_BATCH_REGION")
     if target == "aws" and not (region and account):
-        from utils.session import aws_session  # only then: a local configuration calls nothing
+        from .session import aws_session  # only then: a local configuration calls nothing
 
         session = aws_session(region)
         region = session.region_name

@@ -13,7 +13,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from utils.iam import NotOurs
+from .iam import NotOurs
 
 INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
 # Of the 19 columns, those the tutorial speaks of.

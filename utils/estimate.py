@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils import batch, cost, kit, preflight
-from utils.config import PYTHON_IMAGE
+from . import batch, cost, kit, preflight
+from .config import PYTHON_IMAGE
 
 # Assumptions. AWS publishes no number for any of them.
 # Fargate pulls the image anew for each job: 900 MB took 70 seconds, and tasks of a 250 MB image started after 60.

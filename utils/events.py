@@ -10,9 +10,9 @@ from typing import Any
 
 import boto3
 
-from utils import queues
-from utils.config import Config
-from utils.iam import NotOurs
+from . import queues
+from .config import Config
+from .iam import NotOurs
 
 
 def rule_names(config: Config) -> list[str]:

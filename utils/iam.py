@@ -15,7 +15,7 @@ import boto3
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from utils.config import Config
+from .config import Config
 
 POLICIES = Path(__file__).parent / "policies"
 INLINE_POLICY = "what-its-task-needs"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import boto3
 
-from utils import batch, data, events, iam, lambdas, preflight, queues
-from utils.config import Config
+from . import batch, data, events, iam, lambdas, preflight, queues
+from .config import Config
 
 JOB_VCPUS = 0.25  # the least that Fargate offers: so with 6 vCPUs 24 jobs run at once
 # Twice the least. In an account with GuardDuty's runtime monitoring an agent takes its share of a task's memory.

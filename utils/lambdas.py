@@ -14,9 +14,9 @@ import boto3
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from utils.batch import ensure_log_group
-from utils.config import Config
-from utils.iam import NotOurs, retry_until_assumable
+from .batch import ensure_log_group
+from .config import Config
+from .iam import NotOurs, retry_until_assumable
 
 LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
 RUNTIME = "python3.13"

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from utils.session import lend_region
+from .session import lend_region
 
 # The SDK's own wait() knows only Succeeded and Failed and never ends on the other two.
 FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")

@@ -10,8 +10,8 @@ import boto3
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from utils.iam import NotOurs, retry_until_assumable
-from utils.waiting import last_result
+from .iam import NotOurs, retry_until_assumable
+from .waiting import last_result
 
 # Every poll of a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
 # to come first; what is left for the dead-letter queue is a message that kills the function.

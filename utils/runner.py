@@ -29,10 +29,10 @@ from jupyter_core.utils import run_sync
 from rich.console import Console
 from rich.markup import escape
 
-from utils.cleanup import leftovers, only_tagged
-from utils.config import Config, ConfigError, load_config
-from utils.report import execution_facts, write_page
-from utils.session import connect
+from .cleanup import leftovers, only_tagged
+from .config import Config, ConfigError, load_config
+from .report import execution_facts, write_page
+from .session import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE, MONITORING, CLEANUP = "05_pipeline_build", "06_monitoring", "07_cleanup"

@@ -12,8 +12,8 @@ def warm_up(settings: dict[str, str | None], modules: list[str]) -> None:
 
     It changes nothing a notebook could see. What fails here is left for the notebook's own cell to meet and to show.
     """
-    from utils.config import load_config
-    from utils.session import connect
+    from .config import load_config
+    from .session import connect
 
     with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
         config = load_config(**settings)

@@ -4,10 +4,10 @@ Only what carries both our name and our tag is deleted; what merely has a name l
 safe to repeat, so you finish an interrupted cleanup by running it again.
 """
 
-from utils.cleanup.everything import delete_all, find_all, find_named, leftovers, of_others, only_tagged, table
-from utils.cleanup.executions import StillRunning
-from utils.cleanup.resource import Resource
-from utils.cleanup.tag_register import tagged
+from .everything import delete_all, find_all, find_named, leftovers, of_others, only_tagged, table
+from .executions import StillRunning
+from .resource import Resource
+from .tag_register import tagged
 
 __all__ = [
     "Resource",

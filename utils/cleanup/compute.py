@@ -7,11 +7,11 @@ from functools import partial
 
 import boto3
 
-from utils import batch
-from utils.cleanup.executions import end_jobs
-from utils.cleanup.resource import Resource, has_our_tag
-from utils.cleanup.waiting import retry_on, until_empty
-from utils.config import Config
+from .. import batch
+from ..config import Config
+from .executions import end_jobs
+from .resource import Resource, has_our_tag
+from .waiting import retry_on, until_empty
 
 
 def find_job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:

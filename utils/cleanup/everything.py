@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import boto3
 import pandas as pd
 
-from utils.cleanup import compute, functions, pipeline, roles, storage, watching
-from utils.cleanup.executions import StillRunning
-from utils.cleanup.resource import Resource
-from utils.cleanup.tag_register import tagged
-from utils.config import Config
+from ..config import Config
+from . import compute, functions, pipeline, roles, storage, watching
+from .executions import StillRunning
+from .resource import Resource
+from .tag_register import tagged
 
 # What uses a resource comes before the resource itself. The functions come after the pipeline, since they answer its
 # last callbacks. The log groups come after the functions and the jobs, whose last lines would create them anew. The

@@ -7,11 +7,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from utils import batch
-from utils.cleanup.resource import has_our_tag
-from utils.cleanup.waiting import last_remaining, until_empty
-from utils.config import Config
-from utils.pipeline import FINAL
+from .. import batch
+from ..config import Config
+from ..pipeline import FINAL
+from .resource import has_our_tag
+from .waiting import last_remaining, until_empty
 
 # How long the functions have to end what a stopped execution does, and how long it may then take without them.
 GRACE_SECONDS, LAST_SECONDS = 60, 300

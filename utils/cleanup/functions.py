@@ -7,10 +7,10 @@ from functools import partial
 
 import boto3
 
-from utils import queues
-from utils.cleanup.resource import Resource, has_our_tag
-from utils.cleanup.waiting import delete_if_there, retry_on, until_empty
-from utils.config import Config
+from .. import queues
+from ..config import Config
+from .resource import Resource, has_our_tag
+from .waiting import delete_if_there, retry_on, until_empty
 
 
 def find_mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import boto3
 
-from utils.cleanup.executions import stop_executions
-from utils.cleanup.resource import Resource, has_our_tag
-from utils.config import Config
+from ..config import Config
+from .executions import stop_executions
+from .resource import Resource, has_our_tag
 
 
 def find_pipeline(session: boto3.Session, config: Config) -> Iterator[Resource]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from utils import cost
-from utils.config import Config
+from .. import cost
+from ..config import Config
 
 # A mapping polls its queue five times every 20 seconds, as `estimate.tutorial` counts, with or without messages.
 _POLLS_A_MONTH = 5 * 3 * 60 * 24 * 30

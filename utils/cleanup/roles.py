@@ -8,10 +8,10 @@ from typing import Any
 
 import boto3
 
-from utils import iam
-from utils.cleanup.resource import Resource, has_our_tag
-from utils.cleanup.waiting import retry_on
-from utils.config import Config
+from .. import iam
+from ..config import Config
+from .resource import Resource, has_our_tag
+from .waiting import retry_on
 
 
 def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:

@@ -8,11 +8,11 @@ from functools import partial
 import boto3
 from botocore.exceptions import ClientError
 
-from utils import batch
-from utils.cleanup.functions import function_names
-from utils.cleanup.resource import Resource, has_our_tag
-from utils.cleanup.waiting import delete_if_there
-from utils.config import Config
+from .. import batch
+from ..config import Config
+from .functions import function_names
+from .resource import Resource, has_our_tag
+from .waiting import delete_if_there
 
 
 def find_bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:

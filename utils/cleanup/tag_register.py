@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import boto3
 
-from utils.config import Config
+from ..config import Config
 
 
 def tagged(session: boto3.Session, config: Config) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from utils.waiting import last_result
+from ..waiting import last_result
 
 
 def until_empty(remaining: Callable[[], Any], otherwise: str, seconds: float = 300) -> None:

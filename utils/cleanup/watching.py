@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from utils import events, monitoring
-from utils.cleanup.resource import Resource, has_our_tag
-from utils.cleanup.waiting import delete_if_there
-from utils.config import Config
+from .. import events, monitoring
+from ..config import Config
+from .resource import Resource, has_our_tag
+from .waiting import delete_if_there
 
 
 def find_rules(session: boto3.Session, config: Config) -> Iterator[Resource]:

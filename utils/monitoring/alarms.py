@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import boto3
 
-from utils.config import Config
+from ..config import Config
 
 OLDEST_MESSAGE_SECONDS = 1800
 

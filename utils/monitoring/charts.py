@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from utils.monitoring.figures import picture
+from .figures import picture
 
 COLORS = ("#4c8eda", "#e07b39", "#7a5cc0", "#3f7d4f")  # of the job definitions, in turn
 

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from utils.config import Config
+from ..config import Config
 
 METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its METRICS_NAMESPACE says otherwise
 

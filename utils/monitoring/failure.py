@@ -7,9 +7,9 @@ from typing import Any
 import boto3
 import pandas as pd
 
-from utils.monitoring.batch_jobs import jobs
-from utils.monitoring.logs import job_log
-from utils.monitoring.pipeline_steps import steps
+from .batch_jobs import jobs
+from .logs import job_log
+from .pipeline_steps import steps
 
 
 def explain(session: boto3.Session, execution: str, job_queue: str, log_group: str) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import boto3
 import pandas as pd
 
-from utils.config import Config
-from utils.monitoring.batch_jobs import count_states, describe_jobs, list_jobs
-from utils.monitoring.logs import last_lines
-from utils.monitoring.pipeline_steps import steps
-from utils.monitoring.step_graph import NOT_STARTED, columns_of, dependencies, draw_graph, step_definitions, steps_used
-from utils.pipeline import FINAL
-from utils.queues import message_counts, queue_url
-from utils.tables import as_html
+from ..config import Config
+from ..pipeline import FINAL
+from ..queues import message_counts, queue_url
+from ..tables import as_html
+from .batch_jobs import count_states, describe_jobs, list_jobs
+from .logs import last_lines
+from .pipeline_steps import steps
+from .step_graph import NOT_STARTED, columns_of, dependencies, draw_graph, step_definitions, steps_used
 
 JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 STARTED = ("RUNNING", "SUCCEEDED", "FAILED")  # the states of a job that may have printed something

@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 import pandas as pd
 
-from utils import batch
-from utils.config import Config
+from .. import batch
+from ..config import Config
 
 
 def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pandas as pd
 
-from utils.monitoring.figures import picture
-from utils.monitoring.pipeline_steps import steps
+from .figures import picture
+from .pipeline_steps import steps
 
 BRANCHES = ("IfSteps", "ElseSteps")  # the arguments of a Condition step that are steps
 NOT_STARTED = "Not started"  # our word: AWS lists only steps that have begun

@@ -7,12 +7,12 @@ from collections.abc import Collection
 import boto3
 import pandas as pd
 
-from utils import batch
-from utils.config import Config
-from utils.preflight import names, network, permissions, quotas
-from utils.preflight.asking import BriefSession
-from utils.preflight.permissions import UNVERIFIED, statements
-from utils.preflight.quotas import FUNCTION_CALLS, MAX_VCPUS
+from .. import batch
+from ..config import Config
+from . import names, network, permissions, quotas
+from .asking import BriefSession
+from .permissions import UNVERIFIED, statements
+from .quotas import FUNCTION_CALLS, MAX_VCPUS
 
 __all__ = ["FUNCTION_CALLS", "MAX_VCPUS", "UNVERIFIED", "NotReady", "check", "require", "statements"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from utils import studio
-from utils.preflight.asking import BriefSession
+from .. import studio
+from .asking import BriefSession
 
 
 def principal(session: BriefSession, caller: str) -> str:

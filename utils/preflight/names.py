@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from utils import cleanup, data, iam
-from utils.config import Config
-from utils.preflight.asking import Answer, BriefSession
+from .. import cleanup, data, iam
+from ..config import Config
+from .asking import Answer, BriefSession
 
 
 def free(session: BriefSession, config: Config) -> Answer:

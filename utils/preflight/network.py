@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from utils import batch
-from utils.preflight.asking import Answer, BriefSession
+from .. import batch
+from .asking import Answer, BriefSession
 
 HTTPS = 443
 ANYWHERE = "0.0.0.0/0"

@@ -14,11 +14,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
-from utils import iam
-from utils.config import Config
-from utils.preflight import caller as callers
-from utils.preflight.asking import BriefSession, Row, is_denied
-from utils.preflight.resources import arns_to_ask
+from .. import iam
+from ..config import Config
+from . import caller as callers
+from .asking import BriefSession, Row, is_denied
+from .resources import arns_to_ask
 
 # What the person at the notebooks needs in each layout of the roles.
 POLICIES = {"separate": ("operator.json",), "shared": ("operator.json", "operator_shared.json")}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from utils import iam
-from utils.config import Config
-from utils.preflight.asking import Answer, BriefSession
+from .. import iam
+from ..config import Config
+from .asking import Answer, BriefSession
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 MOST_QUEUES = MOST_ENVIRONMENTS = 50
