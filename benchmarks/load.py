@@ -132,7 +132,7 @@ class Load:
     def answer(self, names: list[str]) -> None:
         """Let the checking function answer all of these; its policy names the kit's own pipeline."""
         policy = iam.render("monitor_lambda.json", self.config)
-        (statement,) = (one for one in policy["Statement"] if one["Sid"] == "AnswerThePipeline")
+        (statement,) = (one for one in policy["Statement"] if one["Sid"] == "AnswerCallbackSteps")
         statement["Resource"] = [self.config.arn("sagemaker", f"pipeline/{name}/execution/*") for name in names]
         self.session.client("iam").put_role_policy(
             RoleName=self.config.monitor_lambda_role, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(policy)

@@ -11,7 +11,7 @@ import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from .config import PYTHON_IMAGE, Config
-from .iam import NotOurs, retry_until_assumable
+from .iam import NameConflict, retry_iam_propagation
 from .waiting import last_result
 
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
@@ -146,7 +146,7 @@ def ensure_compute_environment(
 
     Raises:
         BatchError: it does not become VALID; the message carries its status, and AWS's reason.
-        NotOurs: there is such an environment without these tags.
+        NameConflict: there is such an environment without these tags.
 
     https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
     """
@@ -168,7 +168,9 @@ def ensure_compute_environment(
         )
         return _usable_environment(session, name)
     changes = {
-        key: value for key, value in resources.items() if not _says(found["computeResources"].get(key), value, key)
+        key: value
+        for key, value in resources.items()
+        if not matches_desired(found["computeResources"].get(key), value, key)
     }
     if changes or found["state"] != "ENABLED":
         batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=changes)
@@ -189,7 +191,7 @@ def ensure_job_queue(
 
     Raises:
         BatchError: it does not become VALID; the message carries its status, and AWS's reason.
-        NotOurs: there is such a queue without these tags.
+        NameConflict: there is such a queue without these tags.
 
     https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html
     """
@@ -203,7 +205,7 @@ def ensure_job_queue(
     found = _settled_ours(session, "job queue", name, tags)
     if found is None:
         batch.create_job_queue(jobQueueName=name, tags=tags, **wanted)
-    elif not _says(found, wanted):
+    elif not matches_desired(found, wanted):
         batch.update_job_queue(jobQueue=name, **wanted)
     return _require_valid("job queue", name, settled(session, "job queue", name))
 
@@ -311,26 +313,28 @@ def ensure_job_definition(session: boto3.Session, definition: dict[str, Any]) ->
     ]
     if active:
         newest = max(active, key=lambda revision: revision["revision"])
-        if _says(newest, definition):
+        if matches_desired(newest, definition):
             return newest["jobDefinitionArn"]
 
-    @retry_until_assumable()
+    @retry_iam_propagation()
     def register() -> str:
         return batch.register_job_definition(**definition)["jobDefinitionArn"]
 
     return register()
 
 
-def _says(found: Any, wanted: Any, key: str = "") -> bool:
+def matches_desired(found: Any, wanted: Any, key: str = "") -> bool:
     """Whether AWS's answer holds all of `wanted`; it adds defaults of its own, and some values come in another form."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_says(found.get(name), value, name) for name, value in wanted.items())
+        return isinstance(found, dict) and all(
+            matches_desired(found.get(name), value, name) for name, value in wanted.items()
+        )
     if isinstance(wanted, list):
         if not isinstance(found, list) or len(found) != len(wanted):
             return False
         if key in _UNORDERED:
-            return all(any(_says(one, other) for one in found) for other in wanted)
-        return all(_says(one, other, key) for one, other in zip(found, wanted, strict=True))
+            return all(any(matches_desired(one, other) for one in found) for other in wanted)
+        return all(matches_desired(one, other, key) for one, other in zip(found, wanted, strict=True))
     if key == "action" and isinstance(found, str):
         # Batch answers evaluateOnExit's action in lower case, and API_EvaluateOnExit says that case does not matter.
         # https://github.com/hashicorp/terraform-provider-aws/issues/19624
@@ -502,11 +506,11 @@ def _settled_ours(session: boto3.Session, kind: str, name: str, tags: dict[str, 
     """As `settled`, of what has these tags.
 
     Raises:
-        NotOurs: there is one without them.
+        NameConflict: there is one without them.
     """
     found = settled(session, kind, name)
     if found and not tags.items() <= found.get("tags", {}).items():
-        raise NotOurs(f'{kind} "{name}"', "it lacks our tag")
+        raise NameConflict(f'{kind} "{name}"', "it lacks our tag")
     return found
 
 

@@ -81,7 +81,7 @@ class Config:
         return {TAG_KEY: self.prefix}
 
     @property
-    def mark(self) -> str:
+    def tag_text(self) -> str:
         """The tag as a text, for what not every boto3 in use can tag."""
         return f"{TAG_KEY}={self.prefix}."
 

@@ -13,7 +13,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from .iam import NotOurs
+from .iam import NameConflict
 
 INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
 # Of the 19 columns, those the tutorial speaks of.
@@ -26,7 +26,7 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
 
     Raises:
         LookupError: the name belongs to another account.
-        NotOurs: the bucket is this account's, but not the kit's.
+        NameConflict: the bucket is this account's, but not the kit's.
         TimeoutError: for a minute S3 said that an earlier bucket of this name was still being deleted.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
@@ -45,7 +45,7 @@ def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> 
 
     Raises:
         LookupError: the name belongs to another account.
-        NotOurs: it lacks these tags, and holds something or has others.
+        NameConflict: it lacks these tags, and holds something or has others.
     """
     s3 = session.client("s3")
     try:
@@ -65,10 +65,10 @@ def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> 
     if tags.items() <= found.items():
         return found
     if found:
-        raise NotOurs(f'bucket "{name}"', f"it has other tags than ours ({', '.join(sorted(found))})")
+        raise NameConflict(f'bucket "{name}"', f"it has other tags than ours ({', '.join(sorted(found))})")
     listed = s3.list_object_versions(Bucket=name, MaxKeys=1)
     if listed.get("Versions") or listed.get("DeleteMarkers"):
-        raise NotOurs(f'bucket "{name}"', "it lacks our tag and is not empty")
+        raise NameConflict(f'bucket "{name}"', "it lacks our tag and is not empty")
     return found
 
 

@@ -12,7 +12,7 @@ import boto3
 
 from . import queues
 from .config import Config
-from .iam import NotOurs
+from .iam import NameConflict
 
 
 def rule_names(config: Config) -> list[str]:
@@ -58,12 +58,12 @@ def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) 
         The rule's ARN.
 
     Raises:
-        NotOurs: there is such a rule without our tag.
+        NameConflict: there is such a rule without our tag.
     """
     name, _ = rule_names(config)
     queue = queues.queue_arn(session, queue_url)
     # First the permission: a rule that may not send loses its events.
-    queues.let_rule_send(session, queue_url, rule=config.arn("events", f"rule/{name}"))
+    queues.allow_rule_to_send(session, queue_url, rule=config.arn("events", f"rule/{name}"))
     pattern = execution_ended(config.arn("sagemaker", f"pipeline/{config.prefix}-"))
     return ensure_rule(session, name, pattern, target=queue, tags=config.tags)
 
@@ -75,7 +75,7 @@ def ensure_push_rule(session: boto3.Session, config: Config, *, function: str) -
         The rule's ARN.
 
     Raises:
-        NotOurs: there is such a rule without our tag.
+        NameConflict: there is such a rule without our tag.
     """
     _, name = rule_names(config)
     pattern = job_ended(config.arn("batch", f"job-queue/{config.job_queue}"))
@@ -105,7 +105,7 @@ def ensure_rule(
         The rule's ARN.
 
     Raises:
-        NotOurs: there is such a rule without these tags.
+        NameConflict: there is such a rule without these tags.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
     """
@@ -115,7 +115,7 @@ def ensure_rule(
     if found:
         has = events.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"]
         if not all(tag in has for tag in tag_list):
-            raise NotOurs(f'event rule "{name}"', "it lacks our tag")
+            raise NameConflict(f'event rule "{name}"', "it lacks our tag")
     if not found or json.loads(found["EventPattern"]) != pattern or found["State"] != "ENABLED":
         # A new rule has its tags from its first moment. Of one that is there PutRule ignores them.
         new = {} if found else {"Tags": tag_list}

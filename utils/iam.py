@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponenti
 from .config import Config
 
 POLICIES = Path(__file__).parent / "policies"
-INLINE_POLICY = "what-its-task-needs"
+INLINE_POLICY = "permissions"
+
+# The inline policy's name in roles of earlier versions. Left beside the new one, it would keep what the new one drops.
+FORMER_INLINE_POLICY = "what-its-task-needs"
 
 # Task of a role: the service that assumes it, its permissions and its trust policy. SageMaker and ECS tell for what
 # they assume a role (aws:SourceAccount, aws:SourceArn), so a trust policy can shut the confused deputy out:
@@ -44,7 +48,7 @@ SHARED_MANAGED_POLICIES = (
 )
 
 
-class NotOurs(RuntimeError):
+class NameConflict(RuntimeError):
     """Something has one of the kit's names and is somebody else's; the message says what, why, and what to do."""
 
     def __init__(self, what: str, why: str) -> None:
@@ -87,7 +91,7 @@ def ensure_roles(session: boto3.Session, config: Config) -> dict[str, str]:
 
     Raises:
         ClientError: AccessDenied without the iam actions of `policies/operator.json`.
-        NotOurs: one is there already, and somebody else's. Then none was made or changed.
+        NameConflict: one is there already, and somebody else's. Then none was made or changed.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-service.html
     """
@@ -117,13 +121,13 @@ def check_roles(session: boto3.Session, config: Config) -> None:
     """See whether a role that is there already is the kit's; look only.
 
     Raises:
-        NotOurs: it lacks our tag, and trusts somebody else or has policies that the kit gives no role.
+        NameConflict: it lacks our tag, and trusts somebody else or has policies that the kit gives no role.
     """
-    for refusal in roles_of_others(session, config):
+    for refusal in foreign_roles(session, config):
         raise refusal
 
 
-def roles_of_others(session: boto3.Session, config: Config) -> Iterator[NotOurs]:
+def foreign_roles(session: boto3.Session, config: Config) -> Iterator[NameConflict]:
     """Of each role that has one of the kit's names and is somebody else's, what `check_roles` says of it."""
     iam = session.client("iam")
     for name, task in {name: task for task, name in role_names(config).items()}.items():
@@ -135,14 +139,12 @@ def roles_of_others(session: boto3.Session, config: Config) -> Iterator[NotOurs]
             continue
         what = f'role "{name}"'
         if _trusted(role["AssumeRolePolicyDocument"]) != _trusted(_trust(config, task)):
-            yield NotOurs(what, "it lacks our tag and is trusted to somebody else")
+            yield NameConflict(what, "it lacks our tag and is trusted to somebody else")
             continue
         inline = set(iam.list_role_policies(RoleName=name)["PolicyNames"])
-        attached = {
-            policy["PolicyArn"] for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
-        }
-        if inline - {INLINE_POLICY} or attached - set(_managed_policies(config)):
-            yield NotOurs(what, "it lacks our tag and has other policies")
+        attached = {each["PolicyArn"] for each in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]}
+        if inline - {INLINE_POLICY, FORMER_INLINE_POLICY} or attached - set(_managed_policies(config)):
+            yield NameConflict(what, "it lacks our tag and has other policies")
 
 
 def _trusted(policy: dict[str, Any]) -> list[Any]:
@@ -180,9 +182,11 @@ def ensure_role(
         The role's ARN.
     """
     iam = session.client("iam")
+    existed = True
     try:
         role = iam.get_role(RoleName=name)["Role"]
     except iam.exceptions.NoSuchEntityException:
+        existed = False
         role = iam.create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=_tag_list(tags), MaxSessionDuration=3600
         )["Role"]
@@ -191,13 +195,21 @@ def ensure_role(
             iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
         if not tags.items() <= {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}.items():
             iam.tag_role(RoleName=name, Tags=_tag_list(tags))
-    if policy is not None and inline_policy(session, name) != policy:
+    if policy is not None and (current := inline_policy(session, name)) != policy:
+        if existed and current is None:
+            _delete_former_policy(session, name)
         iam.put_role_policy(RoleName=name, PolicyName=INLINE_POLICY, PolicyDocument=json.dumps(policy))
-    attached = {found["PolicyArn"] for found in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]}
+    attached = {each["PolicyArn"] for each in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]}
     for arn in managed_policy_arns:
         if arn not in attached:
             iam.attach_role_policy(RoleName=name, PolicyArn=arn)
     return role["Arn"]
+
+
+def _delete_former_policy(session: boto3.Session, role: str) -> None:
+    iam = session.client("iam")
+    with suppress(iam.exceptions.NoSuchEntityException):  # no earlier version made this role
+        iam.delete_role_policy(RoleName=role, PolicyName=FORMER_INLINE_POLICY)
 
 
 def inline_policy(session: boto3.Session, role: str) -> dict[str, Any] | None:
@@ -232,7 +244,7 @@ def permissions(policy: dict[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def may(session: boto3.Session, role_arn: str, action: str, resource: str) -> bool:
+def is_allowed(session: boto3.Session, role_arn: str, action: str, resource: str) -> bool:
     """Whether a role's policies allow an action on a resource, by IAM's own simulator.
 
     Args:
@@ -247,7 +259,7 @@ def may(session: boto3.Session, role_arn: str, action: str, resource: str) -> bo
     return answer["EvaluationResults"][0]["EvalDecision"] == "allowed"
 
 
-def retry_until_assumable(seconds: float = 60):
+def retry_iam_propagation(seconds: float = 60):
     """A decorator: call again while a service can't assume a role, or finds it without its permissions.
 
     IAM is eventually consistent: a new role or policy may be unknown elsewhere for some seconds.

@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponenti
 
 from .batch import ensure_log_group
 from .config import Config
-from .iam import NotOurs, retry_until_assumable
+from .iam import NameConflict, retry_iam_propagation
 
 LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
 RUNTIME = "python3.13"
@@ -94,7 +94,7 @@ def ensure_function(
         The function's ARN.
 
     Raises:
-        NotOurs: there is such a function without these tags.
+        NameConflict: there is such a function without these tags.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html
     """
@@ -113,7 +113,7 @@ def ensure_function(
     except client.exceptions.ResourceNotFoundException:
         answer = None
     if answer and not tags.items() <= answer.get("Tags", {}).items():
-        raise NotOurs(f'function "{name}"', "it lacks our tag")
+        raise NameConflict(f'function "{name}"', "it lacks our tag")
     ensure_log_group(session, Config.lambda_log_group(name), tags=tags)
     if answer is None:
         return _create(client, name, code, configuration, tags)
@@ -122,7 +122,7 @@ def ensure_function(
 
 
 def _create(client: Any, name: str, code: bytes, configuration: dict[str, Any], tags: dict[str, str]) -> str:
-    create = retry_until_assumable()(client.create_function)
+    create = retry_iam_propagation()(client.create_function)
     arn = create(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)["FunctionArn"]
     client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 900})
     return arn
@@ -136,7 +136,7 @@ def _update(client: Any, name: str, code: bytes, configuration: dict[str, Any], 
         "Environment": {"Variables": now.get("Environment", {}).get("Variables", {})}
     }
     if has != configuration:
-        retry_until_assumable()(_when_not_updating(client.update_function_configuration))(
+        retry_iam_propagation()(_when_not_updating(client.update_function_configuration))(
             FunctionName=name, **configuration
         )
         _until_updated(client, name)

@@ -10,13 +10,16 @@ import boto3
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from .iam import NotOurs, retry_until_assumable
+from .iam import NameConflict, retry_iam_propagation
 from .waiting import last_result
 
 # Every poll of a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
 # to come first; what is left for the dead-letter queue is a message that kills the function.
 MAX_RECEIVE_COUNT = 1000
 RETENTION_SECONDS = 14 * 24 * 3600
+
+# The statement that lets a rule send to the queue, and its name in the queues of earlier versions.
+RULE_SID, FORMER_RULE_SID = "AllowRuleToSend", "LetTheRuleSend"
 
 
 def ensure_queue(
@@ -38,7 +41,7 @@ def ensure_queue(
         The queue's URL.
 
     Raises:
-        NotOurs: there is such a queue without these tags.
+        NameConflict: there is such a queue without these tags.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
     """
@@ -56,7 +59,7 @@ def ensure_queue(
     except sqs.exceptions.QueueDoesNotExist:
         return _create(sqs, QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
     if not tags.items() <= has.items():
-        raise NotOurs(f'queue "{name}"', "it lacks our tag")
+        raise NameConflict(f'queue "{name}"', "it lacks our tag")
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     if any(_value(found.get(key)) != _value(value) for key, value in attributes.items()):
         sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
@@ -98,13 +101,13 @@ def queue_url(session: boto3.Session, name: str) -> str:
         ) from None
 
 
-def let_rule_send(session: boto3.Session, url: str, *, rule: str) -> None:
-    """Let an EventBridge rule (its ARN) send to a queue; what else the queue's policy says is left as it is.
+def allow_rule_to_send(session: boto3.Session, url: str, *, rule: str) -> None:
+    """Allow an EventBridge rule (its ARN) to send to a queue. Other statements of the queue's policy stay.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
     """
     statement = {
-        "Sid": "LetTheRuleSend",
+        "Sid": RULE_SID,
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
         "Action": "sqs:SendMessage",
@@ -112,11 +115,12 @@ def let_rule_send(session: boto3.Session, url: str, *, rule: str) -> None:
         "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
     }
     sqs = session.client("sqs")
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
-    policy: dict[str, Any] = json.loads(found) if found else {"Version": "2012-10-17", "Statement": []}
+    current = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
+    policy: dict[str, Any] = json.loads(current) if current else {"Version": "2012-10-17", "Statement": []}
     statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     if statement not in statements:
-        policy["Statement"] = [each for each in statements if each.get("Sid") != statement["Sid"]] + [statement]
+        kept = [each for each in statements if each.get("Sid") not in (RULE_SID, FORMER_RULE_SID)]
+        policy["Statement"] = [*kept, statement]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
 
 
@@ -143,7 +147,7 @@ def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dic
     )(lambda: message_counts(session, url))
 
 
-def take(session: boto3.Session, url: str, *, seconds: float = 180) -> str:
+def receive_one(session: boto3.Session, url: str, *, seconds: float = 180) -> str:
     """Wait for a message, delete it from the queue and return its body.
 
     Raises:
@@ -203,7 +207,7 @@ def ensure_mapping(
     found = _settled_mapping(lambda: find_mapping(session, queue=queue, function=function, deleting=True))
     if found is None:
 
-        @retry_until_assumable()  # Lambda checks the role's permissions on the queue, which may be seconds old
+        @retry_iam_propagation()  # Lambda checks the role's permissions on the queue, which may be seconds old
         def create() -> str:
             answer = client.create_event_source_mapping(
                 EventSourceArn=queue, FunctionName=function, Enabled=True, Tags=tags, **settings

@@ -38,7 +38,9 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         local_aws.LocalAwsError: the embedded AWS does not start.
     """
     if target == "local":
-        if studio.here() and not find_spec("hypercorn"):  # what the embedded AWS runs on, and Studio's image lacks
+        if studio.detect_studio() and not find_spec(
+            "hypercorn"
+        ):  # what the embedded AWS runs on, and Studio's image lacks
             raise ConfigError('In SageMaker Studio, set target = "aws" in the parameters cell.')
         import local_aws  # here and nowhere else: on AWS nothing of it is needed
 
@@ -47,7 +49,7 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         session = embedded_session(server.endpoint_url, region or LOCAL_REGION)
     elif target == "aws":
         session = aws_session(region)
-        app = studio.here()
+        app = studio.detect_studio()
         role = f", as {app.role.rsplit('/', 1)[1]}" if app and app.role else ""
         print(f"AWS: ready, {session.region_name}" + (f", from SageMaker Studio{role}" if app else ""))
     else:
@@ -135,7 +137,7 @@ def aws_session(region: str | None = None) -> boto3.Session:
         )
     try:
         session = boto3.Session(region_name=region)
-        if not session.region_name and (app := studio.here()):
+        if not session.region_name and (app := studio.detect_studio()):
             session = boto3.Session(region_name=app.region)
         profile = session._session.get_scoped_config()  # boto3 has no public way to a profile's other settings
     except BotoCoreError as error:

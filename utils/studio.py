@@ -24,7 +24,7 @@ class Studio:
     role: str | None
 
 
-def here(metadata: Path | None = None) -> Studio | None:
+def detect_studio(metadata: Path | None = None) -> Studio | None:
     """What Studio's metadata file says of this app; None anywhere else.
 
     Of its members, ResourceArn is in every example of the file, ExecutionRoleArn only in newer ones.

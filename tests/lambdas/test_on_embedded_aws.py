@@ -26,7 +26,7 @@ class Deployed:
         (answer,) = (
             statement
             for statement in iam.render("monitor_lambda.json", self.config)["Statement"]
-            if statement["Sid"] == "AnswerThePipeline"
+            if statement["Sid"] == "AnswerCallbackSteps"
         )
         answer["Resource"] = self.config.arn("sagemaker", f"pipeline/{self.config.prefix}-*")
         document = json.dumps({"Version": "2012-10-17", "Statement": answer})

@@ -199,7 +199,7 @@ def NB11_pictures_have_alternative_text(notebook):
 def test_01s_questions_to_the_simulator_are_answered_as_its_prose_says():
     """nbval would hold a wrong answer fast."""
     cells = load(TUTORIAL[0]).cells
-    table = next(outputs[0]["data"]["text/plain"] for _, source, outputs in cells if "iam.may(" in source)
+    table = next(outputs[0]["data"]["text/plain"] for _, source, outputs in cells if "iam.is_allowed(" in source)
     told = [line.split()[1:] for line in "".join(table).splitlines()[1:]]
     assert [(task, action.split(":")[1], answer) for task, action, answer in told] == [
         ("batch_job", "GetObject", "True"),

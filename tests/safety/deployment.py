@@ -110,7 +110,7 @@ class Deployment:
             found = sagemaker.describe_pipeline(PipelineName=self.config.pipeline)
         except sagemaker.exceptions.ResourceNotFound:
             tags = [{"Key": key, "Value": value} for key, value in self.config.tags.items()]
-            iam.retry_until_assumable()(sagemaker.create_pipeline)(
+            iam.retry_iam_propagation()(sagemaker.create_pipeline)(
                 PipelineName=self.config.pipeline, PipelineDefinition=definition, RoleArn=role, Tags=tags
             )
         else:

@@ -196,7 +196,9 @@ def test_a_role_reaches_nothing_of_a_prefix_that_begins_alike(
         for action, pattern in iam.permissions(iam.render(policy, config)):
             if prefix in pattern:  # else it has an id instead of a name: see docs/security.md
                 resource, named = an_arn(pattern), named + 1
-                assert iam.may(session, roles[task], action, resource) == (config == mine), f"{action} on {resource}"
+                assert iam.is_allowed(session, roles[task], action, resource) == (config == mine), (
+                    f"{action} on {resource}"
+                )
     assert named
 
 

@@ -122,7 +122,7 @@ def test_every_action_that_is_missing_is_named(endpoint: str, number: int) -> No
         with pytest.raises(preflight.NotReady):
             preflight.require(found)
     else:
-        assert statement["Sid"] == "SimulateYourOwnPolicies"
+        assert statement["Sid"] == "SimulateOwnPolicies"
 
 
 def without(action: str, resource: str, *, only: bool = False) -> list[dict[str, Any]]:
@@ -652,7 +652,7 @@ def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
 
 def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
     refusing = Refusing(("GetBucketTagging",), "AccessDenied", 403)
-    silent = [statement for statement in OPERATOR if statement["Sid"] != "SimulateYourOwnPolicies"]
+    silent = [statement for statement in OPERATOR if statement["Sid"] != "SimulateOwnPolicies"]
     with Rehearsal(endpoint, [refusing]) as stage:
         for statements, ok, then in (
             (OPERATOR, False, "^it is taken by another account, or .*: choose another prefix$"),

@@ -173,9 +173,13 @@ def test_somebody_elses_environment_and_queue_are_refused_untouched(session, con
     for each in (arn, queue["jobQueueArn"]):
         session.client("batch").untag_resource(resourceArn=each, tagKeys=keys)
     calls.made.clear()
-    with pytest.raises(iam.NotOurs, match=f'The compute environment "{config.compute_environment}" exists and is not'):
+    with pytest.raises(
+        iam.NameConflict, match=f'The compute environment "{config.compute_environment}" exists and is not'
+    ):
         ensure_environment(session, config, max_vcpus=2)
-    with pytest.raises(iam.NotOurs, match=f'The job queue "{config.job_queue}" exists and is not this kit\'s, since'):
+    with pytest.raises(
+        iam.NameConflict, match=f'The job queue "{config.job_queue}" exists and is not this kit\'s, since'
+    ):
         batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, priority=7, tags=config.tags)
     assert calls.writes == []
 

@@ -79,7 +79,7 @@ def test_somebody_elses_bucket_is_refused_and_stays(session, config, calls, tags
     for key in keys:
         s3.put_object(Bucket=config.bucket, Key=key, Body=b"x")
     calls.made.clear()
-    with pytest.raises(iam.NotOurs) as error:
+    with pytest.raises(iam.NameConflict) as error:
         data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert str(error.value) == (
         f'The bucket "{config.bucket}" exists and is not this kit\'s, since {why}; choose another prefix, or delete it.'
@@ -94,7 +94,7 @@ def test_what_was_deleted_from_a_bucket_with_versions_is_still_in_it(session, co
     s3.put_bucket_versioning(Bucket=config.bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket=config.bucket, Key="thesis", Body=b"x")
     s3.delete_object(Bucket=config.bucket, Key="thesis")
-    with pytest.raises(iam.NotOurs, match="not empty"):
+    with pytest.raises(iam.NameConflict, match="not empty"):
         data.ensure_bucket(session, config.bucket, tags=config.tags)
 
 

@@ -49,6 +49,18 @@ def test_the_end_of_a_stopped_execution_is_put_into_the_callback_queue(session, 
     assert calls.writes == [], "nothing has changed"
 
 
+def test_the_statement_of_an_earlier_version_is_replaced(session, config, callbacks):
+    events.ensure_stop_rule(session, config, queue_url=callbacks)
+    sqs = session.client("sqs")
+    text = sqs.get_queue_attributes(QueueUrl=callbacks, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    policy = json.loads(text)
+    earlier = {"Policy": text.replace("AllowRuleToSend", "LetTheRuleSend")}
+    sqs.set_queue_attributes(QueueUrl=callbacks, Attributes=earlier)
+    events.ensure_stop_rule(session, config, queue_url=callbacks)
+    attributes = sqs.get_queue_attributes(QueueUrl=callbacks, AttributeNames=["Policy"])["Attributes"]
+    assert json.loads(attributes["Policy"]) == policy
+
+
 def test_a_rule_that_was_changed_or_disabled_is_put_right(session, config, callbacks):
     bus, (name, _) = session.client("events"), events.rule_names(config)
     events.ensure_stop_rule(session, config, queue_url=callbacks)
@@ -117,7 +129,9 @@ def test_somebody_elses_rule_is_refused(session, config, calls):
     name, bus = f"{config.prefix}-job-ended", session.client("events")
     bus.put_rule(Name=name, EventPattern='{"source": ["theirs"]}')
     calls.made.clear()
-    with pytest.raises(iam.NotOurs, match=f'The event rule "{name}" exists and is not this kit\'s, since it lacks our'):
+    with pytest.raises(
+        iam.NameConflict, match=f'The event rule "{name}" exists and is not this kit\'s, since it lacks our'
+    ):
         events.ensure_rule(session, name, events.job_ended("q"), target="f", tags=config.tags)
     assert calls.writes == []
 

@@ -44,6 +44,18 @@ def test_what_was_changed_by_hand_is_put_right(session, config):
         assert tags == [{"Key": "sagemaker-batch:prefix", "Value": config.prefix}]
 
 
+def test_the_policy_of_an_earlier_version_is_replaced(session, config):
+    iam.ensure_roles(session, config)
+    client, name = session.client("iam"), config.pipeline_role
+    client.delete_role_policy(RoleName=name, PolicyName=iam.INLINE_POLICY)
+    broad = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    client.put_role_policy(RoleName=name, PolicyName="what-its-task-needs", PolicyDocument=json.dumps(broad))
+    client.untag_role(RoleName=name, TagKeys=list(config.tags))
+    iam.ensure_roles(session, config)
+    assert client.list_role_policies(RoleName=name)["PolicyNames"] == ["permissions"]
+    assert iam.inline_policy(session, name) == iam.render("pipeline.json", config)
+
+
 @pytest.mark.parametrize("layout", ["separate", "shared"])
 @pytest.mark.parametrize(
     ("foreign", "why"),
@@ -71,7 +83,7 @@ def test_somebody_elses_role_is_refused_before_any_is_made(session, config, call
     elif foreign == "attached":
         client.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
     calls.made.clear()
-    with pytest.raises(iam.NotOurs) as error:
+    with pytest.raises(iam.NameConflict) as error:
         iam.ensure_roles(session, config)
     assert str(error.value) == (
         f'The role "{name}" exists and is not this kit\'s, since {why}; choose another prefix, or delete it.'
@@ -99,9 +111,9 @@ def test_the_shared_layout_is_the_articles_one_role(session, config):
 def test_a_role_may_what_its_policy_says_and_no_more(session, config):
     roles = iam.ensure_roles(session, config)
     queue, other = (config.arn("batch", f"job-queue/{name}") for name in (config.job_queue, "somebodys"))
-    assert iam.may(session, roles["submit_lambda"], "batch:SubmitJob", queue)
-    assert not iam.may(session, roles["submit_lambda"], "batch:SubmitJob", other)
-    assert not iam.may(session, roles["batch_job"], "batch:SubmitJob", queue)
+    assert iam.is_allowed(session, roles["submit_lambda"], "batch:SubmitJob", queue)
+    assert not iam.is_allowed(session, roles["submit_lambda"], "batch:SubmitJob", other)
+    assert not iam.is_allowed(session, roles["batch_job"], "batch:SubmitJob", queue)
 
 
 def test_a_placeholder_that_nothing_fills_is_an_error_and_iams_own_stay(config, monkeypatch, tmp_path):
@@ -139,7 +151,7 @@ def refusal(message: str) -> ClientError:
 def test_a_young_role_is_waited_for(no_waiting, message):
     attempts = iter([refusal(message), refusal(message), None])
 
-    @iam.retry_until_assumable()
+    @iam.retry_iam_propagation()
     def call():
         error = next(attempts)
         if error:
@@ -151,7 +163,7 @@ def test_a_young_role_is_waited_for(no_waiting, message):
 
 
 def test_any_other_refusal_is_raised_at_once(no_waiting):
-    @iam.retry_until_assumable()
+    @iam.retry_iam_propagation()
     def call():
         raise refusal("Member must have length less than or equal to 64")
 

@@ -100,7 +100,7 @@ def test_another_owners_function_is_refused_untouched(session, config, ensure, c
     session.client("logs").delete_log_group(logGroupName=config.lambda_log_group(config.count_inputs_function))
     calls.made.clear()
     name = config.count_inputs_function
-    with pytest.raises(iam.NotOurs, match=f'The function "{name}" exists and is not this kit\'s, since it lacks'):
+    with pytest.raises(iam.NameConflict, match=f'The function "{name}" exists and is not this kit\'s, since it lacks'):
         ensure(ECHO + b"#", timeout_seconds=31)
     assert calls.writes == []
 

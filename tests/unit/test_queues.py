@@ -71,7 +71,9 @@ def test_somebody_elses_queue_is_refused_untouched(session, config, queue, calls
     url, name = queue(), config.callback_queue
     session.client("sqs").untag_queue(QueueUrl=url, TagKeys=list(config.tags))
     calls.made.clear()
-    with pytest.raises(iam.NotOurs, match=f'The queue "{name}" exists and is not this kit\'s, since it lacks our tag'):
+    with pytest.raises(
+        iam.NameConflict, match=f'The queue "{name}" exists and is not this kit\'s, since it lacks our tag'
+    ):
         queue(visibility=600)
     assert calls.writes == []
 
@@ -100,10 +102,10 @@ def test_messages_are_counted_by_whether_they_are_hidden(session, queue):
 def test_a_message_is_taken_out_of_the_queue(session, queue):
     url = queue()
     session.client("sqs").send_message(QueueUrl=url, MessageBody="hello")
-    assert queues.take(session, url, seconds=5) == "hello"
+    assert queues.receive_one(session, url, seconds=5) == "hello"
     assert queues.when_empty(session, url, seconds=5) == {"waiting": 0, "hidden": 0}
     with pytest.raises(TimeoutError, match=r'came to the queue "sagemaker-unit.*-callbacks" within 0 seconds'):
-        queues.take(session, url, seconds=0)
+        queues.receive_one(session, url, seconds=0)
 
 
 def test_an_empty_queue_is_waited_for_and_then_told_as_it_is(session, queue, calls, no_waiting):

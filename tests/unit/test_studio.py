@@ -26,22 +26,24 @@ def metadata(tmp_path, monkeypatch):
 
 
 def test_studio_is_recognized(metadata):
-    found = studio.here(metadata(LAB))
+    found = studio.detect_studio(metadata(LAB))
     assert found == studio.Studio("JupyterLab", "eu-central-1", "arn:aws:iam::123456789012:role/studio")
 
 
 def test_an_older_studio_does_not_name_its_role(metadata):
-    assert studio.here(metadata({"ResourceArn": LAB["ResourceArn"]})) == studio.Studio("", "eu-central-1", None)
+    assert studio.detect_studio(metadata({"ResourceArn": LAB["ResourceArn"]})) == studio.Studio(
+        "", "eu-central-1", None
+    )
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"ResourceArn": "x"}', '{"ResourceArn": null}', "\x00"])
 def test_anything_else_is_not_studio(metadata, content):
     path = metadata(content or " ")
-    assert studio.here(path) is None
+    assert studio.detect_studio(path) is None
 
 
 def test_elsewhere_there_is_no_such_file(tmp_path):
-    assert studio.here(tmp_path / "missing.json") is None
+    assert studio.detect_studio(tmp_path / "missing.json") is None
 
 
 def test_a_session_on_aws_takes_studios_region_when_no_other_is_set(metadata, monkeypatch):

@@ -4,7 +4,7 @@ Only what carries both our name and our tag is deleted; what merely has a name l
 safe to repeat, so you finish an interrupted cleanup by running it again.
 """
 
-from .everything import delete_all, find_all, find_named, leftovers, of_others, only_tagged, table
+from .everything import delete_all, find_all, find_named, foreign_resources, leftovers, only_tagged, table
 from .executions import StillRunning
 from .resource import Resource
 from .tag_register import tagged
@@ -15,8 +15,8 @@ __all__ = [
     "delete_all",
     "find_all",
     "find_named",
+    "foreign_resources",
     "leftovers",
-    "of_others",
     "only_tagged",
     "table",
     "tagged",

@@ -52,10 +52,10 @@ def find_named(session: boto3.Session, config: Config) -> Iterator[Resource]:
         yield from find(session, config)
 
 
-def of_others(session: boto3.Session, config: Config) -> Iterator[Resource]:
+def foreign_resources(session: boto3.Session, config: Config) -> Iterator[Resource]:
     """What has one of our names and not our tag, of the kinds that the kit refuses to take over.
 
-    It may take over bucket and roles: `data.check_bucket` and `iam.roles_of_others` report those that it may not.
+    It may take over bucket and roles: `data.check_bucket` and `iam.foreign_roles` report those that it may not.
     """
     for find in _REFUSED:
         yield from (resource for resource in find(session, config) if not resource.ours)

@@ -58,4 +58,4 @@ def find_dashboard(session: boto3.Session, config: Config) -> Iterator[Resource]
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     arn = f"arn:{config.partition}:cloudwatch::{config.account}:dashboard/{name}"
     delete = partial(delete_if_there, cloudwatch.delete_dashboards, DashboardNames=[name])
-    yield Resource("dashboard", name, arn, delete, config.mark in body)
+    yield Resource("dashboard", name, arn, delete, config.tag_text in body)

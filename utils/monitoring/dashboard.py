@@ -32,7 +32,12 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
         return {"type": "metric", "width": 8, "height": 6, "properties": properties}
 
     widgets = [
-        {"type": "text", "width": 24, "height": 1, "properties": {"markdown": f"Made by the tutorial: {config.mark}"}},
+        {
+            "type": "text",
+            "width": 24,
+            "height": 1,
+            "properties": {"markdown": f"Made by the tutorial: {config.tag_text}"},
+        },
         graph(
             "Messages: steps that wait, and dead letters",
             "Maximum",

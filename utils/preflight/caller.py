@@ -35,5 +35,5 @@ def _studios_role(caller: str) -> str | None:
 
     Studio knows its role's path, which a role that may not call GetRole can't learn otherwise.
     """
-    app = studio.here()
+    app = studio.detect_studio()
     return app.role if app and app.role and app.role.rsplit("/", 1)[1] == caller.split("/")[1] else None

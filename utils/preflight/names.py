@@ -10,8 +10,11 @@ from .asking import Answer, BriefSession
 def free(session: BriefSession, config: Config) -> Answer:
     """The names of roles, queues, functions, event rules and what Batch has."""
     refusals = [
-        *iam.roles_of_others(session, config),
-        *(iam.NotOurs(f'{each.kind} "{each.name}"', "it lacks our tag") for each in cleanup.of_others(session, config)),
+        *iam.foreign_roles(session, config),
+        *(
+            iam.NameConflict(f'{each.kind} "{each.name}"', "it lacks our tag")
+            for each in cleanup.foreign_resources(session, config)
+        ),
     ]
     if len(refusals) < 2:
         return not refusals, "".join(map(str, refusals))
@@ -28,7 +31,7 @@ def bucket(session: BriefSession, config: Config, *, sees_it: bool) -> Answer:
     """
     try:
         data.check_bucket(session, config.bucket, tags=config.tags)
-    except iam.NotOurs as refusal:
+    except iam.NameConflict as refusal:
         return False, str(refusal)
     except LookupError as refusal:
         if sees_it:

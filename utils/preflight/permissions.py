@@ -24,12 +24,14 @@ from .resources import arns_to_ask
 POLICIES = {"separate": ("operator.json",), "shared": ("operator.json", "operator_shared.json")}
 
 # The statement of operator.json that not everybody needs.
-FIRST_TIME = "CreateBatchsServiceLinkedRole"
+FIRST_TIME = "CreateBatchServiceLinkedRole"
 
 # Those whose name says more of the policy than of what it is for.
 IN_WORDS = {
     FIRST_TIME: "permission to let Batch create its service-linked role",
-    "NoNarrowerResource": "permission to see what the account has, and to create a mapping",
+    "DescribeAccountAndCreateMappingsTakeNoNarrowerResource": (
+        "permission to see what the account has, and to create a mapping"
+    ),
 }
 
 # The need of operator.json's statement ManageTheBucket.
