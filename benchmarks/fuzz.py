@@ -1,6 +1,6 @@
 """100,000 random requests to all services of the embedded AWS: no 500, no hang, no crash, and how fast.
 
-python benchmarks/fuzz.py [--requests 100000] [--seed 0]
+python benchmarks/fuzz.py [--requests 100000] [--seed 0] [--service s3]
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--service", help="botocore's name of the one service to try, such as s3; default: all")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         server = local_aws.start(port=0, home=home)
         try:
             known = furnish(server.endpoint_url)
-            fuzzer = Fuzzer(server.endpoint_url, random.Random(arguments.seed), known, recipes(known))
+            rng = random.Random(arguments.seed)
+            fuzzer = Fuzzer(server.endpoint_url, rng, known, recipes(known), arguments.service)
             problems = []
             reached: collections.Counter[str] = collections.Counter()
             slowest, begin = 0.0, time.monotonic()

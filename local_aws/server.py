@@ -87,15 +87,13 @@ class App:
             return
         query = scope.get("query_string", b"").decode("latin-1")
         service = _signed_for(headers, query)
-        if not service or scope["path"].startswith("/_"):
-            # MiniStack would take it for the account's root, and answer its own /_ministack/reset to anyone.
-            error = ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)
-            await _respond(send, refusals.response(error, service, headers))
-            return
         self.changed |= scope["method"] != "GET"
         api = self.apis.get(service)
         try:
-            body = await _read(receive, service)
+            body = await _read(receive, service)  # of any request: what is not read ends the connection
+            if not service or scope["path"].startswith("/_"):
+                # MiniStack would take it for the account's root, and answer its own /_ministack/reset to anyone.
+                raise ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)
             if not api:
                 ministack.check_readable(service, scope["path"], headers, scope.get("query_string", b""), body)
                 parameters = parse_qs(query, keep_blank_values=True)

@@ -73,8 +73,10 @@ class Fuzzer:
         rng: random.Random,
         known: dict[str, list[str]] | None = None,
         recipes: list[tuple[str, str, dict[str, Any]]] | None = None,
+        only: str | None = None,
     ) -> None:
-        self.endpoint_url, self.rng, self.recipes = endpoint_url, rng, recipes or []
+        self.endpoint_url, self.rng, self.only = endpoint_url, rng, only
+        self.recipes = [recipe for recipe in recipes or [] if only in (None, recipe[0])]
         self.host = urlsplit(endpoint_url).netloc
         self.connection = http.client.HTTPConnection(self.host, timeout=HANG_SECONDS)
         self.known: dict[str, collections.deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=60))
@@ -160,7 +162,8 @@ class Fuzzer:
         rng = self.rng
         self.generosity = rng.choice([0.05, 0.2, 0.5])  # how many of the optional parameters a call has
         while True:
-            service = rng.choice(["batch", "ecs", "sagemaker", "service-quotas"] if rng.random() < 0.5 else MINISTACKS)
+            own = ["batch", "ecs", "sagemaker", "service-quotas"]
+            service = self.only or rng.choice(own if rng.random() < 0.5 else MINISTACKS)
             name = rng.choice(model(service).operation_names)
             # Of SageMaker's hundreds of operations most have nothing to do with pipelines; of ECS's and of Service
             # Quotas' one is here.

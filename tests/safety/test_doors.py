@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import os
 import stat
@@ -102,6 +103,16 @@ def test_ministacks_own_doors_are_shut(server: Server, request_line: str) -> Non
     assert status(server.raw(lines(*request))) == 403
     if "/_" in request_line:
         assert status(server.raw(lines(*request, claim))) == 403
+
+
+def test_a_refusal_leaves_the_connection_open(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    for _ in range(2):
+        connection.request("PUT", "/_made", b"x" * 1_000_000, {"Authorization": CLAIM})
+        answer = connection.getresponse()
+        assert b"MissingAuthenticationToken" in answer.read()
+        assert answer.status == 403
+        connection.auto_open = False
 
 
 def test_nobody_unsigned_gets_in(server: Server) -> None:

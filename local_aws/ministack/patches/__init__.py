@@ -16,6 +16,7 @@ from local_aws.ministack.patches import (
     simulator,
     sqs_requests,
     unchecked_requests,
+    unchecked_s3_requests,
 )
 
 
@@ -31,6 +32,7 @@ def apply() -> None:
     managed_policies.apply()
     policy_variables.apply()
     simulator.apply()
+    unchecked_s3_requests.apply()
     unchecked_requests.apply()
     sqs_requests.apply()
     bucket_requests.apply()

@@ -1,0 +1,58 @@
+"""What S3's model refuses is refused: MiniStack fails at numbers that are none, and takes some operations for others.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from local_aws.ministack import s3_requests
+from local_aws.protocol import ApiError
+
+log = logging.getLogger("local_aws.ministack")
+
+# The operations that MiniStack takes for others: for one it would delete the bucket.
+_NOT_HERE = re.compile(
+    r"\w*(?:Analytics|IntelligentTiering|Inventory|Metrics|Metadata)\w*Configurations?|\w+BucketAbac|GetObjectTorrent"
+    r"|GetBucketPolicyStatus|GetBucketRequestPayment|RenameObject|SelectObjectContent|UpdateObjectEncryption"
+)
+
+
+def apply() -> None:
+    """Check each request when its bucket and its key are known, and answer 400 for what still can't be read."""
+    from ministack.services import s3
+
+    dispatch = s3._dispatch
+
+    @functools.wraps(dispatch)
+    def checked(method: str, bucket: str, key: str, headers: dict, body: bytes, query: dict) -> tuple:
+        try:
+            call = s3_requests.read(method, bucket, key, headers, query, body)
+            if call and _NOT_HERE.fullmatch(call.operation.name):
+                message = f"The embedded AWS does not cover s3:{call.operation.name}."
+                raise ApiError("NotImplemented", message, 501)
+        except ApiError as error:
+            return s3._error(error.code, error.message, error.status)
+        return dispatch(method, bucket, key, headers, body, query)
+
+    s3._dispatch = checked
+    s3.handle_request = _readable(s3.handle_request, s3._error)
+
+
+def _readable(handler: Callable[..., Any], refuse: Callable[..., tuple]) -> Callable[..., Any]:
+    """What MiniStack can't read of a request is the request's fault."""
+
+    @functools.wraps(handler)
+    async def handle(*arguments: Any, **more: Any) -> tuple:
+        try:
+            return await handler(*arguments, **more)
+        except (ValueError, OverflowError) as error:
+            log.warning("S3 could not read a request: %r", error)
+            return refuse("InvalidArgument", "The request has a value that can't be read.", 400)
+
+    return handle
