@@ -6,13 +6,14 @@
     local_aws.stop()
 
 The server outlives the process that started it. Its files (server.json, its log, the jobs' working directories) are in
-`home`: the environment variable LOCAL_AWS_HOME, else `.local_aws` beside this package.
+`home`: the environment variable LOCAL_AWS_HOME, else `.local_aws` beside this package. A relative LOCAL_AWS_HOME is
+relative to the folder that holds this package, so that a notebook and a shell in another folder mean the same one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import enum
 import http.client
 import json
 import os
@@ -25,45 +26,77 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["LocalAwsError", "ServerInfo", "default_home", "find", "start", "stop"]
+from local_aws.home import Home, LocalAwsError, ServerInfo, explained, name_holder, owner
+
+__all__ = [
+    "Ending", "LocalAwsError", "Presence", "ServerInfo", "Status", "default_home", "find", "start", "status", "stop",
+]  # fmt: skip
 
 DEFAULT_PORT = 4566
 BACKLOG = 2048
 START_SECONDS = 60
-STOP_SECONDS = 60
+STOP_SECONDS = 30  # for a polite end; SIGKILL follows
+KILL_SECONDS = 10
+ROOT = Path(__file__).resolve().parent.parent
 
 
-class LocalAwsError(RuntimeError):
-    """The embedded AWS can't be started, found or stopped; the message says why and what to do."""
+class Presence(enum.Enum):
+    """What is known of a home's server."""
+
+    ANSWERS = enum.auto()
+    SILENT = enum.auto()  # it lives, and does not answer: it is busy, or stopped
+    STARTING = enum.auto()
+    DIED = enum.auto()
+    ABSENT = enum.auto()
 
 
 @dataclass(frozen=True)
-class ServerInfo:
-    """A running server. `instance` tells two servers that had the same port apart."""
+class Status:
+    """A home's server: `server` as it recorded itself, `pid` of the process that lives, if it can be seen from here."""
 
-    endpoint_url: str
-    port: int
-    pid: int
-    instance: str
-    log: Path
+    presence: Presence
+    server: ServerInfo | None = None
+    pid: int | None = None
+
+
+class Ending(enum.IntEnum):
+    """How a server ended; false when there was none."""
+
+    NOT_RUNNING = 0
+    POLITE = 1
+    FORCED = 2
 
 
 def default_home() -> Path:
     """Where a server keeps its files unless it is told otherwise."""
-    return Path(os.environ.get("LOCAL_AWS_HOME") or Path(__file__).resolve().parent.parent / ".local_aws")
+    return (ROOT / (os.environ.get("LOCAL_AWS_HOME") or ".local_aws")).resolve()
 
 
 def find(home: Path | None = None) -> ServerInfo | None:
-    """The running server of this home, or None; a server.json that a killed server left is no server."""
-    home = Path(home or default_home())
-    try:
-        record = json.loads((home / "server.json").read_text())
-        info = ServerInfo(
-            f"http://127.0.0.1:{record['port']}", record["port"], record["pid"], record["instance"], home / "server.log"
-        )
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
-    return info if _answers(info) else None
+    """The running server of this home, or None when there is none that answers.
+
+    Raises:
+        LocalAwsError: the home is another user's.
+    """
+    info = Home(home or default_home()).read()
+    return info if info and _answers(info) else None
+
+
+def status(home: Path | None = None) -> Status:
+    """Whether this home's server lives, answers, or has died.
+
+    Raises:
+        LocalAwsError: the home is another user's.
+    """
+    place = Home(home or default_home())
+    info = place.read()
+    if info and _answers(info):
+        return Status(Presence.ANSWERS, info, info.pid)
+    if not place.is_locked():
+        return Status(Presence.DIED if info else Presence.ABSENT, info)
+    pid = place.holder()
+    silent = info is not None and pid in (info.pid, None)
+    return Status(Presence.SILENT if silent else Presence.STARTING, info, pid)
 
 
 def start(port: int | None = None, home: Path | None = None, state_dir: Path | None = None) -> ServerInfo:
@@ -76,85 +109,128 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
             they live as long as the server.
 
     Raises:
-        LocalAwsError: the port is taken by another program, or the server did not come up.
+        LocalAwsError: the port is taken by another program, the home is another user's, or the server did not come up.
     """
-    home = Path(home or default_home())
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
+    place = Home(home or default_home())
+    place.make()
     deadline = time.monotonic() + START_SECONDS
     while True:
-        if running := find(home):
+        if running := find(place.path):
             if port not in (None, 0, running.port):
                 raise LocalAwsError(
                     f"The embedded AWS already runs on port {running.port}; use that, or stop it first with "
                     "`python -m local_aws stop`."
                 )
             return running
-        if lock := _lock(home):  # two notebooks started at once must not make two servers
+        if lock := place.lock():  # two notebooks started at once must not make two servers
             with lock:
                 if port:
                     _listen(port).close()  # a taken port is told at once
-                return _spawn(port, home, state_dir, lock)
+                return _spawn(port, place, state_dir, lock)
         if time.monotonic() > deadline:
             raise LocalAwsError(
-                f"The embedded AWS of {home} is there and does not answer; its log is {home / 'server.log'}."
+                f"The embedded AWS of {place.path} is there (process {place.holder() or 'unknown'}) and does not "
+                f"answer; its log is {place.log}. End it with `python -m local_aws stop`."
             )
         time.sleep(0.02)
 
 
-def stop(home: Path | None = None) -> bool:
-    """Stop this home's server and wait until it is gone; False when none was running.
+def stop(home: Path | None = None, seconds: float = STOP_SECONDS) -> Ending:
+    """Stop this home's server, politely and then by force, and wait until it is gone.
+
+    Args:
+        home: directory of the server's files.
+        seconds: how long it may take to end by itself, before it is killed.
+
+    Returns:
+        How it ended, which is false when none was running.
 
     Raises:
-        LocalAwsError: the server does not stop.
+        LocalAwsError: it does not end, or is another user's.
     """
-    home = Path(home or default_home())
-    info = find(home)
-    if info is None:
-        _forget(home)
-        return False
-    os.kill(info.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while _alive(info.pid):
+    place = Home(home or default_home())
+    ending = Ending.NOT_RUNNING
+    if place.is_locked():
+        polite, forced = [signal.SIGTERM, signal.SIGCONT], [signal.SIGKILL]
+        for manner, signals, patience in ((Ending.POLITE, polite, seconds), (Ending.FORCED, forced, KILL_SECONDS)):
+            pid = _holder(place)
+            if pid is None:
+                break
+            ending = manner
+            _send(pid, signals)
+            if _gone(place, pid, patience):
+                break
+        else:
+            raise LocalAwsError(f"The embedded AWS (process {pid}) does not end, not even by SIGKILL.")
+    place.forget()
+    return ending
+
+
+def _holder(place: Home) -> int | None:
+    """The process to end; None when it has ended meanwhile. One that is just being started is waited for."""
+    deadline = time.monotonic() + 2
+    while (pid := place.holder()) is None:
+        if not place.is_locked():
+            return None
         if time.monotonic() > deadline:
             raise LocalAwsError(
-                f"The embedded AWS (process {info.pid}) does not stop; end it with `kill -9 {info.pid}`."
+                f"The embedded AWS of {place.path} is there, but its process can't be seen from here; stop it where it "
+                "was started, such as in its container."
             )
         time.sleep(0.02)
-    _forget(home)
+    return pid
+
+
+def _send(pid: int, signals: list[signal.Signals]) -> None:
+    """Signal a server; one that is stopped (SIGSTOP) gets SIGTERM when it goes on, hence SIGCONT after it."""
+    try:
+        for number in signals:
+            os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it has ended
+    except PermissionError as error:
+        raise LocalAwsError(
+            f"The embedded AWS (process {pid}) runs as {owner(Path(f'/proc/{pid}'))}; end it with `sudo kill {pid}`."
+        ) from error
+
+
+def _gone(place: Home, pid: int, seconds: float) -> bool:
+    """Whether the server has let go of its lock and ended, at the latest after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while place.is_locked() or _alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 
-def _forget(home: Path) -> None:
-    """Delete the record of a server that is gone; one that is coming up keeps its own."""
-    record = home / "server.json"
-    if record.exists() and (lock := _lock(home)):
-        with lock:
-            record.unlink(missing_ok=True)
-
-
-def _spawn(port: int | None, home: Path, state_dir: Path | None, lock: IO[str]) -> ServerInfo:
+def _spawn(port: int | None, home: Home, state_dir: Path | None, lock: IO[str]) -> ServerInfo:
     """Start a server in the background and hand it the home's lock."""
-    log = home / "server.log"
-    command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home), "--lock", str(lock.fileno())]
+    command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home.path), "--lock", str(lock.fileno())]
     if port is not None:
         command += ["--port", str(port)]
     if state_dir:
         command += ["--state-dir", str(Path(state_dir).resolve())]
-    with log.open("wb") as output:
-        log.chmod(0o600)
+    with explained(home.path):
+        environment = _clean_environment(home.path)
+        home.record.unlink(missing_ok=True)  # a killed server's
+        output = home.log.open("wb")
+    with output:
+        home.log.chmod(0o600)
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_clean_environment(home),
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
             start_new_session=True, pass_fds=[lock.fileno()],
         )  # fmt: skip
+    name_holder(lock, server.pid)
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
-        if info := find(home):
+        if info := find(home.path):
             return info
         time.sleep(0.02)
     if server.poll() is None:
         server.kill()
-    tail = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
+        server.wait()
+    tail = " | ".join(home.log.read_text(errors="replace").strip().splitlines()[-3:])
     raise LocalAwsError(f"The embedded AWS did not start; its log ends: {tail or '(empty)'}")
 
 
@@ -163,12 +239,11 @@ def _clean_environment(home: Path) -> dict[str, str]:
     keep = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "OPENBLAS_CORETYPE")
     temporary = home / "tmp"
     temporary.mkdir(exist_ok=True, mode=0o700)
-    root = str(Path(__file__).resolve().parent.parent)
     environment = {name: os.environ[name] for name in keep if name in os.environ}
     return environment | {
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -210,20 +285,12 @@ def _alive(pid: int) -> bool:
         os.waitpid(pid, os.WNOHANG)  # if we are its parent, it would stay a zombie
     try:
         os.kill(pid, 0)
+        # A process that has ended keeps its number until its parent, such as a notebook's kernel, asks for it.
+        # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except ProcessLookupError:
         return False
-    return True
-
-
-def _lock(home: Path) -> IO[str] | None:
-    """The home's lock, kept until this file is closed, here and by who got it from here; None when it is taken.
-
-    Who starts the server has it, and then the server as long as it lives.
-    """
-    file = (home / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    except PermissionError:
+        return True  # another user's
+    except FileNotFoundError:
+        return not Path("/proc/self/stat").exists()  # it has just ended, or this system has no such files

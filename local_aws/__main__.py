@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
 import shlex
 import sys
+import time
 from pathlib import Path
+from typing import IO
 
 import local_aws
+from local_aws.home import Home, explained, name_holder
+
+NOT_RUNNING, SILENT = 3, 4  # exit statuses of `status`
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state-dir", type=Path, help="keep resources, jobs and executions in this directory")
     parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)  # the home's, when `start` has it already
     options = parser.parse_args(arguments)
-    home = options.home or local_aws.default_home()
+    home = (options.home or local_aws.default_home()).resolve()
     try:
         match options.command:
             case "start":
@@ -45,52 +49,81 @@ def _start(options: argparse.Namespace, home: Path) -> int:
 
 
 def _stop(home: Path) -> int:
-    print("The embedded AWS is stopped." if local_aws.stop(home) else "The embedded AWS was not running.")
+    match local_aws.stop(home):
+        case local_aws.Ending.NOT_RUNNING:
+            print("The embedded AWS was not running.")
+        case local_aws.Ending.POLITE:
+            print("The embedded AWS is stopped.")
+        case _:
+            print(
+                f"The embedded AWS did not end within {local_aws.STOP_SECONDS} seconds and was killed; README says "
+                "what of a state directory can then be lost."
+            )
     return 0
 
 
 def _status(home: Path) -> int:
-    if server := local_aws.find(home):
-        print(f"The embedded AWS answers at {server.endpoint_url} (process {server.pid}).")
-        return 0
-    if (home / "server.json").exists():
-        print(f"The embedded AWS died; its log is {home / 'server.log'}. Start it again: python -m local_aws start")
-    else:
-        print("The embedded AWS is not running. Start it: python -m local_aws start")
-    return 3
+    found = local_aws.status(home)
+    process, log = f"process {found.pid or 'unknown'}", Home(home).log
+    match found.presence:
+        case local_aws.Presence.ANSWERS if found.server:
+            print(f"The embedded AWS answers at {found.server.endpoint_url} ({process}).")
+            return 0
+        case local_aws.Presence.SILENT:
+            print(
+                f"The embedded AWS is there ({process}) and does not answer: it is busy or stopped; its log is {log}. "
+                "End it: python -m local_aws stop"
+            )
+            return SILENT
+        case local_aws.Presence.STARTING:
+            print(f"The embedded AWS is starting ({process}).")
+            return SILENT
+        case local_aws.Presence.DIED:
+            print(f"The embedded AWS died; its log is {log}. Start it again: python -m local_aws start")
+        case _:
+            print("The embedded AWS is not running. Start it: python -m local_aws start")
+    return NOT_RUNNING
 
 
 def _serve(options: argparse.Namespace, home: Path) -> int:
     """Serve in the foreground; `start` runs this in the background."""
     from local_aws import server
 
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
-    lock = local_aws._lock(home) if options.lock is None else os.fdopen(options.lock, "w")
-    if lock:
-        os.set_inheritable(lock.fileno(), False)  # what the server starts may outlive it
-    else:
-        running = local_aws.find(home)
-        where = f", at {running.endpoint_url} (process {running.pid})" if running else ""
-        raise local_aws.LocalAwsError(
-            f"The embedded AWS of {home} already runs{where}; use that, or stop it first with "
-            f"`python -m local_aws stop --home {shlex.quote(str(home))}`."
-        )
+    place = Home(home)
+    place.make()
+    lock = _lock(place) if options.lock is None else os.fdopen(options.lock, "r+")
+    os.set_inheritable(lock.fileno(), False)  # what the server starts may outlive it
+    state_dir = options.state_dir.resolve() if options.state_dir else None
     with lock:
-        clean = local_aws._clean_environment(home)
-        os.environ.clear()  # the functions' environment is this one
-        os.environ.update(clean)
-        listening = local_aws._listen(options.port)
-        instance = secrets.token_hex(8)
-        record = home / "server.json"
-        partial = record.with_suffix(".tmp")
-        partial.write_text(json.dumps({"port": listening.getsockname()[1], "pid": os.getpid(), "instance": instance}))
-        partial.replace(record)  # written before the server answers: find() asks the server itself whether it is up
+        name_holder(lock, os.getpid())
+        with explained(home):
+            clean = local_aws._clean_environment(home)
+            os.environ.clear()  # the functions' environment is this one
+            os.environ.update(clean)
+            listening = local_aws._listen(options.port)
+            instance = secrets.token_hex(8)
+            # Written before the server answers: find() asks the server itself whether it is up.
+            place.write(listening.getsockname()[1], instance)
         try:
-            server.run(listening, home, options.state_dir, instance)
+            server.run(listening, home, state_dir, instance)
         finally:
-            record.unlink(missing_ok=True)
+            place.record.unlink(missing_ok=True)
+            name_holder(lock, None)
     return 0
+
+
+def _lock(place: Home) -> IO[str]:
+    """The home's lock. Whoever asks whether it is taken has it for a moment, so one refusal is none."""
+    for _ in range(10):
+        if lock := place.lock():
+            return lock
+        time.sleep(0.02)
+    running = local_aws.find(place.path)
+    where = f", at {running.endpoint_url} (process {running.pid})" if running else ""
+    raise local_aws.LocalAwsError(
+        f"The embedded AWS of {place.path} already runs{where}; use that, or stop it first with "
+        f"`python -m local_aws stop --home {shlex.quote(str(place.path))}`."
+    )
 
 
 if __name__ == "__main__":
