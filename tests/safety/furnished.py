@@ -45,7 +45,10 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         Code={"ZipFile": archive.getvalue()},
     )["FunctionArn"]  # fmt: skip
     queue = client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
-    client("s3").create_bucket(Bucket="furnished")
+    s3 = client("s3")
+    s3.create_bucket(Bucket="furnished")
+    s3.put_object(Bucket="furnished", Key="key", Body=b"a\nb\n")
+    upload = s3.create_multipart_upload(Bucket="furnished", Key="key")["UploadId"]
 
     ec2, batch = client("ec2"), client("batch")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
@@ -112,6 +115,10 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         "resourceArn": [environment, job_queue, definition, pipeline, *executions],
         "image": ["public.ecr.aws/aws-cli/aws-cli", "nosuch/image"],
         "value": ["0.25", "512", "1"],
+        "Bucket": ["furnished"],
+        "Key": ["key"],
+        "CopySource": ["furnished/key"],
+        "UploadId": [upload],
     }
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from botocore.model import OperationModel
+from botocore.model import OperationModel, Shape
 
 # The services that MiniStack answers for, by botocore's names.
 MINISTACKS = ("iam", "sts", "s3", "sqs", "lambda", "events", "logs", "ec2", "resourcegroupstaggingapi", "cloudwatch")
@@ -37,18 +37,32 @@ def form(operation: OperationModel, payload: Any, version: str) -> bytes:
     return urlencode([(name.encode("utf-8", "surrogatepass"), value) for name, value in flat]).encode()
 
 
-def xml(payload: Any) -> bytes:
-    """A body of rest-xml: each member an element, each item of a list one of its own."""
+def xml(payload: Any, shape: Shape | None) -> bytes:
+    """A body of rest-xml: each member an element, each item of a list one in its list's, or, flattened, by itself.
 
-    def elements(name: str, value: Any) -> str:
+    Args:
+        shape: the operation's input. What in the payload is not its, is written all the same.
+    """
+
+    def elements(name: str, value: Any, shape: Shape | None) -> str:
         if isinstance(value, dict):
-            return _element(name, "".join(elements(key, item) for key, item in value.items()))
+            return _element(name, "".join(elements(key, item, _member(shape, key)) for key, item in value.items()))
         if isinstance(value, list):
-            return "".join(elements(name, item) for item in value)
+            of = shape.member if shape and shape.type_name == "list" else None
+            if of is None or shape.serialization.get("flattened"):
+                return "".join(elements(name, item, of) for item in value)
+            return _element(name, "".join(elements(of.serialization.get("name", "member"), item, of) for item in value))
         return _element(name, escape(value if isinstance(value, str) else json.dumps(value)))
 
     inside = payload if isinstance(payload, dict) else {"Value": payload}
-    return "".join(elements(name, item) for name, item in inside.items()).encode("utf-8", "surrogatepass")
+    text = "".join(elements(name, item, _member(shape, name)) for name, item in inside.items())
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _member(shape: Shape | None, wire: str) -> Shape | None:
+    """The member that travels under this name."""
+    members = shape.members.items() if shape and shape.type_name == "structure" else ()
+    return next((member for name, member in members if member.serialization.get("name", name) == wire), None)
 
 
 def _element(name: str, inside: str) -> str:
