@@ -2,7 +2,7 @@
 
 A test holds these tables against botocore's models, and README.md against these tables. A member is written as its path
 in the request, `[]` for each item of a list and `{}` for each value of a map. It stands for all that it contains, too.
-S3 and the operations that are not named here are MiniStack's own.
+The operations that are not named here are MiniStack's own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.model import OperationModel, Shape
 
+from local_aws.ministack import bucket_members
+
 _FUNCTION = "FunctionName Role Handler Runtime Timeout Environment Layers DeadLetterConfig LoggingConfig.LogGroup"
 _ALARM = """AlarmName ActionsEnabled MetricName Namespace Statistic ExtendedStatistic Dimensions Period Unit
     EvaluationPeriods DatapointsToAlarm Threshold ComparisonOperator TreatMissingData Tags Metrics[].Id
@@ -19,6 +21,8 @@ _ALARM = """AlarmName ActionsEnabled MetricName Namespace Statistic ExtendedStat
 _METRIC = "MetricName Dimensions Timestamp Value StatisticValues Values Counts Unit"
 _MAPPING = "FunctionName Enabled BatchSize FilterCriteria ScalingConfig FunctionResponseTypes"
 _LOG_EVENTS = "logGroupName logGroupIdentifier startTime endTime nextToken limit startFromHead"
+_SIMULATED = """PolicyInputList PermissionsBoundaryPolicyInputList ActionNames ResourceArns MaxItems Marker
+    ContextEntries[].ContextKeyName ContextEntries[].ContextKeyValues"""
 _MESSAGE = "MessageBody DelaySeconds MessageDeduplicationId MessageGroupId"
 _ATTRIBUTES = "MessageAttributes{}.StringValue MessageAttributes{}.BinaryValue MessageAttributes{}.DataType"
 
@@ -40,6 +44,8 @@ HONOURED: dict[str, dict[str, str]] = {
         "TagRole": "RoleName Tags",
         "CreateServiceLinkedRole": "AWSServiceName Description",
         "GetAccountSummary": "",
+        "SimulatePrincipalPolicy": f"PolicySourceArn {_SIMULATED}",
+        "SimulateCustomPolicy": _SIMULATED,
     },
     "sts": {
         "GetCallerIdentity": "",
@@ -140,6 +146,7 @@ HONOURED: dict[str, dict[str, str]] = {
     "tagging": {
         "GetResources": "PaginationToken TagFilters ResourcesPerPage TagsPerPage ResourceTypeFilters ResourceARNList",
     },
+    "s3": bucket_members.HONOURED,
 }
 
 _PAGES = "all are in one answer"
@@ -156,11 +163,15 @@ _OF_FUNCTIONS = {
     "LoggingConfig.SystemLogLevel": "logs are text",
     "SnapStart": "only None is taken",
 }
+_TYPES = {"ContextEntries[].ContextKeyType": "a condition's operator says how a value is read"}
 _WINDOW = {"MaximumBatchingWindowInSeconds": "a batch goes as soon as there is a message, with ten at most"}
 
 # Members that are checked as AWS checks them, and change nothing here: why.
 WITHOUT_EFFECT: dict[str, dict[str, dict[str, str]]] = {
-    "iam": dict.fromkeys(("ListRolePolicies", "ListAttachedRolePolicies", "ListRoleTags"), _WHOLE),
+    "iam": {
+        **dict.fromkeys(("ListRolePolicies", "ListAttachedRolePolicies", "ListRoleTags"), _WHOLE),
+        **dict.fromkeys(("SimulatePrincipalPolicy", "SimulateCustomPolicy"), _TYPES),
+    },
     "sqs": {"ReceiveMessage": {"ReceiveRequestAttemptId": "each call receives anew"}},
     "lambda": {
         "CreateFunction": {**_OF_FUNCTIONS, "Architectures": f"{_MACHINE} architecture"},
@@ -198,6 +209,7 @@ WITHOUT_EFFECT: dict[str, dict[str, dict[str, str]]] = {
             "ExcludeCompliantResources": "tag policies are not here",
         }
     },
+    "s3": bucket_members.WITHOUT_EFFECT,
 }
 
 

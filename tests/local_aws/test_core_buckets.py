@@ -12,7 +12,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from .functions import name
+from .functions import name, refusal
 
 Send = Callable[..., tuple[int, str]]
 
@@ -119,3 +119,16 @@ def test_an_operation_that_is_not_here_does_nothing_else(aws: Any, send: Send, b
         status, answer = send(method, f"/{bucket}?analytics&id=a")
         assert (status, "does not cover s3:" in answer) == (501, True), answer
     assert aws.client("s3").head_bucket(Bucket=bucket)
+
+
+def test_a_bucket_that_is_expected_to_be_anothers_is_not_touched(aws: Any, bucket: str) -> None:
+    s3 = aws.client("s3")
+    source = {"Bucket": bucket, "Key": "key"}
+    for call, arguments in (
+        (s3.get_object, source | {"ExpectedBucketOwner": "1" * 12}),
+        (s3.put_object, source | {"Body": b"y", "ExpectedBucketOwner": "1" * 12}),
+        (s3.list_objects_v2, {"Bucket": bucket, "ExpectedBucketOwner": "1" * 12}),
+        (s3.copy_object, source | {"CopySource": source, "ExpectedSourceBucketOwner": "1" * 12}),
+    ):
+        assert refusal(call, **arguments)[0] == "AccessDenied"
+    assert s3.get_object(**source, ExpectedBucketOwner=aws.account)["Body"].read() == b"abc"

@@ -12,7 +12,7 @@ import pytest
 from local_aws.ministack.members import HONOURED, WITHOUT_EFFECT, covers, unsupported
 from local_aws.ministack.requests import MODELS
 
-from .functions import configuration, function, queue, refusal
+from .functions import configuration, function, name, queue, refusal, statement
 from .members import members, with_member
 
 README = (Path(__file__).parents[2] / "local_aws" / "README.md").read_text()
@@ -38,7 +38,8 @@ def test_a_member_that_no_table_has_is_refused_by_its_path(service: str, operati
 
 
 def test_what_is_refused_is_named_to_the_client(aws: Any) -> None:
-    own, (url, _) = function(aws), queue(aws)
+    own, (url, _), bucket = function(aws), queue(aws), name("bucket")
+    aws.client("s3").create_bucket(Bucket=bucket)
     attribute = {"x": {"DataType": "String", "StringValue": "v", "StringListValues": ["a"]}}
     for call, arguments, member in (
         (aws.client("lambda").invoke, {"FunctionName": own, "ClientContext": "e30="}, "ClientContext"),
@@ -56,6 +57,16 @@ def test_what_is_refused_is_named_to_the_client(aws: Any) -> None:
         ),
         (aws.client("logs").create_log_group, {"logGroupName": "keyed", "kmsKeyId": "k"}, "kmsKeyId"),
         (aws.client("ec2").describe_vpcs, {"DryRun": True}, "DryRun"),
+        (
+            aws.client("iam").simulate_custom_policy,
+            {
+                "PolicyInputList": [statement("*")],
+                "ActionNames": ["s3:GetObject"],
+                "CallerArn": f"arn:aws:iam::{'0' * 12}:user/a",
+            },
+            "CallerArn",
+        ),
+        (aws.client("s3").delete_object, {"Bucket": bucket, "Key": "k", "MFA": "serial 123456"}, "MFA"),
     ):
         _, message = refusal(call, **arguments)
         assert f"does not have the member {member} of" in message

@@ -11,10 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_aws.ministack.patches.resource_types import REFERENCE
-from local_aws.ministack.patches.simulator import NOT_HERE
 
 from .iam_reference import reference, written
-from .members import uncovered, with_member
 
 ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 ACCOUNT = "000000000000"
@@ -185,23 +183,3 @@ def test_what_the_caller_brings_counts_beside_the_principals_own(aws: Any, user:
     assert decision(PermissionsBoundaryPolicyInputList=document(Action="s3:*")) == "implicitDeny"
     with pytest.raises(ClientError, match="InvalidInput"):
         decision(PolicyInputList=["{"])
-
-
-SIMULATED = [
-    "ActionNames[]", "ContextEntries[].ContextKeyName", "ContextEntries[].ContextKeyType",
-    "ContextEntries[].ContextKeyValues[]", "Marker", "MaxItems", "PermissionsBoundaryPolicyInputList[]",
-    "PolicyInputList[]", "PolicySourceArn", "ResourceArns[]",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("operation", ["SimulatePrincipalPolicy", "SimulateCustomPolicy"])
-def test_each_member_of_a_question_counts_or_is_refused(aws: Any, user: Callable[..., str], operation: str) -> None:
-    others = uncovered("iam", operation, SIMULATED)
-    assert {member.partition("[")[0] for member in others} <= set(NOT_HERE)
-    document = json.dumps({"Version": "2012-10-17", "Statement": [ALL]})
-    base = {"PolicySourceArn": user(ALL)} if "Principal" in operation else {"PolicyInputList": [document]}
-    call = getattr(aws.client("iam"), "simulate_" + ("principal" if "Principal" in operation else "custom") + "_policy")
-    for member in others:
-        question = with_member("iam", operation, member, base | {"ActionNames": ["s3:GetObject"]})
-        with pytest.raises(ClientError, match=f"does not have {member.partition('[')[0]}"):
-            call(**question)

@@ -22,12 +22,6 @@ DECISIONS = {"Allow": "allowed", "Deny": "explicitDeny", "ImplicitDeny": "implic
 # The strictest counts for several resources together.
 STRICTNESS = ("allowed", "implicitDeny", "explicitDeny")
 
-# Members of a request that would change the answer, and that nothing here is made for.
-NOT_HERE = (
-    "CallerArn", "OrderedOrganizationPolicyInputList", "PolicyExclusionList", "ResourceHandlingOption", "ResourceOwner",
-    "ResourcePolicy",
-)  # fmt: skip
-
 
 class Refused(Exception):
     """The simulator does not answer; code and message are AWS's."""
@@ -87,9 +81,6 @@ def apply() -> None:
 
 
 def _results(params: dict, principal: Callable[[dict], Principal]) -> list[str]:
-    for name in NOT_HERE:
-        if any(key.split(".")[0] == name for key in params):
-            raise Refused("NotImplementedException", f"The simulator of the embedded AWS does not have {name}.", 501)
     actions, resources = _members(params, "ActionNames"), _members(params, "ResourceArns") or ["*"]
     _check(actions, resources)
     context, whose = _context(params), principal(params)

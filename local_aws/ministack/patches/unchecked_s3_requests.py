@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from local_aws.ministack import s3_requests
+from local_aws.ministack import members, s3_requests
+from local_aws.ministack.requests import Call
 from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.ministack")
@@ -25,6 +26,7 @@ _NOT_HERE = re.compile(
 
 def apply() -> None:
     """Check each request when its bucket and its key are known, and answer 400 for what still can't be read."""
+    from ministack.core.responses import get_account_id
     from ministack.services import s3
 
     dispatch = s3._dispatch
@@ -33,15 +35,34 @@ def apply() -> None:
     def checked(method: str, bucket: str, key: str, headers: dict, body: bytes, query: dict) -> tuple:
         try:
             call = s3_requests.read(method, bucket, key, headers, query, body)
-            if call and _NOT_HERE.fullmatch(call.operation.name):
-                message = f"The embedded AWS does not cover s3:{call.operation.name}."
-                raise ApiError("NotImplemented", message, 501)
+            if call:
+                _refuse_what_is_not_here(call)
+                _check_owners(call, get_account_id())
         except ApiError as error:
             return s3._error(error.code, error.message, error.status)
         return dispatch(method, bucket, key, headers, body, query)
 
     s3._dispatch = checked
     s3.handle_request = _readable(s3.handle_request, s3._error)
+
+
+def _refuse_what_is_not_here(call: Call) -> None:
+    if _NOT_HERE.fullmatch(call.operation.name):
+        raise ApiError("NotImplemented", f"The embedded AWS does not cover s3:{call.operation.name}.", 501)
+    if path := members.unsupported(call.service, call.operation, call.params):
+        what = f"the member {path} of {call.operation.name}"
+        message = f"The embedded AWS does not have {what}; local_aws/README.md lists what it has."
+        raise ApiError("NotImplemented", message, 501)
+
+
+def _check_owners(call: Call, account: str) -> None:
+    """Buckets of other accounts are not here, so the account is the owner of every bucket.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+    """
+    for member in ("ExpectedBucketOwner", "ExpectedSourceBucketOwner"):
+        if call.params.get(member, account) != account:
+            raise ApiError("AccessDenied", "Access Denied", 403)
 
 
 def _readable(handler: Callable[..., Any], refuse: Callable[..., tuple]) -> Callable[..., Any]:
