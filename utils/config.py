@@ -8,9 +8,11 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/security-iam-awsmanpol-pipelines
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import botocore.loaders
@@ -26,6 +28,19 @@ PYTHON_IMAGE = "public.ecr.aws/docker/library/python:3.13-slim"
 # The tightest limits: a bucket name has 63 characters, a role name 64. Beside the prefix they hold an account (12), a
 # region (up to 15: us-isof-south-1) and a task (up to 15: batch-execution).
 MAX_PREFIX = 32
+
+
+_ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:[0-9]*:{resource}"
+# Existing resources: what a name or an ARN of each kind looks like.
+EXISTING = {
+    "pipelines": "(" + _ARN.format(service="sagemaker", resource="pipeline/") + ")?[A-Za-z0-9](-*[A-Za-z0-9]){0,255}",
+    "job_queues": "(" + _ARN.format(service="batch", resource="job-queue/") + ")?[A-Za-z0-9][A-Za-z0-9_-]{0,127}",
+    "job_definitions": "("
+    + _ARN.format(service="batch", resource="job-definition/")
+    + ")?[A-Za-z0-9][A-Za-z0-9_-]{0,127}(:[0-9]+)?",
+    "buckets": "(arn:[a-z-]+:s3:::)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+    "kms_keys": _ARN.format(service="kms", resource="key/[A-Za-z0-9-]+"),  # a policy can't name a key by its alias
+}
 
 
 class ConfigError(ValueError):
@@ -45,6 +60,9 @@ class Config:
         role_layout: "separate" (least privilege, one role a task) or "shared" (one role with managed policies).
         image: container image of the Python jobs. One of your own needs `python` and no entrypoint. What a job's
             program needs beyond that is installed when the job starts, unless the image has it.
+        pipelines, job_queues, job_definitions, buckets: names or ARNs of what exists already, to use beside the kit's
+            resources. The policies, rules and functions include them. The kit never changes or deletes them.
+        kms_keys: ARNs of the keys that encrypt these buckets.
     """
 
     target: str
@@ -53,6 +71,11 @@ class Config:
     account: str
     role_layout: str = "separate"
     image: str = PYTHON_IMAGE
+    pipelines: tuple[str, ...] = ()
+    job_queues: tuple[str, ...] = ()
+    job_definitions: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
+    kms_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.target not in ("local", "aws"):
@@ -72,6 +95,35 @@ class Config:
         _partition(self.region)
         if not re.fullmatch(r"\d{12}", self.account):
             raise ConfigError(f'account is "{self.account}"; an AWS account has twelve digits.')
+        for setting, pattern in EXISTING.items():
+            _check_existing(setting, getattr(self, setting), pattern)
+
+    def with_existing(
+        self,
+        *,
+        pipelines: Sequence[str] = (),
+        job_queues: Sequence[str] = (),
+        job_definitions: Sequence[str] = (),
+        buckets: Sequence[str] = (),
+        kms_keys: Sequence[str] = (),
+    ) -> Config:
+        """This configuration with more existing resources, as the attributes of the same names have them.
+
+        Raises:
+            ConfigError: one is no list, or has a value that is none of AWS's names or ARNs.
+        """
+        more = (pipelines, job_queues, job_definitions, buckets, kms_keys)
+        for setting, names in zip(EXISTING, more, strict=True):
+            if isinstance(names, str):  # else its letters would be the names
+                raise ConfigError(f'{setting} is "{names}"; it must be a list, such as ["{names}"].')
+        return dataclasses.replace(
+            self,
+            pipelines=_joined(self.pipelines, pipelines),
+            job_queues=_joined(self.job_queues, job_queues),
+            job_definitions=_joined(self.job_definitions, job_definitions),
+            buckets=_joined(self.buckets, buckets),
+            kms_keys=_joined(self.kms_keys, kms_keys),
+        )
 
     # Tags and ARNs
 
@@ -94,6 +146,47 @@ class Config:
         """The ARN of a resource in this account and region; IAM's are without a region."""
         region = "" if service == "iam" else self.region
         return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
+
+    # What the policies and rules name: the kit's own resources, then those that exist already
+
+    @property
+    def pipeline_arns(self) -> tuple[str, ...]:
+        """The pipelines whose steps the kit may answer."""
+        return (self.arn("sagemaker", f"pipeline/{self.pipeline}"), *self.existing_pipeline_arns)
+
+    @property
+    def existing_pipeline_arns(self) -> tuple[str, ...]:
+        """The pipelines beside the kit's, each as it is called and in lower case.
+
+        SageMaker has answered the pipeline AbalonePipeline with the ARN pipeline/abalonepipeline. Newer examples keep
+        the case, and IAM compares ARNs by case, so both are named.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """
+        names = (name.rpartition("/")[2] for name in self.pipelines)
+        both = (form for name in names for form in (name, name.lower()))
+        return tuple(dict.fromkeys(self.arn("sagemaker", f"pipeline/{name}") for name in both))
+
+    @property
+    def job_queue_arns(self) -> tuple[str, ...]:
+        """The queues that jobs may be submitted to."""
+        return tuple(self._full_arn("batch", "job-queue", name) for name in (self.job_queue, *self.job_queues))
+
+    @property
+    def job_definition_arns(self) -> tuple[str, ...]:
+        """The definitions that jobs may be submitted with, any revision of those that are named without one."""
+        names = (self.copy_job_definition, self.aggregate_job_definition, *self.job_definitions)
+        arns = [self._full_arn("batch", "job-definition", name) for name in names]
+        one_revision = re.compile(r"job-definition/.+:\d+")
+        return tuple(form for arn in arns for form in ((arn,) if one_revision.search(arn) else (arn, f"{arn}:*")))
+
+    @property
+    def bucket_arns(self) -> tuple[str, ...]:
+        """The buckets that jobs and functions read and write."""
+        names = (name.rpartition(":")[2] for name in (self.bucket, *self.buckets))
+        return tuple(f"arn:{self.partition}:s3:::{name}" for name in names)
+
+    def _full_arn(self, service: str, kind: str, name: str) -> str:
+        return name if name.startswith("arn:") else self.arn(service, f"{kind}/{name}")
 
     # S3
 
@@ -214,6 +307,21 @@ class Config:
         return f"/aws/lambda/{function}"
 
 
+def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*names, *more)))
+
+
+def _check_existing(setting: str, names: Sequence[str], pattern: str) -> None:
+    """
+    Raises:
+        ConfigError: one of its values is none of AWS's names or ARNs.
+    """
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(pattern, name):
+            kind = "the ARN of a key" if setting == "kms_keys" else "a name or an ARN"
+            raise ConfigError(f"{setting} has {name!r}, which is not {kind} that AWS takes.")
+
+
 @functools.cache
 def _partition(region: str) -> str:
     for partition in botocore.loaders.create_loader().load_data("partitions")["partitions"]:
@@ -229,13 +337,19 @@ def load_config(
     role_layout: str | None = None,
     account: str | None = None,
     image: str | None = None,
+    pipelines: Sequence[str] = (),
+    job_queues: Sequence[str] = (),
+    job_definitions: Sequence[str] = (),
+    buckets: Sequence[str] = (),
+    kms_keys: Sequence[str] = (),
 ) -> Config:
     """The configuration of a notebook, from its parameters.
 
     A parameter that is None comes from the environment (SAGEMAKER_BATCH_TARGET, SAGEMAKER_BATCH_PREFIX,
     SAGEMAKER_BATCH_REGION, SAGEMAKER_BATCH_ROLE_LAYOUT, SAGEMAKER_BATCH_IMAGE). Without that it is "local",
     "sagemaker-batch", the target's own region, "separate" and PYTHON_IMAGE. On "aws" the region is that of the profile
-    or environment boto3 uses, and the account is asked of STS.
+    or environment boto3 uses, and the account is asked of STS. The lists are empty unless you give them: existing
+    resources to use beside the kit's, as `Config` has them.
 
     Raises:
         ConfigError: a setting can't work, or AWS can't be reached with the credentials at hand.
@@ -248,11 +362,18 @@ def load_config(
         session = aws_session(region)
         region = session.region_name
         account = account or session.client("sts").get_caller_identity()["Account"]
-    return Config(
+    config = Config(
         target=target,
         prefix=prefix or os.environ.get("SAGEMAKER_BATCH_PREFIX") or "sagemaker-batch",
         region=region or LOCAL_REGION,
         account=account or LOCAL_ACCOUNT,
         role_layout=role_layout or os.environ.get("SAGEMAKER_BATCH_ROLE_LAYOUT") or "separate",
         image=image or os.environ.get("SAGEMAKER_BATCH_IMAGE") or PYTHON_IMAGE,
+    )
+    return config.with_existing(
+        pipelines=pipelines,
+        job_queues=job_queues,
+        job_definitions=job_definitions,
+        buckets=buckets,
+        kms_keys=kms_keys,
     )

@@ -20,8 +20,8 @@ def rule_names(config: Config) -> list[str]:
     return [f"{config.prefix}-execution-stopped", f"{config.prefix}-job-ended"]
 
 
-def job_ended(job_queue: str) -> dict[str, Any]:
-    """The pattern of a job's end in a queue (its ARN). An array's children are left out: the array's own end counts.
+def job_ended(*job_queues: str) -> dict[str, Any]:
+    """The pattern of a job's end in these queues (ARNs). An array's children are left out: the array's own end counts.
 
     https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
     """
@@ -30,14 +30,14 @@ def job_ended(job_queue: str) -> dict[str, Any]:
         "detail-type": ["Batch Job State Change"],
         "detail": {
             "status": ["SUCCEEDED", "FAILED"],
-            "jobQueue": [job_queue],
+            "jobQueue": list(job_queues),
             "arrayProperties": {"index": [{"exists": False}]},
         },
     }
 
 
-def execution_ended(pipelines: str) -> dict[str, Any]:
-    """The pattern of an execution that was stopped or failed, of pipelines whose ARN begins so.
+def execution_ended(*executions: str) -> dict[str, Any]:
+    """The pattern of an execution that was stopped or failed, of those whose ARN begins with one of these.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
@@ -46,13 +46,15 @@ def execution_ended(pipelines: str) -> dict[str, Any]:
         "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
         "detail": {
             "currentPipelineExecutionStatus": ["Stopped", "Failed"],
-            "pipelineExecutionArn": [{"prefix": pipelines}],
+            "pipelineExecutionArn": [{"prefix": beginning} for beginning in executions],
         },
     }
 
 
 def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) -> str:
-    """The rule that puts the end of a stopped execution into the callback queue, for all pipelines of the prefix.
+    """The rule that puts the end of a stopped execution into the callback queue.
+
+    It is for all pipelines of the prefix, and for `config.pipelines`.
 
     Returns:
         The rule's ARN.
@@ -64,12 +66,15 @@ def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) 
     queue = queues.queue_arn(session, queue_url)
     # First the permission: a rule that may not send loses its events.
     queues.allow_rule_to_send(session, queue_url, rule=config.arn("events", f"rule/{name}"))
-    pattern = execution_ended(config.arn("sagemaker", f"pipeline/{config.prefix}-"))
+    pattern = execution_ended(
+        config.arn("sagemaker", f"pipeline/{config.prefix}-"),
+        *(f"{arn}/execution/" for arn in config.existing_pipeline_arns),
+    )
     return ensure_rule(session, name, pattern, target=queue, tags=config.tags)
 
 
 def ensure_push_rule(session: boto3.Session, config: Config, *, function: str) -> str:
-    """The rule that calls the monitor function (its ARN) when a job of the kit's queue ends.
+    """The rule that calls the monitor function (its ARN) when a job ends, in the kit's queue or in `config.job_queues`.
 
     Returns:
         The rule's ARN.
@@ -78,7 +83,7 @@ def ensure_push_rule(session: boto3.Session, config: Config, *, function: str) -
         NameConflict: there is such a rule without our tag.
     """
     _, name = rule_names(config)
-    pattern = job_ended(config.arn("batch", f"job-queue/{config.job_queue}"))
+    pattern = job_ended(*config.job_queue_arns)
     arn = ensure_rule(session, name, pattern, target=function, tags=config.tags)
     functions = session.client("lambda")
     with contextlib.suppress(functions.exceptions.ResourceConflictException):  # it has this permission already

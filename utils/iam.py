@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ class NameConflict(RuntimeError):
 def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
     """A policy template of `utils/policies/` with its placeholders filled in: each is a name of `Config`'s.
 
+    A statement is left out when its resources are a list of placeholders and none of them has a value.
+
     Args:
         template: the file's name, such as "submit_lambda.json".
         extra: placeholders that are not part of the configuration, such as `service`.
@@ -67,15 +69,45 @@ def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
         KeyError: the template has a placeholder that nothing fills.
     """
 
-    def value(placeholder: re.Match[str]) -> str:
-        name = placeholder.group(1)
-        found = extra.get(name) or getattr(config, name, None)
-        if not isinstance(found, str):
+    def value(name: str) -> Any:
+        filled = extra.get(name) or getattr(config, name, None)
+        if not isinstance(filled, str | tuple):
             raise KeyError(f"{template}: nothing fills ${{{name}}}")
-        return found
+        return filled
 
-    # Only bare names: "${aws:username}" is a variable of IAM's own and stays.
-    return json.loads(re.sub(r"\$\{(\w+)\}", value, (POLICIES / template).read_text()))
+    document = _filled(json.loads((POLICIES / template).read_text()), value)
+    if "Statement" in document:
+        document["Statement"] = [each for each in document["Statement"] if each.get("Resource") != []]
+    return document
+
+
+# Only bare names: "${aws:username}" is a variable of IAM's own and stays.
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+def _filled(node: Any, value: Callable[[str], Any]) -> Any:
+    """A part of a template with its placeholders filled in.
+
+    In a list, a text with the placeholder of several values stands for a text with each. A list that such placeholders
+    leave with one text becomes that text.
+    """
+    if isinstance(node, dict):
+        return {key: _filled(item, value) for key, item in node.items()}
+    if isinstance(node, str):
+        return _PLACEHOLDER.sub(lambda match: value(match.group(1)), node)
+    if not isinstance(node, list):
+        return node
+    filled, several = [], False
+    for item in node:
+        names = _PLACEHOLDER.findall(item) if isinstance(item, str) else []
+        of_several = next((name for name in names if isinstance(value(name), tuple)), None)
+        if of_several is None:
+            filled.append(_filled(item, value))
+            continue
+        several = True
+        for one in value(of_several):
+            filled.append(_filled(item.replace(f"${{{of_several}}}", one), value))
+    return filled[0] if several and len(filled) == 1 else filled
 
 
 def role_names(config: Config) -> dict[str, str]:

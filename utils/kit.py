@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import boto3
 
-from . import batch, data, events, iam, lambdas, preflight, queues
-from .config import Config
+from . import batch, data, events, existing, iam, lambdas, preflight, queues
+from .config import Config, ConfigError
 
 JOB_VCPUS = 0.25  # the least that Fargate offers: so with 6 vCPUs 24 jobs run at once
 # Twice the least. In an account with GuardDuty's runtime monitoring an agent takes its share of a task's memory.
@@ -22,8 +22,8 @@ class Kit:
     """What a pipeline needs to know of a deployed kit.
 
     Attributes:
-        job_queue: name of the Batch job queue.
-        job_definition: ARN of the job definition.
+        job_queue: name of the Batch job queue, or the first of your own if the kit has made none.
+        job_definition: ARN of the job definition, or the first of your own.
         submit_function, check_function: ARNs of the two functions.
         callback_queue: URL of the queue that the callback steps send to.
         pipeline_role: ARN of the role that a pipeline of this kit runs with.
@@ -46,7 +46,12 @@ def deploy(
     session: boto3.Session,
     config: Config,
     *,
-    program: str,
+    program: str | None,
+    pipelines: Sequence[str] = (),
+    job_queues: Sequence[str] = (),
+    job_definitions: Sequence[str] = (),
+    buckets: Sequence[str] = (),
+    kms_keys: Sequence[str] = (),
     max_vcpus: int = preflight.MAX_VCPUS,
     spot: bool = False,
     push: bool = False,
@@ -57,7 +62,11 @@ def deploy(
     """Create or bring up to date the roles, Batch resources, functions and queues of a kit.
 
     Args:
-        program: the Python text that the jobs run, such as `job_code("copy_item.py")`; see `batch.python_job`.
+        program: the Python text that the jobs run, such as `job_code("copy_item.py")`; see `batch.python_job`. With
+            None no Batch resources are made, so name a job queue and a job definition of yours.
+        pipelines, job_queues, job_definitions, buckets: names or ARNs of what exists already, beside those in `config`.
+            The policies, rules and functions include them. They are never changed or deleted.
+        kms_keys: ARNs of the keys that encrypt these buckets.
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
         spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends.
@@ -65,14 +74,32 @@ def deploy(
         allow_unverified, ignore: build although something is missing or unknown, as `preflight.require` has them.
 
     Raises:
+        ConfigError: a name or an ARN is none that AWS takes, or without a program there is no queue and definition.
+        LookupError: a job queue, a job definition or a bucket does not exist; nothing has been made.
         NotReady: something is missing, or can't be seen, as in notebook 01; nothing has been made.
     """
+    config = config.with_existing(
+        pipelines=pipelines,
+        job_queues=job_queues,
+        job_definitions=job_definitions,
+        buckets=buckets,
+        kms_keys=kms_keys,
+    )
+    if program is None and not (config.job_queues and config.job_definitions):
+        raise ConfigError(
+            "Without a program, name your own job queue and definition in job_queues and job_definitions."
+        )
+    existing.require(session, config)
     found = preflight.check(session, config, max_vcpus=max_vcpus, job_vcpus=JOB_VCPUS, spot=spot)
     preflight.require(found, allow_unverified=allow_unverified, ignore=ignore)
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)
-    definition = _batch(session, config, roles, program, max_vcpus, spot)
+    if program is None:
+        job_queues, definition = config.job_queues, config.job_definitions[0]
+    else:
+        job_queues = (config.job_queue, *config.job_queues)
+        definition = _batch(session, config, roles, program, max_vcpus, spot)
 
     dead_letter_url = queues.ensure_queue(session, config.dead_letter_queue, tags=tags)
     callback_url = queues.ensure_queue(
@@ -93,7 +120,7 @@ def deploy(
     )
     settings = {
         "DEAD_LETTER_QUEUE_URL": dead_letter_url,
-        "JOB_QUEUES": config.job_queue,
+        "JOB_QUEUES": " ".join(job_queues),
         "POLL_MIN_SECONDS": "1",
         "PUSH_EVENTS": "true" if push else "false",
         **(check_settings or {}),
@@ -114,7 +141,7 @@ def deploy(
     if push:
         events.ensure_push_rule(session, config, function=check_function)
     return Kit(
-        job_queue=config.job_queue,
+        job_queue=job_queues[0],
         job_definition=definition,
         submit_function=submit_function,
         check_function=check_function,

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
+from . import pipeline_role
 from .session import lend_region
 
 # The SDK's own wait() knows only Succeeded and Failed and never ends on the other two.
@@ -20,6 +21,8 @@ FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
 
 def sdk_session(session: boto3.Session, bucket: str) -> Any:
     """The SageMaker SDK's session around a boto3 session.
+
+    Where AWS refuses a pipeline's role, the error also says which pipelines the role trusts.
 
     Args:
         bucket: where the SDK puts a definition that is too large for a request; else it would make a bucket of its own.
@@ -34,9 +37,11 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
     lend_region(session)
     from sagemaker.core.helper.session_helper import Session
 
+    client = session.client("sagemaker")
+    pipeline_role.explain_refusals(session, client)
     return Session(
         boto_session=session,
-        sagemaker_client=session.client("sagemaker"),
+        sagemaker_client=client,
         default_bucket=bucket,
         # The SDK tells AWS of its use unless it is told not to.
         sagemaker_config={"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}},

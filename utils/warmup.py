@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+from typing import Any
 
 
-def warm_up(settings: dict[str, str | None], modules: list[str]) -> None:
+def warm_up(settings: dict[str, Any], modules: list[str]) -> None:
     """Connect as the notebook will, and import what it will import, so that its own imports take no time.
 
     It changes nothing a notebook could see. What fails here is left for the notebook's own cell to meet and to show.
