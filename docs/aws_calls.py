@@ -305,7 +305,9 @@ def permissions() -> dict[str, list[str]]:
     resources: dict[str, list[str]] = {}
     for statement in json.loads(POLICY.read_text())["Statement"]:
         for action in _listed(statement["Action"]):
-            resources.setdefault(action, []).extend(_listed(statement["Resource"]))
+            # The kit's own, not the list of those that exist already, which is empty in the notebooks.
+            own = [each for each in _listed(statement["Resource"]) if not each.startswith("${existing")]
+            resources.setdefault(action, []).extend(own)
     return resources
 
 
