@@ -28,7 +28,7 @@ def resources(template, config, sid):
 
 
 def test_without_any_the_policies_have_no_lists_they_do_not_need(config):
-    assert resources("monitor_lambda.json", config, "AnswerThePipeline").endswith(
+    assert resources("monitor_lambda.json", config, "AnswerCallbackSteps").endswith(
         f"pipeline/{config.pipeline}/execution/*"
     )
     assert "kms" not in json.dumps([iam.render(each, config) for _, each, _ in iam.TASKS.values()])
@@ -36,7 +36,7 @@ def test_without_any_the_policies_have_no_lists_they_do_not_need(config):
 
 
 def test_the_functions_may_answer_the_pipelines_in_either_case(wide):
-    executions = resources("monitor_lambda.json", wide, "AnswerThePipeline")
+    executions = resources("monitor_lambda.json", wide, "AnswerCallbackSteps")
     names = [re.search("pipeline/(.+)/execution/[*]", each)[1] for each in executions]
     assert names == [wide.pipeline, "my-churn-model", "Abalone", "abalone"]
 
@@ -59,7 +59,7 @@ def test_the_buckets_are_read_and_written_and_their_keys_used(wide):
         f"arn:aws:s3:::{name}/*" for name in (config.bucket, "team-data", "team-results")
     ]
     for template in ("batch_job.json", "submit_lambda.json", "monitor_lambda.json"):
-        assert resources(template, config, "UseTheBucketsKeys") == KEY
+        assert resources(template, config, "UseBucketKeys") == KEY
 
 
 def test_a_role_of_the_kit_is_trusted_for_the_pipelines(wide):
