@@ -80,6 +80,8 @@ chromium:
 
 # JupyterLab refuses root unless it is asked to. In a container there is often no other user.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+# This repository's modules come before others of the same name that PYTHONPATH leads to.
+lab: export PYTHONPATH := $(CURDIR)$(addprefix :,$(PYTHONPATH))
 # Shows the whole repository, since the notebooks link to the code, the glossary and the README.
 lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_iam.ipynb $(ROOT) $(ARGS)
@@ -165,7 +167,10 @@ clean:
 	rm -rf .venv .local_aws outputs build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# setuptools takes a $ in a path for the beginning of a variable's name, and can't install from there.
+DOLLAR := $(findstring $$,$(CURDIR))
 .venv/.installed: requirements.lock
+	@$(if $(DOLLAR),$(error The folder "$(CURDIR)" has a $$ in its path: move the repository to a path without one))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is not: try 'make PYTHON=python3.12 ...'." >&2; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import local_aws
-from local_aws.home import Home, explained, name_holder
+from local_aws.home import Home, explained, name_holder, state_id
 
 NOT_RUNNING, SILENT = 3, 4  # exit statuses of `status`
 
@@ -94,16 +94,18 @@ def _serve(options: argparse.Namespace, home: Path) -> int:
     lock = _lock(place) if options.lock is None else os.fdopen(options.lock, "r+")
     os.set_inheritable(lock.fileno(), False)  # what the server starts may outlive it
     state_dir = options.state_dir.resolve() if options.state_dir else None
+    instance = secrets.token_hex(8)
     with lock:
         name_holder(lock, os.getpid())
+        with explained(state_dir or home):
+            held = state_id(state_dir, instance)
         with explained(home):
             clean = local_aws._clean_environment(home)
             os.environ.clear()  # the functions' environment is this one
             os.environ.update(clean)
             listening = local_aws._listen(options.port)
-            instance = secrets.token_hex(8)
             # Written before the server answers: find() asks the server itself whether it is up.
-            place.write(listening.getsockname()[1], instance)
+            place.write(listening.getsockname()[1], instance, held)
         try:
             server.run(listening, home, state_dir, instance)
         finally:

@@ -25,13 +25,19 @@ class LocalAwsError(RuntimeError):
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """A running server. `instance` tells two servers that had the same port apart."""
+    """A running server.
+
+    Attributes:
+        instance: tells two servers that had the same port apart.
+        state_id: what it holds: two servers that had the same state directory, one after the other, share it.
+    """
 
     endpoint_url: str
     port: int
     pid: int
     instance: str
     log: Path
+    state_id: str
 
 
 class Home:
@@ -62,13 +68,16 @@ class Home:
         with explained(self.path), contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             record = json.loads(self.record.read_text())
             url = f"http://127.0.0.1:{record['port']}"
-            return ServerInfo(url, record["port"], record["pid"], record["instance"], self.log)
+            return ServerInfo(
+                url, record["port"], record["pid"], record["instance"], self.log, record.get("state_id", "")
+            )
         return None
 
-    def write(self, port: int, instance: str) -> None:
+    def write(self, port: int, instance: str, state_id: str) -> None:
         """Record where this process will answer; whole, or not at all."""
         partial = self.record.with_suffix(".tmp")
-        partial.write_text(json.dumps({"port": port, "pid": os.getpid(), "instance": instance}))
+        record = {"port": port, "pid": os.getpid(), "instance": instance, "state_id": state_id}
+        partial.write_text(json.dumps(record))
         partial.replace(self.record)
 
     def forget(self) -> None:
@@ -120,6 +129,18 @@ class Home:
             except (FileNotFoundError, ValueError):
                 return None
         return pid if _has_open(pid, self._lock) else None
+
+
+def state_id(state_dir: Path | None, instance: str) -> str:
+    """What names the state that a server holds: its own id, or that of its state directory, which is made here."""
+    if state_dir is None:
+        return instance
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state_dir.chmod(0o700)
+    name = state_dir / "id"
+    if not name.exists():
+        name.write_text(instance)
+    return name.read_text()
 
 
 def name_holder(lock: IO[str], pid: int | None) -> None:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -38,6 +39,7 @@ Scope = Mapping[str, Any]  # what ASGI says of a connection
 LOCAL_PATH = "/_local_aws/"
 MARKER = ".made-by-local-aws"  # in a directory that the server deletes
 SNAPSHOT_SECONDS = 2
+LEAST_FILES = 256
 IDLE_SECONDS = 75  # a connection without a request, or before a request's headers are there
 READ_SECONDS = 20  # the next bytes of a body
 
@@ -296,19 +298,18 @@ async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) 
 
 
 def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: str) -> None:
-    """Serve on this socket until SIGTERM or SIGINT. The caller has made `home` and keeps its lock.
+    """Serve on this socket until SIGTERM or SIGINT. The caller has made both directories and keeps the home's lock.
 
     Raises:
-        LocalAwsError: `home` has a directory of somebody else's where ours has to be.
+        LocalAwsError: `home` has another's directory where ours has to be, or too few files may be open.
     """
+    _raise_file_limit()
     port = listening.getsockname()[1]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     work_dir = home / "local-aws-work"
     _make_own(work_dir)
     store = None
     if state_dir:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        state_dir.chmod(0o700)
         store = Store(state_dir / "services.sqlite3")
     ministack_app = ministack.load(port, state_dir)
 
@@ -321,7 +322,6 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
     batch = BatchService(context)
     services = [batch, TasksService(batch), PipelinesService(context), QuotasService()]
     app = App(ministack_app, context, services, health)
-    _raise_file_limit()
     asyncio.run(_until_signalled(app, listening))
     if store:
         store.close()
@@ -383,8 +383,16 @@ async def serve(app: App, listening: socket.socket, stop: asyncio.Event) -> None
 
 
 def _raise_file_limit() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+    """Open as many files as the system grants: each connection, job and function takes some.
 
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    Raises:
+        LocalAwsError: that is too few.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < LEAST_FILES:
+        raise local_aws.LocalAwsError(
+            f"The embedded AWS may have only {hard} files open here, and needs {LEAST_FILES}; raise the limit with "
+            "`ulimit -n 1024`, or in a new terminal if this one refuses that."
+        )
+    with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -14,6 +14,7 @@ import ast
 import importlib
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -29,10 +30,11 @@ from jupyter_core.utils import run_sync
 from rich.console import Console
 from rich.markup import escape
 
+from . import conditions
 from .cleanup import leftovers, only_tagged
 from .config import Config, ConfigError, load_config
 from .report import execution_facts, write_page
-from .session import connect
+from .session import connect, embedded_state
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE, MONITORING, CLEANUP = "05_pipeline_build", "06_monitoring", "07_cleanup"
@@ -101,9 +103,15 @@ class Kernels:
                 warm_up = f"__import__('utils.warmup').warmup.warm_up({self._settings}, {imports(notebook)})"
                 run_sync(kernel.start_kernel)(
                     cwd=str(notebook.parent),
+                    env=_environment(),
                     extra_arguments=["--log-level=ERROR", f"--IPKernelApp.exec_lines={warm_up}"],
                 )
                 self._started[notebook] = kernel
+
+
+def _environment() -> dict[str, str]:
+    """A kernel's environment: this repository's modules come before others of the same name, such as a `utils`."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 def imports(notebook: Path) -> list[str]:
@@ -151,7 +159,7 @@ def run_notebook(
         except papermill.PapermillExecutionError as error:
             raise progress.failure(f"{error.ename}: {error.evalue}") from error
         except (PapermillException, RuntimeError, TimeoutError) as error:  # such as a kernel that died
-            raise progress.failure(str(error).strip()) from error
+            raise progress.failure(_words(error)) from error
         return progress.finish(time.perf_counter() - begun)
 
 
@@ -209,18 +217,28 @@ def main(
     options = _options(arguments, sorted(notebooks.glob("[0-9][0-9]_*.ipynb")))
     console = Console(highlight=False, soft_wrap=True)
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would log, the report says
-    outputs.mkdir(exist_ok=True)
     try:
+        conditions.raise_file_limit()
+        conditions.make_outputs(outputs, _written(options.notebooks))
         return _tutorial(options, outputs, console)
     except NotebookFailed as failure:
         _explain(failure, options, outputs, console)
     # AWS not usable, or silent when asked what became of the run; the embedded AWS not startable
     except (ConfigError, RuntimeError, BotoCoreError, ClientError) as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(_words(error), style="red", markup=False)
     except KeyboardInterrupt:
         console.print("\ninterrupted; what was made so far is still there", style="red")
         return 130
     return 1
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, or its name when it says nothing."""
+    return str(error).strip() or type(error).__name__
+
+
+def _written(notebooks: list[Path]) -> list[str]:
+    return [*(notebook.name for notebook in notebooks), "tutorial.html", "run.json", conditions.RECORD]
 
 
 def _options(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Namespace:
@@ -236,6 +254,8 @@ def _options(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Nam
     )
     parser.add_argument("--image", help="what the Python jobs run in (default: a slim public image)")
     options = parser.parse_args(arguments)
+    options.state_id = None  # which embedded AWS the notebooks run on, when that is known
+    everything = notebooks
 
     def numbered(number: str) -> Path:
         found = [path for path in notebooks if number.zfill(2) in (path.stem, path.stem.split("_")[0])]
@@ -253,6 +273,7 @@ def _options(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Nam
         notebooks = [path for path in notebooks if path.stem != CLEANUP]
     if not notebooks:
         parser.error("nothing is left to run")
+    options.begins = notebooks[0].stem in (everything[0].stem, CLEANUP)
     options.notebooks = notebooks
     return options
 
@@ -270,6 +291,8 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
         config = load_config(**settings)
         session = connect(target=config.target, region=config.region)
         parameters = {name: value for name, value in settings.items() if value is not None}
+        if config.target == "local":
+            _note_aws(session, config, options, outputs)
         for notebook in options.notebooks:
             if notebook.stem == CLEANUP:  # after which there is nothing to ask about
                 report, good = _facts(session, config, stems, begun_at)
@@ -293,6 +316,31 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
     return 0 if good else 1
 
 
+def _note_aws(session: boto3.Session, config: Config, options: argparse.Namespace, outputs: Path) -> None:
+    """Record which embedded AWS the notebooks use.
+
+    Raises:
+        ConfigError: it is another one than before, and has nothing of what the notebooks before these make.
+    """
+    options.state_id = embedded_state()
+    if options.state_id is None:
+        return
+    if not options.begins and not conditions.is_same_aws(outputs, options.state_id) and not leftovers(session, config):
+        first = options.notebooks[0].stem.split("_")[0]
+        raise ConfigError(
+            f"The embedded AWS that the notebooks before {first} ran on has ended, and what they made with it; the one "
+            f"that runs now is empty. Begin again with\n    {_command(options)}"
+        )
+    conditions.record_aws(outputs, options.state_id)
+
+
+def _command(options: argparse.Namespace, which: str = "") -> str:
+    """The command that runs all notebooks, or `which` says, with the same settings."""
+    settings = (f"--{name.replace('_', '-')} {value}" for name in SETTINGS if (value := getattr(options, name)))
+    arguments = " ".join(filter(None, [which, *settings]))
+    return f'make tutorial ARGS="{arguments}"' if arguments else "make tutorial"
+
+
 def _facts(session: boto3.Session, config: Config, stems: list[str], begun_at: datetime) -> tuple[list[str], bool]:
     """About the execution that these notebooks started, or looked at; nothing when they did neither."""
     if not {PIPELINE, MONITORING} & set(stems):
@@ -305,17 +353,17 @@ def _explain(failure: NotebookFailed, options: argparse.Namespace, outputs: Path
     console.print(f"\n{failure.notebook.name} failed in code cell {failure.cell}:\n", style="bold red", markup=False)
     console.print("\n".join(f"    {line}" for line in failure.source.splitlines()), markup=False)
     console.print(f"\n{failure.error}\n", style="red", markup=False)
-    again = " ".join(
-        [
-            f"--from {number}",
-            *(f"--{name.replace('_', '-')} {value}" for name in SETTINGS if (value := getattr(options, name))),
-        ]
-    )
+    console.print(f"Its traceback is in {_shown(outputs / failure.notebook.name)}.", end=" ", markup=False)
+    if options.state_id and embedded_state() != options.state_id:
+        console.print(
+            "The embedded AWS ended meanwhile, and with it what the notebooks\n"
+            f"before had made. Begin again with\n    {_command(options)}",
+            markup=False,
+        )
+        return
     console.print(
-        f"Its traceback is in {_shown(outputs / failure.notebook.name)}. Go on from here with\n"
-        f'    make tutorial ARGS="{again}"\n'
-        "or delete what was made with\n"
-        f'    make tutorial ARGS="{again.replace(f"--from {number}", "--only 07")}"',
+        f"Go on from here with\n    {_command(options, f'--from {number}')}\n"
+        f"or delete what was made with\n    {_command(options, '--only 07')}",
         markup=False,
     )
 

@@ -59,6 +59,19 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
     return session
 
 
+def embedded_state() -> str | None:
+    """Which embedded AWS runs, by what it holds.
+
+    Returns:
+        An id that another server has only when it holds the same, since both have one state directory; None when no
+        server answers.
+    """
+    import local_aws
+
+    server = local_aws.find()
+    return server.state_id if server else None
+
+
 def lend_region(session: boto3.Session) -> None:
     """Make a session's region the default of this process, if the machine's settings have none.
 

@@ -32,7 +32,7 @@ name_holder(lock, os.getpid())
 if "deaf" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "recorded" in sys.argv:
-    home.write(9, "instance")  # where nothing listens
+    home.write(9, "instance", "state")  # where nothing listens
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -173,6 +173,13 @@ def test_a_relative_home_on_the_command_line_runs_jobs(tmp_path: Path, monkeypat
         assert server.log == tmp_path / "here" / "server.log"
     finally:
         local_aws.stop(tmp_path / "here")
+
+
+def test_too_few_open_files_are_one_sentence(home: Path) -> None:
+    line = f"ulimit -n 64; exec {sys.executable} -m local_aws start --port 0 --home {home}"
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 1
+    assert "may have only 64 files open here, and needs 256" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 # --- files of another user -------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """The runner on notebooks of a line or two; tests/notebooks runs the real ones with it."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -31,7 +34,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     (tmp_path / "stand-in" / "local_aws.py").write_text(
         "from types import SimpleNamespace\nstart = lambda: SimpleNamespace(endpoint_url='http://127.0.0.1:9')\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stand-in"))  # for the kernels, which connect ahead of the notebook
+    monkeypatch.setattr(runner, "ROOT", tmp_path / "stand-in")  # for the kernels, which connect ahead of the notebook
+    monkeypatch.setattr(runner, "embedded_state", lambda: None)
     monkeypatch.setattr(runner, "connect", lambda **_: None)
     monkeypatch.setattr(runner, "only_tagged", lambda *_: [])
     (tmp_path / "notebooks").mkdir()
@@ -195,6 +199,99 @@ def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     assert "interrupted" in told
     assert "Traceback" not in errors
     assert not any(kernel.is_running() for kernel in kernels)
+
+
+# What the machine lacks, or has too much of
+
+
+def test_a_dead_aws_is_noticed_and_the_advice_is_to_begin_again(make, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "leftovers", lambda *_: [])
+    there = make(**{"01_a": ["1"], "02_b": ["1 / 0"], "07_cleanup": ["7"]})
+    outputs = tmp_path / "outputs"
+    states = iter(["first", "second", "second", "second", "second", "second"])
+    monkeypatch.setattr(runner, "embedded_state", lambda: next(states))
+    assert main(["--prefix", "sagemaker-mine"], there, outputs) == 1
+    told = capsys.readouterr().out
+    assert "The embedded AWS ended meanwhile" in told and "--from" not in told
+    assert 'Begin again with\n    make tutorial ARGS="--prefix sagemaker-mine"\n' in told
+
+    assert main(["--from", "02"], there, outputs) == 1
+    told = capsys.readouterr().out
+    assert "the notebooks before 02 ran on has ended" in told and told.endswith("Begin again with\n    make tutorial\n")
+    assert main(["--only", "07"], there, outputs) == 0  # which needs nothing
+
+
+def test_another_aws_that_has_the_earlier_notebooks_resources_will_do(make, tmp_path, monkeypatch):
+    """As when they were run in JupyterLab since."""
+    monkeypatch.setattr(runner, "leftovers", lambda *_: ["queue q"])
+    monkeypatch.setattr(runner, "embedded_state", lambda: "second")
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "embedded_aws.json").write_text('{"state_id": "first"}')
+    assert main(["--only", "02"], make(**{"01_a": ["1"], "02_b": ["2"]}), tmp_path / "outputs") == 0
+
+
+def test_the_repositorys_own_utils_come_first(make, tmp_path, monkeypatch):
+    (tmp_path / "stand-in" / "utils").symlink_to(Path(runner.__file__).parent)
+    (tmp_path / "other" / "utils").mkdir(parents=True)
+    (tmp_path / "other" / "utils" / "__init__.py").write_text("raise ImportError('another one')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    assert main([], make(**{"01_a": ["from utils import config"]}), tmp_path / "outputs") == 0
+
+
+LIMITED = """
+import resource, sys
+from utils import conditions
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+try:
+    conditions.raise_file_limit()
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+except conditions.ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "said"), [(64, 64, "only 64 files open here"), (64, 512, "256"), (300, 512, "300")]
+)
+def test_the_limit_of_open_files_is_raised_or_one_sentence(soft, hard, said):
+    line = [sys.executable, "-c", LIMITED, str(soft), str(hard)]
+    assert said in subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+
+AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+from utils import conditions
+os.setuid(65534)
+try:
+    conditions.make_outputs(Path(sys.argv[1]), ["01_iam.ipynb"])
+except conditions.ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_an_executed_notebook_of_roots_is_one_sentence():
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own let no other user in
+        outputs = Path(directory) / "outputs"
+        outputs.mkdir()
+        for path in (outputs.parent, outputs):
+            os.chown(path, 65534, 65534)
+        (outputs / "01_iam.ipynb").touch()
+        line = [sys.executable, "-c", AS_ANOTHER_USER, str(outputs)]
+        said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        assert said.startswith(f"{outputs / '01_iam.ipynb'} belongs to root") and "sudo chown -R" in said
+
+
+def test_a_dollar_in_the_path_is_one_sentence(tmp_path):
+    folder = tmp_path / "a$b"
+    folder.mkdir()
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(Path(runner.__file__).parent.parent / name, folder)
+    made = subprocess.run(["make", "tutorial"], cwd=folder, capture_output=True, text=True, check=False)
+    assert made.returncode == 2
+    assert f'The folder "{folder}" has a $ in its path: move the repository' in made.stderr
+    assert len(made.stderr.splitlines()) == 1 and not (folder / ".venv").exists()
 
 
 # What the report says
