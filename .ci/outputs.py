@@ -45,8 +45,8 @@ def run(path: Path, save: bool) -> None:
 
 def wanted(names: list[str], stems: list[str]) -> set[str]:
     """Of these notebooks those that are to be saved."""
-    found = {stem for stem in stems if not names or any(stem.startswith(name) for name in names)}
-    return found | {*TOGETHER} if found & {*TOGETHER} else found
+    selected = {stem for stem in stems if not names or any(stem.startswith(name) for name in names)}
+    return selected | {*TOGETHER} if selected & {*TOGETHER} else selected
 
 
 def main(names: list[str]) -> None:

@@ -115,9 +115,9 @@ class Bench:
             step = max(1, size // DESCRIBED)
             ids = [f"{job_id}:{index}" for index in range(0, size, step)][:DESCRIBED]
             begin = time.perf_counter()
-            found = self.batch.describe_jobs(jobs=ids)["jobs"]
+            jobs = self.batch.describe_jobs(jobs=ids)["jobs"]
             times.append(time.perf_counter() - begin)
-            assert len(found) == len(ids)
+            assert len(jobs) == len(ids)
             time.sleep(PAUSE_SECONDS)
         return times
 

@@ -71,8 +71,8 @@ def run(endpoint_url: str, items: int) -> dict[str, float]:
         assert all(json.loads(line)["number"] % 10_000 % 1000 == 999 for line in report)
         assert len(report) == failing
 
-    found = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
-    steps = {step["StepName"]: step for step in found}
+    listed = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    steps = {step["StepName"]: step for step in listed}
     ids = monitoring.step_outputs(session, execution, "Submit")["jobIds"].split()
     arrays = session.client("batch").describe_jobs(jobs=ids)["jobs"]
     last_end = max(array["stoppedAt"] for array in arrays) / 1000

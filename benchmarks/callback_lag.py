@@ -284,9 +284,9 @@ class Bench:
 
     def count(self, design: str) -> dict:
         pages = self.client("logs").get_paginator("filter_log_events")
-        found = pages.paginate(logGroupName=f"/aws/lambda/bench-sagemaker-{design}", filterPattern='"measured"')
+        answers = pages.paginate(logGroupName=f"/aws/lambda/bench-sagemaker-{design}", filterPattern='"measured"')
         lines = [
-            re.search(r'\{"message": "measured", "calls": (\d+)\}', e["message"]) for p in found for e in p["events"]
+            re.search(r'\{"message": "measured", "calls": (\d+)\}', e["message"]) for p in answers for e in p["events"]
         ]
         calls = [int(line[1]) for line in lines if line]
         return {"invocations": len(calls), "api_calls": sum(calls)}

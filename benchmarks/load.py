@@ -159,12 +159,12 @@ class Load:
 
     def heard(self) -> list[str]:
         """The executions whose waiting step succeeded, as often as it did. What a kill left unsaved is not heard of."""
-        sqs, found = self.session.client("sqs"), []
+        sqs, executions = self.session.client("sqs"), []
         while messages := sqs.receive_message(
             QueueUrl=self.ears, MaxNumberOfMessages=10, WaitTimeSeconds=2, VisibilityTimeout=600
         ).get("Messages"):
-            found += [json.loads(message["Body"])["detail"]["pipelineExecutionArn"] for message in messages]
-        return found
+            executions += [json.loads(message["Body"])["detail"]["pipelineExecutionArn"] for message in messages]
+        return executions
 
     def finish(self, executions: list[str], seconds: float) -> collections.Counter[str]:
         """How the executions end; those that have not after `seconds` count as what they are then."""

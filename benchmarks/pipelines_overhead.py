@@ -145,8 +145,8 @@ def waiting(bench: Bench, executions: int, seconds: float) -> dict[str, Any]:
         list(pool.map(bench.start, [pipeline] * executions))
     names = ["ApproximateNumberOfMessages"]
     while True:
-        found = bench.sqs.get_queue_attributes(QueueUrl=bench.queue, AttributeNames=names)["Attributes"]
-        if int(found[names[0]]) == executions:
+        counts = bench.sqs.get_queue_attributes(QueueUrl=bench.queue, AttributeNames=names)["Attributes"]
+        if int(counts[names[0]]) == executions:
             break
         time.sleep(0.05)
     time.sleep(3)  # the workers' last breath, and one snapshot of the state

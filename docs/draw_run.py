@@ -32,10 +32,10 @@ PAUSE = 4  # seconds at the end, before it begins again
 
 def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
     """Columns step, began and ended, in the order in which they began."""
-    found = session.client("sagemaker").list_pipeline_execution_steps(
+    steps = session.client("sagemaker").list_pipeline_execution_steps(
         PipelineExecutionArn=execution, SortOrder="Ascending"
     )["PipelineExecutionSteps"]
-    return pd.DataFrame([(each["StepName"], each["StartTime"], each["EndTime"]) for each in found]).set_axis(
+    return pd.DataFrame([(each["StepName"], each["StartTime"], each["EndTime"]) for each in steps]).set_axis(
         ["step", "began", "ended"], axis="columns"
     )
 

@@ -141,9 +141,9 @@ class Api:
                 raise ApiError("UnknownOperationException", f"{self.service.name} has no operation {target!r}.", 404)
             return self.model.operation_model(name), {}
         for route_method, pattern, operation in self._routes:
-            found = pattern.fullmatch(path) if route_method == method else None
-            if found:
-                return operation, {key: unquote(value) for key, value in found.groupdict().items()}
+            match = pattern.fullmatch(path) if route_method == method else None
+            if match:
+                return operation, {key: unquote(value) for key, value in match.groupdict().items()}
         raise ApiError("UnknownOperationException", f"{self.service.name} has no operation at {method} {path}.", 404)
 
     def parse(self, operation: OperationModel, path: dict[str, str], query: str, body: bytes) -> dict[str, Any]:

@@ -135,8 +135,10 @@ class App:
         if name == "health" and scope["method"] == "GET":
             status, answer = 200, self.health
         elif name == "credentials" and scope["method"] == "GET":
-            found = self.context.container_credentials(headers.get("authorization", ""))
-            status, answer = (200, found) if found else (403, {"message": "This token is of no running job."})
+            credentials = self.context.container_credentials(headers.get("authorization", ""))
+            status, answer = (
+                (200, credentials) if credentials else (403, {"message": "This token is of no running job."})
+            )
         elif name in self.context.local_routes and scope["method"] == "POST":
             # A JSON content type makes a browser ask first (CORS), and _foreign() refuses its Origin.
             if headers.get("content-type", "").partition(";")[0] != "application/json":
@@ -211,8 +213,8 @@ def _signed_for(headers: dict[str, str], query: str) -> str:
     Whether the signature is right is for who answers to check, once. What is no signature MiniStack would not check.
     """
     if "authorization" in headers:
-        found = _AUTHORIZATION.fullmatch(headers["authorization"])
-        algorithm, credential = found.groups() if found else ("", "")
+        match = _AUTHORIZATION.fullmatch(headers["authorization"])
+        algorithm, credential = match.groups() if match else ("", "")
     else:
         given = parse_qs(query, keep_blank_values=True)
         algorithm, credential, *others = (given.get(name, []) for name in _PRESIGNED)
@@ -220,8 +222,8 @@ def _signed_for(headers: dict[str, str], query: str) -> str:
             return ""
         algorithm, credential = algorithm[0], credential[0]
     scope = _SCOPES.get(algorithm)
-    found = scope.fullmatch(credential) if scope else None
-    return found.group(1) if found else ""
+    match = scope.fullmatch(credential) if scope else None
+    return match.group(1) if match else ""
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

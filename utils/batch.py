@@ -157,8 +157,8 @@ def ensure_compute_environment(
         "subnets": subnets,
         "securityGroupIds": security_groups,
     }
-    found = _settled_ours(session, "compute environment", name, tags)
-    if found is None:
+    environment = _settled_ours(session, "compute environment", name, tags)
+    if environment is None:
         batch.create_compute_environment(
             computeEnvironmentName=name,
             type="MANAGED",
@@ -170,9 +170,9 @@ def ensure_compute_environment(
     changes = {
         key: value
         for key, value in resources.items()
-        if not matches_desired(found["computeResources"].get(key), value, key)
+        if not matches_desired(environment["computeResources"].get(key), value, key)
     }
-    if changes or found["state"] != "ENABLED":
+    if changes or environment["state"] != "ENABLED":
         batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=changes)
     return _usable_environment(session, name)
 
@@ -202,10 +202,10 @@ def ensure_job_queue(
         "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": compute_environment}],
         "jobStateTimeLimitActions": TIME_LIMITS,
     }
-    found = _settled_ours(session, "job queue", name, tags)
-    if found is None:
+    queue = _settled_ours(session, "job queue", name, tags)
+    if queue is None:
         batch.create_job_queue(jobQueueName=name, tags=tags, **wanted)
-    elif not matches_desired(found, wanted):
+    elif not matches_desired(queue, wanted):
         batch.update_job_queue(jobQueue=name, **wanted)
     return _require_valid("job queue", name, settled(session, "job queue", name))
 
@@ -323,23 +323,23 @@ def ensure_job_definition(session: boto3.Session, definition: dict[str, Any]) ->
     return register()
 
 
-def matches_desired(found: Any, wanted: Any, key: str = "") -> bool:
+def matches_desired(actual: Any, wanted: Any, key: str = "") -> bool:
     """Whether AWS's answer holds all of `wanted`; it adds defaults of its own, and some values come in another form."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(
-            matches_desired(found.get(name), value, name) for name, value in wanted.items()
+        return isinstance(actual, dict) and all(
+            matches_desired(actual.get(name), value, name) for name, value in wanted.items()
         )
     if isinstance(wanted, list):
-        if not isinstance(found, list) or len(found) != len(wanted):
+        if not isinstance(actual, list) or len(actual) != len(wanted):
             return False
         if key in _UNORDERED:
-            return all(any(matches_desired(one, other) for one in found) for other in wanted)
-        return all(matches_desired(one, other, key) for one, other in zip(found, wanted, strict=True))
-    if key == "action" and isinstance(found, str):
+            return all(any(matches_desired(one, other) for one in actual) for other in wanted)
+        return all(matches_desired(one, other, key) for one, other in zip(actual, wanted, strict=True))
+    if key == "action" and isinstance(actual, str):
         # Batch answers evaluateOnExit's action in lower case, and API_EvaluateOnExit says that case does not matter.
         # https://github.com/hashicorp/terraform-provider-aws/issues/19624
-        return found.upper() == wanted.upper()
-    return found == wanted
+        return actual.upper() == wanted.upper()
+    return actual == wanted
 
 
 # Lists whose order has no meaning. Batch may answer environment variables in another one; that it keeps the order of
@@ -363,14 +363,14 @@ def ensure_log_group(session: boto3.Session, name: str, *, retention_days: int =
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Working-with-log-groups-and-streams.html
     """
-    logs, found = session.client("logs"), log_group(session, name)
-    if found is None:
+    logs, group = session.client("logs"), log_group(session, name)
+    if group is None:
         logs.create_log_group(logGroupName=name, tags=tags)
     else:
-        arn = found["arn"].removesuffix(":*")
+        arn = group["arn"].removesuffix(":*")
         if not tags.items() <= logs.list_tags_for_resource(resourceArn=arn)["tags"].items():
             logs.tag_resource(resourceArn=arn, tags=tags)
-    if found is None or found.get("retentionInDays") != retention_days:
+    if group is None or group.get("retentionInDays") != retention_days:
         logs.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
 
 
@@ -487,15 +487,15 @@ _KINDS = {
 def describe(session: boto3.Session, kind: str, name: str) -> dict[str, Any] | None:
     """A "compute environment" or a "job queue" by name, or None."""
     call, key = _KINDS[kind]
-    found = getattr(session.client("batch"), call)(**{key: [name]})[key]
+    resources = getattr(session.client("batch"), call)(**{key: [name]})[key]
     # For a while after its deletion Batch still tells of a resource, as DELETED.
-    return found[0] if found and found[0]["status"] != "DELETED" else None
+    return resources[0] if resources and resources[0]["status"] != "DELETED" else None
 
 
 def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) -> dict[str, Any] | None:
     """The resource when it is no longer CREATING, UPDATING or DELETING, or as it is after `seconds`; None if gone."""
     return Retrying(
-        retry=retry_if_result(lambda found: found and found["status"] in ("CREATING", "UPDATING", "DELETING")),
+        retry=retry_if_result(lambda resource: resource and resource["status"] in ("CREATING", "UPDATING", "DELETING")),
         wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
         stop=stop_after_delay(seconds),
         retry_error_callback=last_result,
@@ -508,10 +508,10 @@ def _settled_ours(session: boto3.Session, kind: str, name: str, tags: dict[str, 
     Raises:
         NameConflict: there is one without them.
     """
-    found = settled(session, kind, name)
-    if found and not tags.items() <= found.get("tags", {}).items():
+    resource = settled(session, kind, name)
+    if resource and not tags.items() <= resource.get("tags", {}).items():
         raise NameConflict(f'{kind} "{name}"', "it lacks our tag")
-    return found
+    return resource
 
 
 def _usable_environment(session: boto3.Session, name: str, seconds: float = 60) -> dict[str, Any]:
@@ -530,38 +530,40 @@ def _usable_environment(session: boto3.Session, name: str, seconds: float = 60) 
     batch = session.client("batch")
 
     def check() -> dict[str, Any] | None:
-        found = settled(session, "compute environment", name)
-        if _lacks_role(found):
+        environment = settled(session, "compute environment", name)
+        if _lacks_role(environment):
             batch.update_compute_environment(computeEnvironment=name, state="ENABLED")
-        return found
+        return environment
 
-    found = Retrying(
+    environment = Retrying(
         retry=retry_if_result(_lacks_role),
         wait=wait_exponential_jitter(multiplier=2, exp_base=1.5, max=10, jitter=0.5),
         stop=stop_after_delay(seconds),
         retry_error_callback=last_result,
     )(check)
-    if found and _lacks_role(found):
+    if environment and _lacks_role(environment):
         raise BatchError(
-            f'The compute environment "{name}" is INVALID: {found["statusReason"].rstrip(".")}. A service-linked role '
-            "that is new can take some minutes: run this again. If that does not help, create ECS's with `aws iam "
-            "create-service-linked-role --aws-service-name ecs.amazonaws.com`."
+            f'The compute environment "{name}" is INVALID: {environment["statusReason"].rstrip(".")}. A new '
+            "service-linked role can take some minutes, so run this again. If that does not help, create ECS's with "
+            "`aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`."
         )
-    return _require_valid("compute environment", name, found)
+    return _require_valid("compute environment", name, environment)
 
 
-def _lacks_role(found: dict[str, Any] | None) -> bool:
+def _lacks_role(environment: dict[str, Any] | None) -> bool:
     """Whether an environment is INVALID since a role of Batch's or ECS's can't be used, or not yet."""
-    if not found or found["status"] != "INVALID":
+    if not environment or environment["status"] != "INVALID":
         return False
-    return bool(re.search(r"not authorized to perform|assume|service.linked role", found.get("statusReason", ""), re.I))
+    return bool(
+        re.search(r"not authorized to perform|assume|service.linked role", environment.get("statusReason", ""), re.I)
+    )
 
 
-def _require_valid(kind: str, name: str, found: dict[str, Any] | None) -> dict[str, Any]:
-    if found is None or found["status"] != "VALID":
-        status, reason = (found["status"], found.get("statusReason")) if found else ("gone", None)
+def _require_valid(kind: str, name: str, resource: dict[str, Any] | None) -> dict[str, Any]:
+    if resource is None or resource["status"] != "VALID":
+        status, reason = (resource["status"], resource.get("statusReason")) if resource else ("gone", None)
         raise BatchError(f'The {kind} "{name}" is {status}: {(reason or "AWS gives no reason").rstrip(".")}.')
-    return found
+    return resource
 
 
 def _pages(client: Any, operation: str, **arguments: Any):

@@ -31,11 +31,11 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
     """
-    found = check_bucket(session, name, tags=tags)
-    if found is None:
-        found = _create_bucket(session, name, tags)
-    if not tags.items() <= found.items():
-        session.client("s3").put_bucket_tagging(Bucket=name, Tagging={"TagSet": _tag_list(found | tags)})
+    current = check_bucket(session, name, tags=tags)
+    if current is None:
+        current = _create_bucket(session, name, tags)
+    if not tags.items() <= current.items():
+        session.client("s3").put_bucket_tagging(Bucket=name, Tagging={"TagSet": _tag_list(current | tags)})
 
 
 def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> dict[str, str] | None:
@@ -49,7 +49,7 @@ def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> 
     """
     s3 = session.client("s3")
     try:
-        found = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}
+        current = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "NoSuchBucket":
@@ -61,15 +61,15 @@ def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> 
             ) from None
         if code != "NoSuchTagSet":
             raise
-        found = {}
-    if tags.items() <= found.items():
-        return found
-    if found:
-        raise NameConflict(f'bucket "{name}"', f"it has other tags than ours ({', '.join(sorted(found))})")
+        current = {}
+    if tags.items() <= current.items():
+        return current
+    if current:
+        raise NameConflict(f'bucket "{name}"', f"it has other tags than ours ({', '.join(sorted(current))})")
     listed = s3.list_object_versions(Bucket=name, MaxKeys=1)
     if listed.get("Versions") or listed.get("DeleteMarkers"):
         raise NameConflict(f'bucket "{name}"', "it lacks our tag and is not empty")
-    return found
+    return current
 
 
 def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> dict[str, str]:

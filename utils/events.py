@@ -116,21 +116,21 @@ def ensure_rule(
     """
     events = session.client("events")
     tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
-    found = _rule(events, name)
-    if found:
-        has = events.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"]
+    rule = _rule(events, name)
+    if rule:
+        has = events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]
         if not all(tag in has for tag in tag_list):
             raise NameConflict(f'event rule "{name}"', "it lacks our tag")
-    if not found or json.loads(found["EventPattern"]) != pattern or found["State"] != "ENABLED":
+    if not rule or json.loads(rule["EventPattern"]) != pattern or rule["State"] != "ENABLED":
         # A new rule has its tags from its first moment. Of one that is there PutRule ignores them.
-        new = {} if found else {"Tags": tag_list}
-        found = {"Arn": events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED", **new)["RuleArn"]}
+        new = {} if rule else {"Tags": tag_list}
+        rule = {"Arn": events.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED", **new)["RuleArn"]}
     targets = events.list_targets_by_rule(Rule=name)["Targets"]
     if target not in [each["Arn"] for each in targets]:
         failed = events.put_targets(Rule=name, Targets=[{"Id": "check-jobs", "Arn": target}])["FailedEntries"]
         if failed:
             raise RuntimeError(f'The rule "{name}" could not be given its target: {failed[0]["ErrorMessage"]}')
-    return found["Arn"]
+    return rule["Arn"]
 
 
 def _rule(events: Any, name: str) -> dict[str, Any] | None:

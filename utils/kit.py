@@ -90,8 +90,8 @@ def deploy(
             "Without a program, name your own job queue and definition in job_queues and job_definitions."
         )
     existing.require(session, config)
-    found = preflight.check(session, config, max_vcpus=max_vcpus, job_vcpus=JOB_VCPUS, spot=spot)
-    preflight.require(found, allow_unverified=allow_unverified, ignore=ignore)
+    checks = preflight.check(session, config, max_vcpus=max_vcpus, job_vcpus=JOB_VCPUS, spot=spot)
+    preflight.require(checks, allow_unverified=allow_unverified, ignore=ignore)
     tags = config.tags
     roles = iam.ensure_roles(session, config)
     data.ensure_bucket(session, config.bucket, tags=tags)

@@ -60,8 +60,8 @@ def ensure_queue(
         return _create(sqs, QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
     if not tags.items() <= has.items():
         raise NameConflict(f'queue "{name}"', "it lacks our tag")
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    if any(_value(found.get(key)) != _value(value) for key, value in attributes.items()):
+    current = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    if any(_value(current.get(key)) != _value(value) for key, value in attributes.items()):
         sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
     return url
 
@@ -162,7 +162,7 @@ def receive_one(session: boto3.Session, url: str, *, seconds: float = 180) -> st
         raise TimeoutError(f'No message came to the queue "{name}" within {seconds:.0f} seconds.')
 
     messages = Retrying(
-        retry=retry_if_result(lambda found: not found),
+        retry=retry_if_result(lambda message: not message),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
     )(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=min(20, int(seconds))).get("Messages"))
@@ -204,8 +204,8 @@ def ensure_mapping(
         "ScalingConfig": {"MaximumConcurrency": maximum_concurrency},
     }
     # While one is being created, updated or deleted, Lambda takes neither a change of it nor another one like it.
-    found = _settled_mapping(lambda: find_mapping(session, queue=queue, function=function, deleting=True))
-    if found is None:
+    mapping = _settled_mapping(lambda: find_mapping(session, queue=queue, function=function, deleting=True))
+    if mapping is None:
 
         @retry_iam_propagation()  # Lambda checks the role's permissions on the queue, which may be seconds old
         def create() -> str:
@@ -216,8 +216,8 @@ def ensure_mapping(
 
         uuid = create()
     else:
-        uuid = found["UUID"]
-        if found["State"] == "Disabled" or any(found.get(key) != value for key, value in settings.items()):
+        uuid = mapping["UUID"]
+        if mapping["State"] == "Disabled" or any(mapping.get(key) != value for key, value in settings.items()):
             client.update_event_source_mapping(UUID=uuid, Enabled=True, **settings)
     return _settled_mapping(lambda: client.get_event_source_mapping(UUID=uuid))
 

@@ -52,8 +52,8 @@ def _execution(sagemaker, pipeline: str, since: datetime | None) -> dict | None:
 
 def _size(session: boto3.Session, uri: str) -> int | None:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    found = session.client("s3").list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
-    return found[0]["Size"] if found and found[0]["Key"] == key else None
+    objects = session.client("s3").list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+    return objects[0]["Size"] if objects and objects[0]["Key"] == key else None
 
 
 def write_page(executed: list[Path], page: Path) -> None:

@@ -128,8 +128,8 @@ def _imports(source: str) -> list[str]:
         nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:  # a magic, or an error that the cell itself will show
         return []
-    found = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    return found + [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return modules + [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
 
 
 def run_notebook(
@@ -258,10 +258,10 @@ def _options(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Nam
     everything = notebooks
 
     def numbered(number: str) -> Path:
-        found = [path for path in notebooks if number.zfill(2) in (path.stem, path.stem.split("_")[0])]
-        if not found:
+        matches = [path for path in notebooks if number.zfill(2) in (path.stem, path.stem.split("_")[0])]
+        if not matches:
             parser.error(f"there is no notebook {number}; there are {', '.join(path.stem for path in notebooks)}")
-        return found[0]
+        return matches[0]
 
     if options.only and options.first:
         parser.error("--only and --from exclude each other")

@@ -32,8 +32,8 @@ def detect_studio(metadata: Path | None = None) -> Studio | None:
     https://github.com/aws/sagemaker-python-sdk/pull/5315
     """
     try:
-        found = json.loads((metadata or METADATA).read_text())
-        region = found["ResourceArn"].split(":")[3]
+        document = json.loads((metadata or METADATA).read_text())
+        region = document["ResourceArn"].split(":")[3]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         return None  # no such file, or another one: this is not Studio
-    return Studio(found.get("AppType", ""), region, found.get("ExecutionRoleArn"))
+    return Studio(document.get("AppType", ""), region, document.get("ExecutionRoleArn"))

@@ -59,14 +59,14 @@ class Share:
         while self.heap:
             priority, sequence, index, fresh, job = self.heap[0]
             if isinstance(job, Array):
-                found = _next_fresh(job, index)
-                if found is None:
+                child_index = _next_fresh(job, index)
+                if child_index is None:
                     heapq.heappop(self.heap)
                     continue
-                if found != index:
-                    heapq.heapreplace(self.heap, (priority, sequence, found, fresh, job))
+                if child_index != index:
+                    heapq.heapreplace(self.heap, (priority, sequence, child_index, fresh, job))
                     continue
-                return job.view(found)
+                return job.view(child_index)
             if job.status == "RUNNABLE":
                 return job
             heapq.heappop(self.heap)
@@ -87,10 +87,10 @@ class Share:
         while heap:
             priority, sequence, index, fresh, job = heapq.heappop(heap)
             if isinstance(job, Array):
-                found = _next_fresh(job, index)
-                if found is not None:
-                    yield job.view(found)
-                    heapq.heappush(heap, (priority, sequence, found + 1, fresh, job))
+                child_index = _next_fresh(job, index)
+                if child_index is not None:
+                    yield job.view(child_index)
+                    heapq.heappush(heap, (priority, sequence, child_index + 1, fresh, job))
             elif job.status == "RUNNABLE":
                 yield job
 

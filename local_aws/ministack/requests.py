@@ -245,8 +245,8 @@ def _from_query(form: dict[str, str], shape: Shape, prefix: str, service: str) -
 
 
 def _numbers(form: dict[str, str], prefix: str) -> list[int]:
-    found = {key[len(prefix) + 1 :].partition(".")[0] for key in form if key.startswith(f"{prefix}.")}
-    return sorted(int(number) for number in found if re.fullmatch(r"\d{1,5}", number))
+    numbers = {key[len(prefix) + 1 :].partition(".")[0] for key in form if key.startswith(f"{prefix}.")}
+    return sorted(int(number) for number in numbers if re.fullmatch(r"\d{1,5}", number))
 
 
 def _query_name(name: str, shape: Shape, service: str) -> str:

@@ -22,9 +22,9 @@ def check_scope(
     if service not in SERVICES.split(","):
         message = f"The embedded AWS does not have the service {service!r}; local_aws/README.md lists what it has."
         raise ApiError("NotImplementedException", message, 501)
-    found = router.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query))
-    if found != service:
-        message = f"Credential should be scoped to correct service: '{found}'."
+    detected = router.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query))
+    if detected != service:
+        message = f"Credential should be scoped to correct service: '{detected}'."
         raise ApiError("SignatureDoesNotMatch", message, 403)
     if service == "lambda" and not _LAMBDA_PATH.fullmatch(path):
         raise ApiError("UnknownOperationException", f"Lambda has no operation at {method} {path}.", 404)

@@ -46,7 +46,9 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
     """
     alarms = _alarms(config)
     cloudwatch = session.client("cloudwatch")
-    found = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=list(alarms))["MetricAlarms"]}
+    existing = {
+        alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=list(alarms))["MetricAlarms"]
+    }
     tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]
     for name, (namespace, metric, dimensions, statistic, threshold) in alarms.items():
         wanted = {
@@ -61,7 +63,7 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
             "TreatMissingData": "notBreaching",  # a queue or function without traffic measures nothing
             "AlarmActions": list(notify),
         }
-        there = found.get(name, {})
+        there = existing.get(name, {})
         if any(there.get(key) != value for key, value in wanted.items()):
             cloudwatch.put_metric_alarm(AlarmName=name, **wanted, Tags=tags)
         # PutMetricAlarm takes tags for a new alarm only.

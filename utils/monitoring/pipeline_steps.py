@@ -16,14 +16,14 @@ def steps(session: boto3.Session, execution: str) -> pd.DataFrame:
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutionSteps.html
     """
-    found = list_steps(session, execution)
+    steps = list_steps(session, execution)
     return pd.DataFrame(
         {
-            "step": [step["StepName"] for step in found],
-            "type": [next(iter(step.get("Metadata", {})), "") for step in found],
-            "status": [step["StepStatus"] for step in found],
-            "seconds": [_seconds(step.get("StartTime"), step.get("EndTime")) for step in found],
-            "failure": [step.get("FailureReason", "") for step in found],
+            "step": [step["StepName"] for step in steps],
+            "type": [next(iter(step.get("Metadata", {})), "") for step in steps],
+            "status": [step["StepStatus"] for step in steps],
+            "seconds": [_seconds(step.get("StartTime"), step.get("EndTime")) for step in steps],
+            "failure": [step.get("FailureReason", "") for step in steps],
         }
     )
 
@@ -46,8 +46,8 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
             or there is none.
     """
     begun = list_steps(session, execution)
-    failed = next((found for found in begun if found["StepStatus"] == "Failed"), None)
-    mine = next((found for found in begun if found["StepName"] == step), None)
+    failed = next((each for each in begun if each["StepStatus"] == "Failed"), None)
+    mine = next((each for each in begun if each["StepName"] == step), None)
     if mine and mine["StepStatus"] != "Failed":
         metadata: dict[str, Any] = next(iter(mine.get("Metadata", {}).values()), {})
         return {output["Name"]: output["Value"] for output in metadata.get("OutputParameters", [])}

@@ -23,8 +23,8 @@ def way_out(session: BriefSession) -> Answer:
         return False, str(error)
     if not groups:
         return False, "it has no default security group: pass your own to ensure_compute_environment"
-    found = session.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
-    rules = [rule for group in found for rule in group.get("IpPermissionsEgress", [])]
+    described = session.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
+    rules = [rule for group in described for rule in group.get("IpPermissionsEgress", [])]
     https = [rule for rule in rules if _covers(rule, HTTPS)]
     if any(ip.get("CidrIp") == ANYWHERE for rule in https for ip in rule.get("IpRanges", [])):
         return True, ""

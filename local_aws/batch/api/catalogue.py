@@ -75,12 +75,14 @@ class Catalogue:
         """The ACTIVE definition a name, a name with a revision, or an ARN stands for."""
         arn = arn_of(request, "job-definition", name)
         if arn.rsplit("/", 1)[-1].rpartition(":")[0]:
-            found = self.definitions.get(arn)
+            definition = self.definitions.get(arn)
         else:
             newest_first = range(self.revisions.get(arn, 0), 0, -1)
             known = (self.definitions.get(f"{arn}:{revision}") for revision in newest_first)
-            found = next((definition for definition in known if definition and definition["status"] == "ACTIVE"), None)
-        return found if found and found["status"] == "ACTIVE" else None
+            definition = next(
+                (definition for definition in known if definition and definition["status"] == "ACTIVE"), None
+            )
+        return definition if definition and definition["status"] == "ACTIVE" else None
 
     def _visible(self, prefix: str, name: str) -> Job | None:
         """A job of the caller's account and Region, by its id or ARN."""

@@ -49,16 +49,16 @@ class DefinitionOperations(Catalogue):
                 raise client_error("jobDefinitions can't be used with other parameters.")
             check_count(wanted, MAX_DESCRIBED, "job definitions")
             arns = [arn_of(request, "job-definition", name) for name in wanted]
-            found = [self.definitions[arn] for arn in arns if arn in self.definitions]
+            definitions = [self.definitions[arn] for arn in arns if arn in self.definitions]
         else:
-            found = [definition for arn, definition in self.definitions.items() if arn.startswith(prefix)]
+            definitions = [definition for arn, definition in self.definitions.items() if arn.startswith(prefix)]
             if "jobDefinitionName" in params:
                 name = params["jobDefinitionName"].rsplit("/", 1)[-1]
-                found = [definition for definition in found if definition["jobDefinitionName"] == name]
+                definitions = [definition for definition in definitions if definition["jobDefinitionName"] == name]
             if "status" in params:
-                found = [definition for definition in found if definition["status"] == params["status"]]
+                definitions = [definition for definition in definitions if definition["status"] == params["status"]]
         page, token = page_of(
-            params, found, lambda definition: [definition["jobDefinitionName"], -definition["revision"]]
+            params, definitions, lambda definition: [definition["jobDefinitionName"], -definition["revision"]]
         )
         return {"jobDefinitions": page, **token}
 

@@ -62,8 +62,8 @@ class EnvironmentOperations(Catalogue):
 
     def describe_compute_environments(self, request: Request) -> dict[str, Any]:
         request.authorize("batch:DescribeComputeEnvironments")
-        found = named_resources(request, self.environments, "computeEnvironments", "compute-environment")
-        page, token = page_of(request.params, found, lambda environment: environment.name)
+        environments = named_resources(request, self.environments, "computeEnvironments", "compute-environment")
+        page, token = page_of(request.params, environments, lambda environment: environment.name)
         return {"computeEnvironments": [environment.detail for environment in page], **token}
 
     def delete_compute_environment(self, request: Request) -> dict[str, Any]:

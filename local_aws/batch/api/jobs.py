@@ -28,8 +28,8 @@ class JobOperations(Catalogue):
             raise client_error("jobs must not be empty.")
         check_count(ids, MAX_DESCRIBED, "jobs")
         prefix = own_prefix(request) + ":"
-        found = (self._visible(prefix, job_id) for job_id in dict.fromkeys(ids))
-        return {"jobs": [views.job_detail(job) for job in found if job]}
+        jobs = (self._visible(prefix, job_id) for job_id in dict.fromkeys(ids))
+        return {"jobs": [views.job_detail(job) for job in jobs if job]}
 
     def list_jobs(self, request: Request) -> dict[str, Any]:
         params = request.params

@@ -58,8 +58,8 @@ class PolicyOperations(Catalogue):
     def list_scheduling_policies(self, request: Request) -> dict[str, Any]:
         request.authorize("batch:ListSchedulingPolicies")
         prefix = own_prefix(request)
-        found = [policy for arn, policy in self.policies.items() if arn.startswith(prefix + ":")]
-        page, token = page_of(request.params, found, lambda policy: policy.detail["name"])
+        policies = [policy for arn, policy in self.policies.items() if arn.startswith(prefix + ":")]
+        page, token = page_of(request.params, policies, lambda policy: policy.detail["name"])
         return {"schedulingPolicies": [{"arn": policy.arn} for policy in page], **token}
 
     def delete_scheduling_policy(self, request: Request) -> dict[str, Any]:

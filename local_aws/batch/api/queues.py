@@ -108,8 +108,8 @@ class QueueOperations(Catalogue):
 
     def describe_job_queues(self, request: Request) -> dict[str, Any]:
         request.authorize("batch:DescribeJobQueues")
-        found = named_resources(request, self.queues, "jobQueues", "job-queue")
-        page, token = page_of(request.params, found, lambda queue: queue.name)
+        queues = named_resources(request, self.queues, "jobQueues", "job-queue")
+        page, token = page_of(request.params, queues, lambda queue: queue.name)
         return {"jobQueues": [queue.detail for queue in page], **token}
 
     def delete_job_queue(self, request: Request) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def named_resources(request: Request, existing: dict[str, Any], member: str, kin
         check_count(wanted, MAX_DESCRIBED, member)
         arns = dict.fromkeys(arn_of(request, kind, name) for name in wanted)
         return [existing[arn] for arn in arns if arn in existing]
-    return [found for arn, found in existing.items() if arn.startswith(own_prefix(request) + ":")]
+    return [resource for arn, resource in existing.items() if arn.startswith(own_prefix(request) + ":")]
 
 
 def check_quota(existing: dict[str, Any], request: Request, what: str) -> None:

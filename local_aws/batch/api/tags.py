@@ -40,9 +40,9 @@ class TagOperations(Catalogue):
 
     def tags_of(self, arn: str) -> dict[str, str]:
         """What a condition on aws:ResourceTag looks at; a child has its array's tags."""
-        for found in (self.environments, self.queues, self.policies):
-            if arn in found:
-                return found[arn].detail["tags"]
+        for resources in (self.environments, self.queues, self.policies):
+            if arn in resources:
+                return resources[arn].detail["tags"]
         if arn in self.definitions:
             return self.definitions[arn]["tags"]
         job = self.engine.find(arn.partition(":job/")[2])
@@ -52,9 +52,9 @@ class TagOperations(Catalogue):
         """A resource's tags, to be changed in place, and what keeps the change."""
         if not arn.startswith(own_prefix(request) + ":"):
             raise client_error(f"{arn} is not a resource of Batch in this account and Region.")
-        for kind, found in (("environment", self.environments), ("queue", self.queues), ("policy", self.policies)):
-            if arn in found:
-                detail = found[arn].detail
+        for kind, resources in (("environment", self.environments), ("queue", self.queues), ("policy", self.policies)):
+            if arn in resources:
+                detail = resources[arn].detail
                 return detail["tags"], lambda: self.records.put(kind, arn, detail)  # noqa: B023 - returned at once
         if arn in self.definitions:
             return self.definitions[arn]["tags"], lambda: self.records.put("definition", arn, self.definitions[arn])
@@ -71,8 +71,12 @@ class TagOperations(Catalogue):
     def _tagged(self, account: str, region: str) -> Iterable[tuple[str, dict[str, str]]]:
         """Every tagged resource that is in use: definitions and jobs leave when they are INACTIVE or have ended."""
         infix = f":batch:{region}:{account}:"
-        for found in (self.environments, self.queues, self.policies):
-            yield from ((arn, found[arn].detail["tags"]) for arn in found if infix in arn and found[arn].detail["tags"])
+        for resources in (self.environments, self.queues, self.policies):
+            yield from (
+                (arn, resources[arn].detail["tags"])
+                for arn in resources
+                if infix in arn and resources[arn].detail["tags"]
+            )
         for arn, definition in self.definitions.items():
             if infix in arn and definition["tags"] and definition["status"] == "ACTIVE":
                 yield arn, definition["tags"]

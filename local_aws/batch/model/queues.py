@@ -71,7 +71,7 @@ class SchedulingPolicy:
         return 1.0
 
 
-def check_environment_order(order: list[dict[str, Any]], found: list[ComputeEnvironment | None]) -> None:
+def check_environment_order(order: list[dict[str, Any]], resolved: list[ComputeEnvironment | None]) -> None:
     """The environments of a queue exist, are VALID and of one kind.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html
@@ -83,7 +83,7 @@ def check_environment_order(order: list[dict[str, Any]], found: list[ComputeEnvi
     if len({entry["order"] for entry in order}) < len(order):
         raise client_error("The orders in computeEnvironmentOrder must differ.")
     environments = []
-    for entry, environment in zip(order, found, strict=True):
+    for entry, environment in zip(order, resolved, strict=True):
         if environment is None:
             raise client_error(f"{entry['computeEnvironment']} does not exist")
         if environment.detail["status"] not in ("VALID", "UPDATING"):

@@ -49,8 +49,8 @@ def instance_profile_role(profile: str, account: str) -> str | None:
     """The role in an EC2 instance profile (name or ARN); None when there is no such profile or no role in it."""
     from ministack.services import iam
 
-    found = iam._instance_profiles.get_scoped(account, None, profile.rsplit("/", 1)[-1])
-    roles = found.get("Roles", []) if found else []
+    instance_profile = iam._instance_profiles.get_scoped(account, None, profile.rsplit("/", 1)[-1])
+    roles = instance_profile.get("Roles", []) if instance_profile else []
     if not roles:
         return None
     role = iam._roles.get_scoped(account, None, roles[0] if isinstance(roles[0], str) else roles[0]["RoleName"])
@@ -146,16 +146,16 @@ def caller_credentials(request: Request) -> Credentials:
     """
     from ministack.core import iam_evaluator
 
-    found = iam_evaluator.resolve_credential(request.access_key_id, request.account)
-    if isinstance(found, iam_evaluator.CredentialResolutionError):
-        raise ApiError(AUTH_CODES.get(found.code, found.code), found.message, 403)
+    credential = iam_evaluator.resolve_credential(request.access_key_id, request.account)
+    if isinstance(credential, iam_evaluator.CredentialResolutionError):
+        raise ApiError(AUTH_CODES.get(credential.code, credential.code), credential.message, 403)
     return Credentials(
-        access_key_id=found.access_key_id,
-        secret_access_key=found.secret_access_key,
-        session_token=found.session_token or "",
-        role_arn=found.principal_arn,
+        access_key_id=credential.access_key_id,
+        secret_access_key=credential.secret_access_key,
+        session_token=credential.session_token or "",
+        role_arn=credential.principal_arn,
         session_arn=request.caller_arn,
-        expiration=found.expiration or time.time() + SESSION_SECONDS,
+        expiration=credential.expiration or time.time() + SESSION_SECONDS,
     )
 
 
