@@ -56,14 +56,14 @@ class Lab:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's path."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
+    browser = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
         pytest.fail(
             "No Chromium is installed: `make chromium` installs Debian's as root; elsewhere install Chromium or Chrome "
             "and set CHROMIUM to its path.",
             pytrace=False,
         )
-    return found
+    return browser
 
 
 @pytest.fixture(scope="module")

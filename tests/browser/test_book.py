@@ -62,8 +62,8 @@ def test_the_search_finds(visit):
     page, _, _ = visit("search")
     page.goto(page.url + "?q=visibility+timeout")
     page.locator("#search-results li").first.wait_for(timeout=15_000)
-    found = page.locator("#search-results li > a").evaluate_all("all => all.map(each => each.href)")
-    assert any("04_sqs_and_mapping.html" in link for link in found)
+    links = page.locator("#search-results li > a").evaluate_all("all => all.map(each => each.href)")
+    assert any("04_sqs_and_mapping.html" in link for link in links)
 
 
 @pytest.mark.slow

@@ -81,10 +81,10 @@ class Account:
 
     def run(self, program: str, *arguments: Any, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a program of the client's environment, or of the system, with nothing else of this one's."""
-        found = shutil.which(program, path=self.search_path)
-        assert found, f"{program} is neither in {self.environment} nor in the system's directories."
+        executable = shutil.which(program, path=self.search_path)
+        assert executable, f"{program} is neither in {self.environment} nor in the system's directories."
         return subprocess.run(
-            [found, *map(str, arguments)], cwd=self.home, env=self.variables | variables, stdin=subprocess.DEVNULL,
+            [executable, *map(str, arguments)], cwd=self.home, env=self.variables | variables, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
         )  # fmt: skip
 

@@ -185,7 +185,7 @@ def serve(home: Path) -> Iterator[Callable[[], subprocess.Popen]]:
         process.communicate(timeout=30)
 
 
-def found(home: Path) -> local_aws.ServerInfo:
+def running_server(home: Path) -> local_aws.ServerInfo:
     deadline = time.monotonic() + 30
     while not (server := local_aws.find(home)):
         assert time.monotonic() < deadline, "the server did not come up"
@@ -195,7 +195,7 @@ def found(home: Path) -> local_aws.ServerInfo:
 
 def test_a_server_in_the_foreground_is_found_and_stopped_like_another(home: Path, serve: Callable) -> None:
     process = serve()
-    server = found(home)
+    server = running_server(home)
     assert server.pid == process.pid
     assert local_aws.start(home=home) == server
     assert local_aws.stop(home)
@@ -210,7 +210,7 @@ def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, se
         local_aws.start(port=0, home=home)
     else:
         serve()
-    first = found(home)
+    first = running_server(home)
     [work] = home.glob("**/.made-by-local-aws")
     (work.parent / "of the first").write_text("x")
     second = serve()
@@ -226,7 +226,7 @@ def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, se
 
 def test_of_two_started_at_once_in_the_foreground_one_serves(home: Path, serve: Callable) -> None:
     processes = [serve(), serve()]
-    server = found(home)
+    server = running_server(home)
     [loser] = [process for process in processes if process.pid != server.pid]
     said, _ = loser.communicate(timeout=30)
     assert loser.returncode == 1 and "already runs" in said and len(said.splitlines()) == 1
@@ -246,7 +246,7 @@ def test_a_killed_server_leaves_no_lock(home: Path, serve: Callable) -> None:
     os.kill(first.pid, signal.SIGKILL)
     assert gone(first.pid)
     process = serve()
-    assert found(home).pid == process.pid
+    assert running_server(home).pid == process.pid
 
 
 # --- what is the user's ----------------------------------------------------------------------------------------------

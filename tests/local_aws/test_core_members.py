@@ -75,14 +75,14 @@ def test_what_is_refused_is_named_to_the_client(aws: Any) -> None:
 def rows(heading: str) -> dict[tuple[str, str], set[str]]:
     """The rows of the table below a heading of README: the members by service and operation."""
     section = README.partition("\n## MiniStack's services")[2].partition("\n## ")[0]
-    found: dict[tuple[str, str], set[str]] = {}
+    members_of: dict[tuple[str, str], set[str]] = {}
     for service, operations, given in re.findall(
         r"^\| (\w+) \| (.+?) \| (.+?) \|", section.partition(f"**{heading}**")[2].partition("\n\n**")[0], re.MULTILINE
     ):
         for operation in re.findall(r"\w+", operations):
-            found.setdefault((service, operation), set()).update(re.findall("`([^`]+)`", given))
-    del found["service", "operations"]  # the table's head
-    return found
+            members_of.setdefault((service, operation), set()).update(re.findall("`([^`]+)`", given))
+    del members_of["service", "operations"]  # the table's head
+    return members_of
 
 
 def test_readme_lists_what_is_covered() -> None:

@@ -459,7 +459,7 @@ def test_tags_of_our_services_are_found_by_get_resources(running: Running) -> No
     arn = f"arn:aws:batch:us-east-1:{ACCOUNT}:job-queue/q"
     ministack.register_tags("batch", lambda *_: [(arn, {"project": "x"})])
     pages = running.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "project", "Values": ["x"]}])
-    assert [found["ResourceARN"] for found in pages["ResourceTagMappingList"]] == [arn]
+    assert [mapping["ResourceARN"] for mapping in pages["ResourceTagMappingList"]] == [arn]
 
 
 def test_the_default_network_exists(running: Running) -> None:

@@ -6,10 +6,10 @@ from .members import covers, members, uncovered, with_member
 
 
 def test_every_member_of_a_request_has_a_path() -> None:
-    found = members("batch", "SubmitJob")
-    assert {"jobName", "tags", "containerOverrides.environment[].name", "dependsOn[].jobId"} <= set(found)
-    assert "containerOverrides" not in found
-    assert len(found) == len(set(found))
+    paths = members("batch", "SubmitJob")
+    assert {"jobName", "tags", "containerOverrides.environment[].name", "dependsOn[].jobId"} <= set(paths)
+    assert "containerOverrides" not in paths
+    assert len(paths) == len(set(paths))
 
 
 def test_a_declared_path_covers_what_it_contains() -> None:

@@ -43,9 +43,9 @@ def refused(client: Any, *arguments: str, **more: str) -> str:
 
 @pytest.mark.parametrize("code", CODES)
 def test_fargates_vcpus_are_those_of_a_new_account(aws: Any, code: str) -> None:
-    found = quota(aws.client("service-quotas"), code)
-    assert (found["QuotaName"], found["Value"], found["QuotaArn"]) == (CODES[code], 6.0, ARN.format(code))
-    assert (found["ServiceCode"], found["QuotaCode"], found["Adjustable"]) == ("fargate", code, True)
+    answer = quota(aws.client("service-quotas"), code)
+    assert (answer["QuotaName"], answer["Value"], answer["QuotaArn"]) == (CODES[code], 6.0, ARN.format(code))
+    assert (answer["ServiceCode"], answer["QuotaCode"], answer["Adjustable"]) == ("fargate", code, True)
 
 
 def test_what_it_does_not_know_is_refused(aws: Any) -> None:

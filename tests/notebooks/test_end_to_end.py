@@ -27,10 +27,10 @@ class Deployment:
 
     def executions(self) -> list[dict]:
         """Oldest first."""
-        found = self.sagemaker.list_pipeline_executions(
+        answer = self.sagemaker.list_pipeline_executions(
             PipelineName=self.config.pipeline, SortBy="CreationTime", SortOrder="Ascending"
         )
-        return found["PipelineExecutionSummaries"]
+        return answer["PipelineExecutionSummaries"]
 
     def jobs(self, execution_arn: str) -> list[dict]:
         """The Batch jobs of one execution, which their names begin with."""
@@ -109,11 +109,11 @@ def every_copy_is_its_input_byte_for_byte(there: Deployment, copies: list[dict])
 def the_aggregates_are_what_pandas_computes(there: Deployment, aggregates: list[dict]) -> None:
     assert len(aggregates) == 12
     for job in aggregates:
-        found = json.loads(there.read(job["parameters"]["s3Output"]))
-        year, month = map(int, found["month"].split("-"))
+        result = json.loads(there.read(job["parameters"]["s3Output"]))
+        year, month = map(int, result["month"].split("-"))
         flown = flights().query(f"year == {year} and month == {month}")
         expected = flown.groupby(["carrier", "hour"])["arr_delay"].agg(["size", "count", "sum"]).reset_index()
-        rows = pandas.DataFrame(found["rows"])[["carrier", "hour", "flights", "arrivals", "arr_delay_sum"]]
+        rows = pandas.DataFrame(result["rows"])[["carrier", "hour", "flights", "arrivals", "arr_delay_sum"]]
         assert rows.values.tolist() == expected.values.tolist()
     assert len({json.loads(there.read(job["parameters"]["s3Output"]))["month"] for job in aggregates}) == 12
 

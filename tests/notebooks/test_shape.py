@@ -280,8 +280,8 @@ CLEAN_UP = "## Clean up\n\nAll of it."
 )
 def test_the_picture_of_one_that_goes_further_is_the_common_one_and_what_it_adds(prose, wrong):
     further = Notebook(ROOT / "notebooks" / "going_further" / "new.ipynb", [("markdown", text, []) for text in prose])
-    found = "; ".join(RULES["NB05_what_now_exists"](further))
-    assert wrong in found if wrong else not found
+    complaints = "; ".join(RULES["NB05_what_now_exists"](further))
+    assert wrong in complaints if wrong else not complaints
 
 
 def test_the_picture_of_a_numbered_one_has_nothing_more():

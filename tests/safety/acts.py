@@ -155,13 +155,13 @@ def _pages(service: str) -> dict[str, dict[str, str]]:
         return {}
     name = {"tagging": "resourcegroupstaggingapi"}.get(service, service)
     loader = botocore.session.Session().get_component("data_loader")
-    found = {}
+    pages = {}
     for operation, page in loader.load_service_model(name, "paginators-1")["pagination"].items():
         result = page["result_key"]
         result = result[0] if isinstance(result, list) else result
         if isinstance(page["input_token"], str) and isinstance(page["output_token"], str):
-            found[operation] = {**page, "result": result}
-    return found
+            pages[operation] = {**page, "result": result}
+    return pages
 
 
 @dataclass
@@ -177,8 +177,8 @@ class SlowStates:
 
     def after(self, call: Call, answer: dict[str, Any]) -> None:
         for key, name, field_name, settled, passing in _STATES.get(call.action, ()):
-            found = answer.get(key) if key else answer
-            for item in found if isinstance(found, list) else [found]:
+            member = answer.get(key) if key else answer
+            for item in member if isinstance(member, list) else [member]:
                 if isinstance(item, dict) and item.get(field_name) in settled:
                     resource = f"{call.service}:{item.get(name)}"
                     self.seen[resource] += 1

@@ -107,14 +107,14 @@ class Deployment:
         sagemaker, role = self.client("sagemaker"), iam.role_arn(self.session, self.config.pipeline_role)
         definition = json.dumps(self.definition())
         try:
-            found = sagemaker.describe_pipeline(PipelineName=self.config.pipeline)
+            current = sagemaker.describe_pipeline(PipelineName=self.config.pipeline)
         except sagemaker.exceptions.ResourceNotFound:
             tags = [{"Key": key, "Value": value} for key, value in self.config.tags.items()]
             iam.retry_iam_propagation()(sagemaker.create_pipeline)(
                 PipelineName=self.config.pipeline, PipelineDefinition=definition, RoleArn=role, Tags=tags
             )
         else:
-            if found["PipelineDefinition"] != definition:
+            if current["PipelineDefinition"] != definition:
                 sagemaker.update_pipeline(
                     PipelineName=self.config.pipeline, PipelineDefinition=definition, RoleArn=role
                 )
@@ -172,8 +172,8 @@ class Deployment:
 
     def steps(self, execution: str) -> dict[str, tuple[str, str]]:
         """Each step's status and the reason of its failure."""
-        found = self.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+        answer = self.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
         return {
             step["StepName"]: (step["StepStatus"], step.get("FailureReason", ""))
-            for step in found["PipelineExecutionSteps"]
+            for step in answer["PipelineExecutionSteps"]
         }

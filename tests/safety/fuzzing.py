@@ -392,15 +392,15 @@ class Fuzzer:
 
     def judge_xml(self, case: Case) -> None:
         try:
-            found = texts(case.answer)
+            elements = texts(case.answer)
         except ParseError:
             if case.status >= 400 or case.operation != "GetObject":
                 case.problem = "the answer is not XML"
             return
         if case.status < 300:
-            for name, text in found[:20]:
+            for name, text in elements[:20]:
                 self.learn(text, name)
-        elif case.status >= 400 and not {"Code", "Message"} <= dict(found).keys():
+        elif case.status >= 400 and not {"Code", "Message"} <= dict(elements).keys():
             case.problem = "an error without a code or a message"
 
     def learn(self, value: Any, name: str) -> None:

@@ -77,5 +77,5 @@ def texts(answer: bytes) -> list[tuple[str, str]]:
     Raises:
         ParseError: it is no XML.
     """
-    found = ElementTree.fromstring(answer).iter()
-    return [(one.tag.rpartition("}")[2], one.text) for one in found if one.text and one.text.strip()]
+    elements = ElementTree.fromstring(answer).iter()
+    return [(one.tag.rpartition("}")[2], one.text) for one in elements if one.text and one.text.strip()]

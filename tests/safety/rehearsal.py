@@ -159,8 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.rehearsal.ask("after", call, answer)
                 data = json.dumps(answer).encode()
         elif response.status >= 400:
-            found = re.search(rb"<Code>([^<]+)", data)
-            call.error = found.group(1).decode() if found else str(response.status)
+            code = re.search(rb"<Code>([^<]+)", data)
+            call.error = code.group(1).decode() if code else str(response.status)
             said = re.search(rb"<Message>([^<]+)", data)
             call.message = said.group(1).decode() if said else ""
         elif call.service == "iam":
@@ -223,11 +223,11 @@ def _model(service: str) -> Any:
 def _routes(service: str) -> list[tuple[str, re.Pattern[str], str]]:
     model = _model(service)
     operations = [model.operation_model(name) for name in model.operation_names]
-    found = []
+    routes = []
     for operation in sorted(operations, key=lambda operation: operation.http["requestUri"].count("{")):
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(operation.http["requestUri"].rstrip("/")))
-        found.append((operation.http["method"], re.compile(pattern + "/?"), operation.name))
-    return found
+        routes.append((operation.http["method"], re.compile(pattern + "/?"), operation.name))
+    return routes
 
 
 def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call, Callable[[dict], tuple[str, bytes]]]:
@@ -253,11 +253,11 @@ def recognize(method: str, target: str, headers: Any, body: bytes) -> tuple[Call
         call = Call(service, params.get("Action", ""), region, key, params)
         return call, lambda params: (target, urlencode(params).encode())
     for route_method, pattern, name in _routes(service):
-        found = pattern.fullmatch(path) if route_method == method else None
-        if found:
+        match = pattern.fullmatch(path) if route_method == method else None
+        if match:
             in_query = dict(parse_qsl(query, keep_blank_values=True))
             posted = json.loads(body) if body[:1] == b"{" else {}
-            in_path = {name: unquote(value) for name, value in found.groupdict().items()}
+            in_path = {name: unquote(value) for name, value in match.groupdict().items()}
             call = Call(service, name, region, key, {**in_query, **posted, **in_path})
             return call, partial(_put_back, method, target, set(in_path), body)
     return Call(service, f"{method} {path}", region, key, {}), lambda _: (target, body)

@@ -149,13 +149,13 @@ def test_no_partition_is_written_out() -> None:
         *root.glob("utils/policies/*.json"),
         *root.glob("lambda_code/**/*.py"),
     ]
-    found = {
+    left = {
         f"{path.relative_to(root)}: {line.strip()}"
         for path in sources
         for line in path.read_text().splitlines()
         if "arn:aws:" in line and not line.lstrip().startswith("#")
     }
-    assert found == set()
+    assert left == set()
 
 
 def test_the_kit_refuses_to_call_the_embedded_aws_aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

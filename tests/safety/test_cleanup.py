@@ -45,7 +45,7 @@ def everything(session: boto3.Session, text: str) -> dict[str, list[str]]:
         return [item if not name else item[name] for page in pages for item in page.get(key, [])]
 
     batch = session.client("batch")
-    found = {
+    resources = {
         "role": names("iam", "list_roles", "Roles", "RoleName"),
         "bucket": [bucket["Name"] for bucket in session.client("s3").list_buckets()["Buckets"]],
         "queue": names("sqs", "list_queues", "QueueUrls", ""),
@@ -67,7 +67,9 @@ def everything(session: boto3.Session, text: str) -> dict[str, list[str]]:
         "pipeline": names("sagemaker", "list_pipelines", "PipelineSummaries", "PipelineName"),
     }
     return {
-        kind: sorted(n for n in listed if text in n) for kind, listed in found.items() if any(text in n for n in listed)
+        kind: sorted(n for n in listed if text in n)
+        for kind, listed in resources.items()
+        if any(text in n for n in listed)
     }
 
 
@@ -320,7 +322,7 @@ def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> N
             with Rehearsal(endpoint) as stage:
                 session = embedded_session(stage.endpoint_url)
                 for fatal in fatal_calls:
-                    stage.acts = [InterruptedAt(re.sub("|".join(names), lambda found: names[found.group()], fatal))]
+                    stage.acts = [InterruptedAt(re.sub("|".join(names), lambda match: names[match.group()], fatal))]
                     with pytest.raises(ClientError, match="The rehearsal ends here"):
                         cleanup.delete_all(session, kit.config)
             cleanup.delete_all(kit.session, kit.config)

@@ -374,12 +374,12 @@ NEEDED_BY: dict[str, dict[str, Callable[[Deployment], None]]] = {
 def entries() -> list[tuple[str, int, str]]:
     """(task, number of the statement, action) of every policy."""
     config = Config("local", "sagemaker-least", "us-east-1", "000000000000")
-    found = []
+    granted = []
     for task, (_, template, _) in iam.TASKS.items():
         for number, statement in enumerate(iam.render(template, config)["Statement"]):
             actions = statement["Action"]
-            found += [(task, number, action) for action in ([actions] if isinstance(actions, str) else actions)]
-    return found
+            granted += [(task, number, action) for action in ([actions] if isinstance(actions, str) else actions)]
+    return granted
 
 
 @contextmanager

@@ -209,8 +209,8 @@ def alarms() -> None:
 
 def look() -> None:
     """The preflight tells what it may not look at, rather than fail."""
-    found = preflight.check(deployed().session, deployed().config)
-    blind = found[found["remedy"].str.startswith("not checked")]
+    checks = preflight.check(deployed().session, deployed().config)
+    blind = checks[checks["remedy"].str.startswith("not checked")]
     assert blind.empty, blind
 
 

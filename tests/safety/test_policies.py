@@ -85,9 +85,9 @@ def test_there_are_policies_for_every_task() -> None:
 def test_parliament_finds_nothing(parliament: Any, template: str, region: str) -> None:
     # Its ARN patterns know the partition "aws" only.
     text = re.sub(r"arn:aws[a-z-]*:", "arn:aws:", json.dumps(rendered(template, region)))
-    found = parliament.analyze_policy_string(text).findings
-    found = [one for one in found if not _scoped_since(one)]
-    assert not found, [(finding.issue, finding.detail) for finding in found]
+    findings = parliament.analyze_policy_string(text).findings
+    findings = [one for one in findings if not _scoped_since(one)]
+    assert not findings, [(finding.issue, finding.detail) for finding in findings]
 
 
 @pytest.mark.parametrize(("partition", "region"), REGIONS.items())

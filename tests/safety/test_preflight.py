@@ -82,25 +82,25 @@ def on_stage(session: boto3.Session, stage: Rehearsal) -> boto3.Session:
     return staged
 
 
-def missing(found: Any) -> dict[str, str]:
-    return {row.need: row.remedy for row in found.itertuples() if row.ok is False}
+def missing(checks: Any) -> dict[str, str]:
+    return {row.need: row.remedy for row in checks.itertuples() if row.ok is False}
 
 
 def test_root_needs_nothing_and_nothing_is_touched(endpoint: str) -> None:
     with Rehearsal(endpoint) as stage:
-        found = preflight.check(
+        checks = preflight.check(
             embedded_session(stage.endpoint_url), Config("local", "sagemaker-x", "us-east-1", "0" * 12)
         )
-    assert missing(found) == {}
-    preflight.require(found)
+    assert missing(checks) == {}
+    preflight.require(checks)
     assert stage.writes == []
 
 
 def test_the_operators_policy_passes(endpoint: str) -> None:
-    found = preflight.check(as_user(endpoint, *OPERATOR), CONFIG)
-    assert missing(found) == {}
-    assert found["ok"].tolist() == [True] * len(found)
-    preflight.require(found)
+    checks = preflight.check(as_user(endpoint, *OPERATOR), CONFIG)
+    assert missing(checks) == {}
+    assert checks["ok"].tolist() == [True] * len(checks)
+    preflight.require(checks)
 
 
 @pytest.mark.parametrize("number", range(len(OPERATOR)), ids=[statement["Sid"] for statement in OPERATOR])
@@ -108,19 +108,19 @@ def test_every_action_that_is_missing_is_named(endpoint: str, number: int) -> No
     statement = OPERATOR[number]
     less = OPERATOR[:number] + OPERATOR[number + 1 :]
     actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-    found = preflight.check(as_user(endpoint, *less, SIMULATE), CONFIG)
-    told = " ".join(missing(found).values())
+    checks = preflight.check(as_user(endpoint, *less, SIMULATE), CONFIG)
+    told = " ".join(missing(checks).values())
     if statement["Sid"] == permissions.FIRST_TIME:
         assert told == ""
-        assert found["ok"][number] is None
-        assert actions[0] in found["remedy"][number]
-        preflight.require(found)
+        assert checks["ok"][number] is None
+        assert actions[0] in checks["remedy"][number]
+        preflight.require(checks)
         return
     # What the preflight itself is allowed here.
     assert [action for action in actions if action not in told and action not in SIMULATE["Action"]] == []
     if told:
         with pytest.raises(preflight.NotReady):
-            preflight.require(found)
+            preflight.require(checks)
     else:
         assert statement["Sid"] == "SimulateOwnPolicies"
 
@@ -147,8 +147,8 @@ def without(action: str, resource: str, *, only: bool = False) -> list[dict[str,
     ],
 )
 def test_what_is_refused_on_one_of_several_resources_is_missing(endpoint: str, action: str, resource: str) -> None:
-    found = preflight.check(as_user(endpoint, *without(action, resource), SIMULATE), CONFIG)
-    assert [then for then in missing(found).values() if action in then]
+    checks = preflight.check(as_user(endpoint, *without(action, resource), SIMULATE), CONFIG)
+    assert [then for then in missing(checks).values() if action in then]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_what_is_refused_on_one_of_several_resources_is_missing(endpoint: str, a
     ],
 )
 def test_what_is_allowed_where_it_makes_sense_is_not_missing(endpoint: str, action: str, resource: str) -> None:
-    found = preflight.check(as_user(endpoint, *without(action, resource, only=True), SIMULATE), CONFIG)
-    assert missing(found) == {}
+    checks = preflight.check(as_user(endpoint, *without(action, resource, only=True), SIMULATE), CONFIG)
+    assert missing(checks) == {}
 
 
 def types_of(action: str) -> dict[str, bool]:
@@ -227,11 +227,11 @@ def test_who_is_kept_in_a_region_may_build_there(endpoint: str) -> None:
     here = only_in(CONFIG.region, NotAction=["iam:*", "sts:*"])
     assert missing(preflight.check(as_user(endpoint, *OPERATOR, here), CONFIG)) == {}
     elsewhere = only_in("eu-west-1", Action="sqs:CreateQueue")
-    found = preflight.check(as_user(endpoint, *OPERATOR, elsewhere), CONFIG)
-    assert missing(found) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
+    checks = preflight.check(as_user(endpoint, *OPERATOR, elsewhere), CONFIG)
+    assert missing(checks) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
     # IAM is called in us-east-1, from everywhere.
-    found = preflight.check(as_user(endpoint, *OPERATOR, only_in(CONFIG.region, Action="iam:CreateRole")), CONFIG)
-    assert missing(found) == {"permission to manage the roles": "ask for iam:CreateRole"}
+    checks = preflight.check(as_user(endpoint, *OPERATOR, only_in(CONFIG.region, Action="iam:CreateRole")), CONFIG)
+    assert missing(checks) == {"permission to manage the roles": "ask for iam:CreateRole"}
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_what_depends_on_the_call_is_not_known(
     known = permissions._refusal
     beside = {"ResourceSpecificResults": [{"MissingContextValues": keys}]}
     monkeypatch.setattr(permissions, "_refusal", lambda result, given: known(result | beside, given))
-    found = preflight.check(as_user(endpoint, *without(actions[0], "*")), CONFIG)
-    (row,) = found[found["need"].eq("permission to manage the queues")].itertuples()
+    checks = preflight.check(as_user(endpoint, *without(actions[0], "*")), CONFIG)
+    (row,) = checks[checks["need"].eq("permission to manage the queues")].itertuples()
     assert (row.ok, row.remedy) == (ok, then)
 
 
@@ -262,8 +262,8 @@ def test_roles_must_be_handed_to_each_service(endpoint: str, service: str) -> No
         "Effect": "Deny", "Action": "iam:PassRole", "Resource": "*",
         "Condition": {"StringEquals": {"iam:PassedToService": service}},
     }  # fmt: skip
-    found = preflight.check(as_user(endpoint, *OPERATOR, refused, SIMULATE), CONFIG)
-    assert missing(found) == {"permission to pass the roles": f"ask for iam:PassRole (iam:PassedToService {service})"}
+    checks = preflight.check(as_user(endpoint, *OPERATOR, refused, SIMULATE), CONFIG)
+    assert missing(checks) == {"permission to pass the roles": f"ask for iam:PassRole (iam:PassedToService {service})"}
 
 
 @pytest.mark.parametrize("action", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"])
@@ -272,17 +272,17 @@ def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, acti
     whole = preflight.statements(shared)
     assert missing(preflight.check(as_user(endpoint, *whole), shared)) == {}
     need = "permission to attach managed policies to the shared role"
-    found = preflight.check(as_user(endpoint, *OPERATOR), shared)
-    assert missing(found) == {need: "ask for iam:AttachRolePolicy, iam:DetachRolePolicy"}
+    checks = preflight.check(as_user(endpoint, *OPERATOR), shared)
+    assert missing(checks) == {need: "ask for iam:AttachRolePolicy, iam:DetachRolePolicy"}
     # One of the six will not do.
     first = {"ArnNotEquals": {"iam:PolicyARN": f"arn:aws:iam::aws:policy/{iam.SHARED_MANAGED_POLICIES[0]}"}}
     refused = {"Effect": "Deny", "Action": action, "Resource": "*", "Condition": first}
-    found = preflight.check(as_user(endpoint, *whole, refused), shared)
-    told = missing(found)[need]
+    checks = preflight.check(as_user(endpoint, *whole, refused), shared)
+    told = missing(checks)[need]
     assert told.startswith(f"ask for {action} (iam:PolicyARN arn:aws:iam::aws:policy/")
     assert [name in told for name in iam.SHARED_MANAGED_POLICIES] == [False] + [True] * 5
     with pytest.raises(preflight.NotReady):
-        preflight.require(found)
+        preflight.require(checks)
 
 
 def test_a_kit_is_not_half_built(endpoint: str) -> None:
@@ -298,20 +298,20 @@ ADMINISTRATOR = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 
 def test_an_administrator_passes(endpoint: str) -> None:
-    found = preflight.check(as_user(endpoint, ADMINISTRATOR), CONFIG)
-    assert found["ok"].tolist() == [True] * len(found)
+    checks = preflight.check(as_user(endpoint, ADMINISTRATOR), CONFIG)
+    assert checks["ok"].tolist() == [True] * len(checks)
 
 
 def test_a_no_that_is_known_to_be_wrong_can_be_ignored_by_name(endpoint: str) -> None:
-    found = preflight.check(as_user(endpoint, *without("sqs:CreateQueue", "*")), CONFIG)
+    checks = preflight.check(as_user(endpoint, *without("sqs:CreateQueue", "*")), CONFIG)
     need = "permission to manage the queues"
     with pytest.raises(preflight.NotReady, match=rf"^{need}: ask for sqs:CreateQueue\. To continue anyway, .* ignore"):
-        preflight.require(found, allow_unverified=True)
-    preflight.require(found, ignore=[need])
+        preflight.require(checks, allow_unverified=True)
+    preflight.require(checks, ignore=[need])
     with pytest.raises(preflight.NotReady, match="sqs:CreateQueue"):
-        preflight.require(found, ignore=["the names"])
+        preflight.require(checks, ignore=["the names"])
     with pytest.raises(ValueError, match=r"^ignore names 'sqs:CreateQueue', which the report's column need lacks\.$"):
-        preflight.require(found, ignore=["sqs:CreateQueue"])
+        preflight.require(checks, ignore=["sqs:CreateQueue"])
 
 
 def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> None:
@@ -330,20 +330,20 @@ def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> N
 
 def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str) -> None:
     with Rehearsal(endpoint, [SimulatorRefusesCalls()]) as stage:
-        found = preflight.check(on_stage(as_user(endpoint, *without("sqs:CreateQueue", "*")), stage), CONFIG)
-        assert missing(found) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
-        assert found["ok"].isna().sum() == 0
+        checks = preflight.check(on_stage(as_user(endpoint, *without("sqs:CreateQueue", "*")), stage), CONFIG)
+        assert missing(checks) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
+        assert checks["ok"].isna().sum() == 0
 
 
 def test_a_no_of_the_organization_is_shown_and_stops_nothing(endpoint: str) -> None:
     with Rehearsal(endpoint, [RefusedByOrganization("sqs:CreateQueue")]) as stage:
-        found = preflight.check(on_stage(as_user(endpoint, ADMINISTRATOR), stage), CONFIG)
-    (row,) = found[found["ok"].isna()].itertuples()
+        checks = preflight.check(on_stage(as_user(endpoint, ADMINISTRATOR), stage), CONFIG)
+    (row,) = checks[checks["ok"].isna()].itertuples()
     assert row.need == "permission to manage the queues"
     assert row.remedy == (
         "sqs:CreateQueue: refused by a policy of your organization (SCP), says IAM's simulator, which can be wrong"
     )
-    preflight.require(found)
+    preflight.require(checks)
 
 
 @pytest.mark.parametrize(
@@ -353,14 +353,14 @@ def test_a_simulator_that_does_not_answer_makes_one_row(
     endpoint: str, quick_retries: None, code: str, status: int
 ) -> None:
     with Rehearsal(endpoint, [Refusing(("SimulatePrincipalPolicy",), code, status)]) as stage:
-        found = preflight.check(on_stage(as_user(endpoint, *OPERATOR), stage), CONFIG)
-    assert [row.need for row in found.itertuples() if row.need.startswith("permission")] == []
-    (row,) = found[found["ok"].isna()].itertuples()
+        checks = preflight.check(on_stage(as_user(endpoint, *OPERATOR), stage), CONFIG)
+    assert [row.need for row in checks.itertuples() if row.need.startswith("permission")] == []
+    (row,) = checks[checks["ok"].isna()].itertuples()
     assert row.need == preflight.UNVERIFIED
     assert row.remedy.startswith(f"not checked: An error occurred ({code})")
     with pytest.raises(preflight.NotReady, match=r"your permissions were not checked: .*allow_unverified=True"):
-        preflight.require(found)
-    preflight.require(found, allow_unverified=True)
+        preflight.require(checks)
+    preflight.require(checks, allow_unverified=True)
 
 
 def test_an_iam_out_of_reach_is_given_up_soon_and_tried_once(endpoint: str) -> None:
@@ -378,8 +378,8 @@ def test_an_iam_out_of_reach_is_given_up_soon_and_tried_once(endpoint: str) -> N
     session.events.register("before-send.iam", lose)
     real = session.client
     session.client = lambda name, **settings: _moved(real(name, **settings), elsewhere)  # type: ignore[method-assign]
-    found = preflight.check(session, CONFIG)
-    unknown = {row.need: row.remedy for row in found.itertuples() if row.ok is None}
+    checks = preflight.check(session, CONFIG)
+    unknown = {row.need: row.remedy for row in checks.itertuples() if row.ok is None}
     assert set(unknown) == {preflight.UNVERIFIED, "room for 6 more roles", "the names"}
     assert all("https://iam.amazonaws.com" in remedy for remedy in unknown.values())
     assert "VPC" in unknown[preflight.UNVERIFIED]
@@ -435,24 +435,24 @@ def test_a_security_group_must_let_https_out(
 
 
 def test_nothing_at_all_is_told_in_one_go(endpoint: str) -> None:
-    found = preflight.check(as_user(endpoint, SIMULATE), CONFIG)
-    assert len(missing(found)) >= len(OPERATOR) - 2
+    checks = preflight.check(as_user(endpoint, SIMULATE), CONFIG)
+    assert len(missing(checks)) >= len(OPERATOR) - 2
     with pytest.raises(preflight.NotReady) as error:
-        preflight.require(found)
+        preflight.require(checks)
     assert "sagemaker:CreatePipeline" in str(error.value)
     assert "batch:CreateJobQueue" in str(error.value)
 
 
 def test_a_user_who_may_not_ask_is_told_so(endpoint: str) -> None:
     silent = [statement for statement in OPERATOR if "iam:SimulatePrincipalPolicy" not in statement["Action"]]
-    found = preflight.check(as_user(endpoint, *silent), CONFIG)
-    assert [row.need for row in found.itertuples() if row.need.startswith("permission")] == []
-    (unverified,) = found[found["need"].eq(preflight.UNVERIFIED)].itertuples()
+    checks = preflight.check(as_user(endpoint, *silent), CONFIG)
+    assert [row.need for row in checks.itertuples() if row.need.startswith("permission")] == []
+    (unverified,) = checks[checks["need"].eq(preflight.UNVERIFIED)].itertuples()
     assert unverified.ok is None
     assert "iam:SimulatePrincipalPolicy on the user user-" in unverified.remedy
     with pytest.raises(preflight.NotReady, match="iam:SimulatePrincipalPolicy"):
-        preflight.require(found)
-    preflight.require(found, allow_unverified=True)
+        preflight.require(checks)
+    preflight.require(checks, allow_unverified=True)
 
 
 def test_a_role_that_may_not_ask_builds_nothing_unless_it_is_told_to(endpoint: str) -> None:
@@ -480,8 +480,8 @@ def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: s
     root._session.set_credentials(player.ACCOUNT, "any")
     document = json.dumps({"Version": "2012-10-17", "Statement": about_itself})
     root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
-    found = preflight.check(session, config)
-    assert found["ok"].tolist() == [True] * len(found)
+    checks = preflight.check(session, config)
+    assert checks["ok"].tolist() == [True] * len(checks)
     assert kit.deploy(session, config, program="print(1)").job_queue == config.job_queue
     # What is missing is seen, too: the first of all refusals, before anything is made.
     lacking = {"Effect": "Deny", "Action": "sqs:CreateQueue", "Resource": "*"}
@@ -502,11 +502,11 @@ def test_a_role_needs_both_to_ask_about_itself(endpoint: str, lacking: str) -> N
     for actions, stopped in ([a for a in statement["Action"] if a != lacking], True), (statement["Action"], False):
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Action": actions}]})
         root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
-        found = preflight.check(session, CONFIG)
-        assert (preflight.UNVERIFIED in set(found["need"])) is stopped
+        checks = preflight.check(session, CONFIG)
+        assert (preflight.UNVERIFIED in set(checks["need"])) is stopped
         if stopped:
             with pytest.raises(preflight.NotReady, match=f"as in utils/policies/{AS_ROLE}"):
-                preflight.require(found)
+                preflight.require(checks)
 
 
 def test_a_user_with_a_path_needs_its_own_arn_in_a_policy(endpoint: str) -> None:
@@ -521,8 +521,8 @@ def test_a_user_with_a_path_needs_its_own_arn_in_a_policy(endpoint: str) -> None
     root.client("iam").put_user_policy(
         UserName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=json.dumps(about_itself)
     )
-    found = preflight.check(session, CONFIG)
-    assert found["ok"].tolist() == [True] * len(found)
+    checks = preflight.check(session, CONFIG)
+    assert checks["ok"].tolist() == [True] * len(checks)
 
 
 def test_in_studio_the_role_that_may_not_ask_is_named_with_its_path(
@@ -587,11 +587,11 @@ def test_a_quota_is_compared_with_what_the_kit_uses(
 ) -> None:
     with Rehearsal(endpoint, [account]) as stage:
         session = embedded_session(stage.endpoint_url, CONFIG.region)
-        found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12), **jobs)
-    (row,) = found[found["need"].eq(need)].itertuples()
+        checks = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12), **jobs)
+    (row,) = checks[checks["need"].eq(need)].itertuples()
     assert row.ok is ok
     assert re.search(then, row.remedy) if then else row.remedy == ""
-    assert missing(found) == ({need: row.remedy} if ok is False else {})
+    assert missing(checks) == ({need: row.remedy} if ok is False else {})
 
 
 def test_no_kit_is_built_where_none_of_its_jobs_fits(endpoint: str) -> None:
@@ -606,11 +606,13 @@ def test_no_kit_is_built_where_none_of_its_jobs_fits(endpoint: str) -> None:
 
 def test_who_may_not_look_at_the_quotas_is_told_so(endpoint: str) -> None:
     hidden = ["lambda:GetAccountSettings", "servicequotas:GetServiceQuota"]
-    found = preflight.check(as_user(endpoint, *OPERATOR, {"Effect": "Deny", "Action": hidden, "Resource": "*"}), CONFIG)
+    checks = preflight.check(
+        as_user(endpoint, *OPERATOR, {"Effect": "Deny", "Action": hidden, "Resource": "*"}), CONFIG
+    )
     for need, action in zip((CALLS, FARGATE), hidden, strict=True):
-        (row,) = found[found["need"].eq(need)].itertuples()
+        (row,) = checks[checks["need"].eq(need)].itertuples()
         assert (row.ok, row.remedy) == (None, f"not checked: you lack {action}")
-    assert set(missing(found).values()) == {f"ask for {action}" for action in hidden}
+    assert set(missing(checks).values()) == {f"ask for {action}" for action in hidden}
 
 
 @dataclass
@@ -629,12 +631,12 @@ class Refusing:
 def test_a_quota_that_aws_does_not_tell_stops_nobody(endpoint: str, code: str) -> None:
     with Rehearsal(endpoint, [Refusing(("GetServiceQuota", "GetAccountSettings"), code)]) as stage:
         session = embedded_session(stage.endpoint_url, CONFIG.region)
-        found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
+        checks = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
     for need in (FARGATE, CALLS):
-        (row,) = found[found["need"].eq(need)].itertuples()
+        (row,) = checks[checks["need"].eq(need)].itertuples()
         assert row.ok is None
         assert row.remedy.startswith(f"not checked: An error occurred ({code})")
-    preflight.require(found)
+    preflight.require(checks)
 
 
 def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
@@ -643,11 +645,11 @@ def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
 
     session = embedded_session(endpoint, CONFIG.region)
     session.events.register("before-send.service-quotas", unreachable)
-    found = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
-    (row,) = found[found["ok"].isna() & found["need"].ne("permissions narrower than root's")].itertuples()
+    checks = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
+    (row,) = checks[checks["ok"].isna() & checks["need"].ne("permissions narrower than root's")].itertuples()
     assert row.need == FARGATE
     assert row.remedy.startswith("not checked: Could not connect to the endpoint")
-    preflight.require(found)
+    preflight.require(checks)
 
 
 def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
@@ -658,8 +660,8 @@ def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str
             (OPERATOR, False, "^it is taken by another account, or .*: choose another prefix$"),
             (silent, None, "or you lack s3:GetBucketTagging"),
         ):
-            found = preflight.check(on_stage(as_user(endpoint, *statements), stage), CONFIG)
-            (row,) = found[found["need"].eq(f"the bucket's name, {CONFIG.bucket}")].itertuples()
+            checks = preflight.check(on_stage(as_user(endpoint, *statements), stage), CONFIG)
+            (row,) = checks[checks["need"].eq(f"the bucket's name, {CONFIG.bucket}")].itertuples()
             assert row.ok is ok
             assert re.search(then, row.remedy)
 
@@ -700,8 +702,8 @@ def test_a_region_without_a_default_vpc_is_told(endpoint: str, monkeypatch: pyte
     for gateway in ec2.describe_internet_gateways()["InternetGateways"]:
         ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=vpc["VpcId"])
     ec2.delete_vpc(VpcId=vpc["VpcId"])
-    found = preflight.check(session, config)
-    assert "create-default-vpc" in missing(found)["a default VPC"]
+    checks = preflight.check(session, config)
+    assert "create-default-vpc" in missing(checks)["a default VPC"]
     monkeypatch.setattr(quotas, "MOST_QUEUES", 0)
     assert set(missing(preflight.check(session, config))) == {
         "a default VPC",

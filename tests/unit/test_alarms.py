@@ -15,8 +15,8 @@ CHECK_JOBS = Path(__file__).parents[2] / "lambda_code" / "check_jobs"
 
 
 def alarms(session, config):
-    found = session.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{config.prefix}-")["MetricAlarms"]
-    return {alarm["AlarmName"]: alarm for alarm in found}
+    listed = session.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{config.prefix}-")["MetricAlarms"]
+    return {alarm["AlarmName"]: alarm for alarm in listed}
 
 
 def watched(alarm):
@@ -26,8 +26,8 @@ def watched(alarm):
 
 def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
     names = monitoring.ensure_alarms(session, config, notify=["arn:aws:sns:us-east-1:000000000000:mail-me"])
-    found = alarms(session, config)
-    assert sorted(found) == sorted(names)
+    created = alarms(session, config)
+    assert sorted(created) == sorted(names)
     above = "GreaterThanThreshold"
     dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
     submit, check = ({"FunctionName": name} for name in (config.submit_jobs_function, config.check_jobs_function))
@@ -37,8 +37,8 @@ def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
         ("AWS/Lambda", "Errors", submit, above, 0),
         ("AWS/Lambda", "Errors", check, above, 0),
     ]
-    assert sorted(map(watched, found.values()), key=repr) == sorted(expected, key=repr)
-    for alarm in found.values():
+    assert sorted(map(watched, created.values()), key=repr) == sorted(expected, key=repr)
+    for alarm in created.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:mail-me"]
 

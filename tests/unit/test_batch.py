@@ -35,9 +35,9 @@ def queue(session, config, environment):
 def test_the_default_network_is_subnets_and_the_default_group_of_one_vpc(session):
     subnets, groups = batch.default_network(session)
     ec2 = session.client("ec2")
-    found = [*ec2.describe_subnets(SubnetIds=subnets)["Subnets"]]
+    described = [*ec2.describe_subnets(SubnetIds=subnets)["Subnets"]]
     (group,) = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
-    assert {subnet["VpcId"] for subnet in found} == {group["VpcId"]}
+    assert {subnet["VpcId"] for subnet in described} == {group["VpcId"]}
     assert group["GroupName"] == "default"
 
 
@@ -136,8 +136,8 @@ def test_an_environment_whose_service_linked_roles_are_new_is_repaired(session, 
     calls.made.clear()
     calls.answer("DescribeComputeEnvironments", *[new_account(config, reason)] * 3)
     calls.answer("UpdateComputeEnvironment", *[{}] * 3)
-    found = ensure_environment(session, config)
-    assert found["status"] == "VALID"
+    environment = ensure_environment(session, config)
+    assert environment["status"] == "VALID"
     assert set(calls.writes) == {"UpdateComputeEnvironment"}
     assert no_waiting
 
@@ -361,8 +361,8 @@ def test_a_job_that_ends_just_before_it_is_interrupted_is_told(session, calls):
 
 
 def test_the_environment_becomes_spot_and_on_demand_again(session, config, environment):
-    found = [ensure_environment(session, config, spot=spot) for spot in (True, False)]
-    assert [each["computeResources"]["type"] for each in found] == ["FARGATE_SPOT", "FARGATE"]
+    environments = [ensure_environment(session, config, spot=spot) for spot in (True, False)]
+    assert [each["computeResources"]["type"] for each in environments] == ["FARGATE_SPOT", "FARGATE"]
 
 
 @pytest.mark.parametrize(
@@ -408,9 +408,9 @@ def test_a_log_group_is_kept_two_weeks_and_tagged_even_if_a_service_made_it(sess
     logs.create_log_group(logGroupName=name)
     logs.create_log_group(logGroupName=f"{name}-other")
     batch.ensure_log_group(session, name, tags=config.tags)
-    found = batch.log_group(session, name)
-    assert found["retentionInDays"] == 14
-    assert logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"] == config.tags
+    group = batch.log_group(session, name)
+    assert group["retentionInDays"] == 14
+    assert logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"] == config.tags
     calls.made.clear()
     batch.ensure_log_group(session, name, tags=config.tags)
     assert calls.writes == []

@@ -9,8 +9,8 @@ from utils import batch, cleanup, data, iam, monitoring
 from utils.cleanup import executions
 
 
-def names(found):
-    return [str(resource) for resource in found]
+def names(resources):
+    return [str(resource) for resource in resources]
 
 
 def test_the_roles_of_both_layouts_are_found(session, config):
@@ -113,8 +113,8 @@ def test_records_are_not_reported(session, config, calls):
         "arn:aws:batch:us-east-1:000000000000:job-definition/sagemaker-x:1",
         "arn:aws:sagemaker:us-east-1:000000000000:pipeline/sagemaker-x/execution/abcdefghijkl",
     ]
-    found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in records], "PaginationToken": ""}
-    calls.answer("GetResources", found)
+    answer = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in records], "PaginationToken": ""}
+    calls.answer("GetResources", answer)
     assert cleanup.tagged(session, config) == []
 
 
@@ -147,8 +147,8 @@ def test_an_active_job_definition_with_our_tag_is_no_record(session, config):
 
 def test_many_deregistered_definitions_are_asked_for_in_hundreds(session, config, calls):
     arns = [config.arn("batch", f"job-definition/{config.prefix}-copy:{n}") for n in range(1, 251)]
-    found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in arns], "PaginationToken": ""}
-    calls.answer("GetResources", found)
+    answer = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in arns], "PaginationToken": ""}
+    calls.answer("GetResources", answer)
     assert cleanup.tagged(session, config) == []
     assert calls.made.count("DescribeJobDefinitions") == 3
 

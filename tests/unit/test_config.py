@@ -40,9 +40,13 @@ def test_a_parameter_wins_over_the_environment(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_BATCH_REGION", "eu-west-1")
     monkeypatch.setenv("SAGEMAKER_BATCH_ROLE_LAYOUT", "shared")
     monkeypatch.setenv("SAGEMAKER_BATCH_IMAGE", "my-image")
-    found = load_config(prefix="sagemaker-mine")
-    assert (found.prefix, found.region, found.role_layout) == ("sagemaker-mine", "eu-west-1", "shared")
-    assert found.image == "my-image"
+    config_made = load_config(prefix="sagemaker-mine")
+    assert (config_made.prefix, config_made.region, config_made.role_layout) == (
+        "sagemaker-mine",
+        "eu-west-1",
+        "shared",
+    )
+    assert config_made.image == "my-image"
     assert load_config(image="another").image == "another"
 
 
@@ -69,11 +73,11 @@ LIMITS = {
     layout=st.sampled_from(["separate", "shared"]),
 )
 def test_every_name_is_one_aws_takes_in_every_region(prefix, region, layout):
-    found = Config("aws", prefix, region, "123456789012", layout)
+    config_made = Config("aws", prefix, region, "123456789012", layout)
     seen = set()
     for pattern, (length, characters) in LIMITS.items():
         for name in (n for n in dir(Config) if re.fullmatch(pattern, n) and not n.startswith("_")):
-            value = getattr(found, name)
+            value = getattr(config_made, name)
             assert len(value) <= length and re.fullmatch(characters, value), name
             assert "sagemaker" in value
             seen.add(name)
@@ -101,9 +105,9 @@ def test_arns_name_partition_and_leave_iam_without_region():
 
 @given(region=st.sampled_from(regions()))
 def test_the_partition_is_botocores(region):
-    found = config(region=region).partition
+    partition = config(region=region).partition
     expected = boto3.Session().get_partition_for_region(region)
-    assert found == expected
+    assert partition == expected
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ def test_no_jobs_cost_nothing():
 
 @pytest.mark.parametrize("missing", [None, math.nan])
 def test_a_job_that_never_started_costs_nothing(missing):
-    found = cost.of_jobs(pd.Series([4, missing, 70], dtype="float64"))
-    assert math.isclose(found["usd"].sum(), cost.of_jobs([4, 70])["usd"].sum())
-    assert cost.total(found) == "$0.002"
+    costs = cost.of_jobs(pd.Series([4, missing, 70], dtype="float64"))
+    assert math.isclose(costs["usd"].sum(), cost.of_jobs([4, 70])["usd"].sum())
+    assert cost.total(costs) == "$0.002"
 
 
 def test_calls_are_paid_with_their_messages_and_logs():

@@ -34,8 +34,8 @@ def run():
 
 
 def rects(picture, kind):
-    found = ElementTree.fromstring(picture).iter(f"{SVG}rect")
-    return [(float(each.get("x")), float(each.get("width"))) for each in found if each.get("class") == kind]
+    rectangles = ElementTree.fromstring(picture).iter(f"{SVG}rect")
+    return [(float(each.get("x")), float(each.get("width"))) for each in rectangles if each.get("class") == kind]
 
 
 def test_bars_are_as_long_as_the_jobs_took(drawing, run):

@@ -37,9 +37,9 @@ def test_jobs_run_in_waves_of_six(jobs, waves):
 def test_notebook_05_takes_two_waves_of_copies_and_two_of_aggregates():
     copy, aggregate = 40 + 150 / 13 + 3, 40 + 90 / 13 + 17
     seconds = 6 * 10 + 1.125 * (2 * copy + 2 * aggregate)
-    found = row("05_pipeline_build")
-    assert (found.jobs, found.minutes) == (24, math.ceil(seconds / 60))
-    assert math.isclose(found.usd, cost.of_jobs([60] * 24)["usd"].sum()), "each is paid for a minute"
+    estimated = row("05_pipeline_build")
+    assert (estimated.jobs, estimated.minutes) == (24, math.ceil(seconds / 60))
+    assert math.isclose(estimated.usd, cost.of_jobs([60] * 24)["usd"].sum()), "each is paid for a minute"
 
 
 def test_small_jobs_are_the_kits():
@@ -63,8 +63,8 @@ def test_images_that_the_kit_uses_have_a_size():
 def test_words_say_what_the_numbers_do():
     assert estimate.words("01_iam") == ("seconds", "less than a cent")
     assert estimate.words("04_sqs_and_mapping")[0] == "about 1 minute"
-    found = row("05_pipeline_build")
+    estimated = row("05_pipeline_build")
     assert estimate.words("05_pipeline_build") == (
-        f"about {found.minutes:.0f} minutes",
-        f"about {100 * found.usd:.0f} cents",
+        f"about {estimated.minutes:.0f} minutes",
+        f"about {100 * estimated.usd:.0f} cents",
     )

@@ -10,10 +10,10 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def step(name, status="Succeeded", kind="Lambda", seconds=None, **fields):
-    found = {"StepName": name, "StepStatus": status, "StartTime": BEGIN, "Metadata": {kind: {}}, **fields}
+    described = {"StepName": name, "StepStatus": status, "StartTime": BEGIN, "Metadata": {kind: {}}, **fields}
     if seconds is not None:
-        found["EndTime"] = BEGIN + timedelta(seconds=seconds)
-    return found
+        described["EndTime"] = BEGIN + timedelta(seconds=seconds)
+    return described
 
 
 def job(number, *, step="Submit", definition="copy", created=0, started=1, stopped=3, status="SUCCEEDED", **container):
@@ -58,9 +58,9 @@ def test_steps_are_a_table(session, calls):
 
 def test_a_steps_outputs_are_read_by_name(session, calls):
     outputs = [{"Name": "jobIds", "Value": "a b"}, {"Name": "n", "Value": "2"}]
-    found = {"PipelineExecutionSteps": [step("One"), step("Two")]}
-    found["PipelineExecutionSteps"][1]["Metadata"] = {"Lambda": {"Arn": "x", "OutputParameters": outputs}}
-    calls.answer("ListPipelineExecutionSteps", found, found, found)
+    answer = {"PipelineExecutionSteps": [step("One"), step("Two")]}
+    answer["PipelineExecutionSteps"][1]["Metadata"] = {"Lambda": {"Arn": "x", "OutputParameters": outputs}}
+    calls.answer("ListPipelineExecutionSteps", answer, answer, answer)
     assert monitoring.step_outputs(session, ARN, "Two") == {"jobIds": "a b", "n": "2"}
     assert monitoring.step_outputs(session, ARN, "One") == {}
     with pytest.raises(LookupError, match='has no step "Three"'):
@@ -69,8 +69,8 @@ def test_a_steps_outputs_are_read_by_name(session, calls):
 
 def test_outputs_that_a_failure_prevented_are_missed_with_that_failures_reason(session, calls):
     failed = step("One", status="Failed") | {"FailureReason": "not authorized to invoke"}
-    found = {"PipelineExecutionSteps": [failed]}
-    calls.answer("ListPipelineExecutionSteps", found, found)
+    answer = {"PipelineExecutionSteps": [failed]}
+    calls.answer("ListPipelineExecutionSteps", answer, answer)
     for name in ("One", "Two"):  # the step that failed, and one that was never reached
         with pytest.raises(LookupError, match=f'"{name}" has no outputs.*"One" failed: not authorized to invoke'):
             monitoring.step_outputs(session, ARN, name)

@@ -47,9 +47,9 @@ def mapping(session, config, queue):
 def test_a_queue_has_the_articles_visibility_and_a_dead_letter_queue_that_polling_does_not_reach(
     session, config, queue
 ):
-    found = session.client("sqs").get_queue_attributes(QueueUrl=queue(), AttributeNames=["All"])["Attributes"]
-    assert found["VisibilityTimeout"] == "900"
-    redrive = json.loads(found["RedrivePolicy"])
+    answer = session.client("sqs").get_queue_attributes(QueueUrl=queue(), AttributeNames=["All"])["Attributes"]
+    assert answer["VisibilityTimeout"] == "900"
+    redrive = json.loads(answer["RedrivePolicy"])
     assert redrive["deadLetterTargetArn"] == config.arn("sqs", config.dead_letter_queue)
     # check_jobs fails a step after 900 polls by itself; each is a delivery.
     assert int(redrive["maxReceiveCount"]) >= 1000
@@ -63,8 +63,8 @@ def test_a_queue_is_made_once_and_brought_up_to_date(session, queue, calls):
     assert calls.writes == []
     assert queue(visibility=600) == url
     assert calls.writes == ["SetQueueAttributes"]
-    found = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
-    assert found["Attributes"] == {"VisibilityTimeout": "600"}
+    answer = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert answer["Attributes"] == {"VisibilityTimeout": "600"}
 
 
 def test_somebody_elses_queue_is_refused_untouched(session, config, queue, calls):

@@ -26,8 +26,8 @@ def metadata(tmp_path, monkeypatch):
 
 
 def test_studio_is_recognized(metadata):
-    found = studio.detect_studio(metadata(LAB))
-    assert found == studio.Studio("JupyterLab", "eu-central-1", "arn:aws:iam::123456789012:role/studio")
+    studio_app = studio.detect_studio(metadata(LAB))
+    assert studio_app == studio.Studio("JupyterLab", "eu-central-1", "arn:aws:iam::123456789012:role/studio")
 
 
 def test_an_older_studio_does_not_name_its_role(metadata):

@@ -58,10 +58,10 @@ def unknown(value: Any, shape: Shape, where: str) -> Iterator[str]:
 def wait(look: Callable[[], Any], what: str = "it") -> Any:
     """The first true value `look` returns."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := look()):
+    while not (value := look()):
         assert time.monotonic() < deadline, f"{what} did not happen in {WAIT_SECONDS} s"
         time.sleep(0.01)
-    return found
+    return value
 
 
 @dataclass
@@ -137,8 +137,10 @@ class World:
         """The resource when it has this status; None stands for none, when it is gone."""
 
         def look() -> Any:
-            found = describe(**{kind: [name]})[kind]
-            return (not found) if status is None else found and found[0]["status"] == status and found[0]
+            resources = describe(**{kind: [name]})[kind]
+            return (
+                (not resources) if status is None else resources and resources[0]["status"] == status and resources[0]
+            )
 
         return wait(look, f"{name} {status}")
 

@@ -82,8 +82,8 @@ def test_every_verb(world: World, cli: Cli) -> None:
 
     policy = cli("create-scheduling-policy", "--name", "cli", "--fairshare-policy", "shareDecaySeconds=60")["arn"]
     cli("update-scheduling-policy", "--arn", policy, "--fairshare-policy", "shareDecaySeconds=120")
-    [found] = cli("describe-scheduling-policies", "--arns", policy)["schedulingPolicies"]
-    assert found["fairsharePolicy"]["shareDecaySeconds"] == 120
+    [described] = cli("describe-scheduling-policies", "--arns", policy)["schedulingPolicies"]
+    assert described["fairsharePolicy"]["shareDecaySeconds"] == 120
     assert {"arn": policy} in cli("list-scheduling-policies")["schedulingPolicies"]
     cli("delete-scheduling-policy", "--arn", policy)
 

@@ -158,10 +158,10 @@ def test_a_role_that_does_not_trust_ecs_tasks(world: World, queue: str, which: s
 )
 def test_a_task_tells_its_own_arn_to_a_roles_trust(world: World, queue: str, source: str, trusted: bool) -> None:
     """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"""
-    (found,) = world.batch.describe_job_queues(jobQueues=[queue])["jobQueues"]
-    environment = found["computeEnvironmentOrder"][0]["computeEnvironment"]
-    (found,) = world.batch.describe_compute_environments(computeEnvironments=[environment])["computeEnvironments"]
-    _, _, _, region, account, cluster = found["ecsClusterArn"].split(":")
+    (described,) = world.batch.describe_job_queues(jobQueues=[queue])["jobQueues"]
+    environment = described["computeEnvironmentOrder"][0]["computeEnvironment"]
+    (compute,) = world.batch.describe_compute_environments(computeEnvironments=[environment])["computeEnvironments"]
+    _, _, _, region, account, cluster = compute["ecsClusterArn"].split(":")
     tasks = f"arn:aws:ecs:{region}:{account}:{cluster.replace('cluster/', 'task/')}"
     pattern = source.format(region=region, account=account, cluster=tasks)
     condition = {"StringEquals": {"aws:SourceAccount": account}, "ArnLike": {"aws:SourceArn": pattern}}

@@ -112,9 +112,11 @@ class Side:
 
     def settled(self) -> None:
         def look() -> bool:
-            found = self.batch.describe_compute_environments()["computeEnvironments"]
-            found += self.batch.describe_job_queues()["jobQueues"]
-            return all(one["status"] == "VALID" for one in found if one.get("jobQueueName", "moto").startswith("moto"))
+            resources = self.batch.describe_compute_environments()["computeEnvironments"]
+            resources += self.batch.describe_job_queues()["jobQueues"]
+            return all(
+                one["status"] == "VALID" for one in resources if one.get("jobQueueName", "moto").startswith("moto")
+            )
 
         wait(look)
 
@@ -204,16 +206,16 @@ _OWN = [
 def flat(value: Any, where: str = "") -> dict[str, Any]:
     """An answer as {path of a member: its value}, with what is a side's own made alike."""
     if isinstance(value, dict):
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for name, item in value.items():
             if name != "ResponseMetadata":
-                found |= flat(item, f"{where}.{name}" if where else name)
-        return found or {where: {}}
+                members |= flat(item, f"{where}.{name}" if where else name)
+        return members or {where: {}}
     if isinstance(value, list):
-        found = {}
+        members = {}
         for index, item in enumerate(value):
-            found |= flat(item, f"{where}[{index}]")
-        return found or {where: []}
+            members |= flat(item, f"{where}[{index}]")
+        return members or {where: []}
     if isinstance(value, str):
         for pattern, name in _OWN:
             value = pattern.sub(name, value)
@@ -258,15 +260,17 @@ def sides(world: World) -> Iterator[tuple[Side, Side]]:
 
 
 def test_the_differences_to_moto_are_those_we_know(sides: tuple[Side, Side]) -> None:
-    found: dict[str, str] = {}
+    differences: dict[str, str] = {}
     for name, step in STEPS:
         ours, theirs = (outcome(step, side) for side in sides)
         for path in sorted(set(ours) | set(theirs)):
             if ours.get(path, "-") != theirs.get(path, "-"):
-                found[f"{name}: {path}"] = f"ours {ours.get(path, '-')!r}, moto's {theirs.get(path, '-')!r}"
+                differences[f"{name}: {path}"] = f"ours {ours.get(path, '-')!r}, moto's {theirs.get(path, '-')!r}"
         for side in sides:
             side.settled()
-    new = {what: how for what, how in found.items() if not any(re.fullmatch(known, what) for known in DIFFERENCES)}
+    new = {
+        what: how for what, how in differences.items() if not any(re.fullmatch(known, what) for known in DIFFERENCES)
+    }
     assert new == {}
-    gone = [known for known in DIFFERENCES if not any(re.fullmatch(known, what) for what in found)]
+    gone = [known for known in DIFFERENCES if not any(re.fullmatch(known, what) for what in differences)]
     assert gone == []

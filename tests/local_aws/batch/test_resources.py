@@ -244,11 +244,11 @@ def test_revisions_of_a_job_definition(world: World) -> None:
     assert [register(command)["revision"] for command in ("one", "two", "three")] == [1, 2, 3]
     world.batch.deregister_job_definition(jobDefinition=f"{name}:3")
     describe = world.batch.describe_job_definitions
-    found = {d["revision"]: d for d in describe(jobDefinitionName=name)["jobDefinitions"]}
-    assert {revision: d["status"] for revision, d in found.items()} == {1: "ACTIVE", 2: "ACTIVE", 3: "INACTIVE"}
-    assert found[2]["jobDefinitionArn"] == f"{PREFIX}:job-definition/{name}:2"
-    assert found[2]["containerProperties"]["command"] == ["two"]
-    assert found[2]["retryStrategy"] == {"attempts": 2, "evaluateOnExit": []}
+    revisions = {d["revision"]: d for d in describe(jobDefinitionName=name)["jobDefinitions"]}
+    assert {revision: d["status"] for revision, d in revisions.items()} == {1: "ACTIVE", 2: "ACTIVE", 3: "INACTIVE"}
+    assert revisions[2]["jobDefinitionArn"] == f"{PREFIX}:job-definition/{name}:2"
+    assert revisions[2]["containerProperties"]["command"] == ["two"]
+    assert revisions[2]["retryStrategy"] == {"attempts": 2, "evaluateOnExit": []}
     active = describe(jobDefinitionName=name, status="ACTIVE")["jobDefinitions"]
     assert [d["revision"] for d in active] == [2, 1]
     [only] = describe(jobDefinitions=[f"{name}:1"])["jobDefinitions"]
@@ -469,8 +469,8 @@ def test_placeholders_need_a_value(world: World, queue: str) -> None:
 
 def test_describe_jobs_finds_what_is_there(world: World, queue: str) -> None:
     job = world.run(queue)
-    found = world.batch.describe_jobs(jobs=[job["jobArn"], NOBODY, f"{job['jobId']}:0"])["jobs"]
-    assert [one["jobId"] for one in found] == [job["jobId"]]
+    jobs = world.batch.describe_jobs(jobs=[job["jobArn"], NOBODY, f"{job['jobId']}:0"])["jobs"]
+    assert [one["jobId"] for one in jobs] == [job["jobId"]]
     assert (
         "Exception : Maximum number of jobs supported is  100, RequestId: "
         in refusal(world.batch.describe_jobs, jobs=[NOBODY] * 101)["Message"]
@@ -570,17 +570,17 @@ def test_tagged_resources_are_found_by_their_tag(world: World) -> None:
     definition = world.definition(tags={"mark": mark})
     tagging = world.client("resourcegroupstaggingapi")
 
-    def found() -> set[str]:
+    def tagged() -> set[str]:
         answer = tagging.get_resources(TagFilters=[{"Key": "mark", "Values": [mark]}])
         return {entry["ResourceARN"] for entry in answer["ResourceTagMappingList"]}
 
-    assert found() == {f"{PREFIX}:job-queue/{queue}", definition}
+    assert tagged() == {f"{PREFIX}:job-queue/{queue}", definition}
     job_id = world.submit(queue, world.definition("sleep", "60"), tags={"mark": mark})
-    assert found() == {f"{PREFIX}:job-queue/{queue}", definition, f"{PREFIX}:job/{job_id}"}
+    assert tagged() == {f"{PREFIX}:job-queue/{queue}", definition, f"{PREFIX}:job/{job_id}"}
     world.batch.terminate_job(jobId=job_id, reason="found")
     world.job_is(job_id)
     world.batch.deregister_job_definition(jobDefinition=definition)
-    assert found() == {f"{PREFIX}:job-queue/{queue}"}
+    assert tagged() == {f"{PREFIX}:job-queue/{queue}"}
 
 
 # --- IAM -------------------------------------------------------------------------------------------------------------
@@ -656,9 +656,9 @@ def test_every_operation_needs_its_action_on_its_resource(world: World, queue: s
 
 
 def _settled(world: World, environment: str, queue: str) -> bool:
-    found = world.batch.describe_compute_environments(computeEnvironments=[environment, "by-a-user"])
+    environments = world.batch.describe_compute_environments(computeEnvironments=[environment, "by-a-user"])
     queues = world.batch.describe_job_queues(jobQueues=[queue, "by-a-user"])["jobQueues"]
-    return all(one["status"] == "VALID" for one in found["computeEnvironments"] + queues)
+    return all(one["status"] == "VALID" for one in environments["computeEnvironments"] + queues)
 
 
 def test_passing_a_service_role_needs_the_right(world: World) -> None:

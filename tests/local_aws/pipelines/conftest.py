@@ -166,8 +166,8 @@ class World:
     def statuses(self, name: str) -> dict[str, str]:
         """The status of every execution of a pipeline."""
         pages = self.sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=name)
-        found = [summary for page in pages for summary in page["PipelineExecutionSummaries"]]
-        return {summary["PipelineExecutionArn"]: summary["PipelineExecutionStatus"] for summary in found}
+        summaries = [summary for page in pages for summary in page["PipelineExecutionSummaries"]]
+        return {summary["PipelineExecutionArn"]: summary["PipelineExecutionStatus"] for summary in summaries}
 
     def wait(self, arn: str, seconds: float = 60) -> dict[str, Any]:
         """The execution when it has ended."""
@@ -179,10 +179,10 @@ class World:
 
     def until(self, look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 30) -> Any:
         deadline = time.monotonic() + seconds
-        while not good(found := look()):
-            assert time.monotonic() < deadline, f"still {found}"
+        while not good(value := look()):
+            assert time.monotonic() < deadline, f"still {value}"
             time.sleep(0.02)
-        return found
+        return value
 
     def steps(self, arn: str) -> dict[str, dict[str, Any]]:
         pages = self.sagemaker.get_paginator("list_pipeline_execution_steps").paginate(PipelineExecutionArn=arn)

@@ -110,5 +110,5 @@ def test_two_hundred_executions_at_once_all_succeed(world: World) -> None:
     with ThreadPoolExecutor(16) as pool:
         arns = set(pool.map(lambda _: world.start(name), range(200)))
     assert len(arns) == 200
-    found = world.until(lambda: world.statuses(name), lambda found: "Executing" not in found.values(), 120)
-    assert found == dict.fromkeys(arns, "Succeeded")
+    statuses = world.until(lambda: world.statuses(name), lambda statuses: "Executing" not in statuses.values(), 120)
+    assert statuses == dict.fromkeys(arns, "Succeeded")

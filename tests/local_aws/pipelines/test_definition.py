@@ -402,7 +402,7 @@ JUNK = [None, 5, -1.5, True, "", "x", [], {}, [[]], [None], {"Get": 1}, {"Get": 
 
 def places(value: Any, path: tuple = ()) -> list[tuple]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, item in inner for found in places(item, (*path, key)))]
+    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 
 
 def test_everything_is_accepted_as_it_is() -> None:

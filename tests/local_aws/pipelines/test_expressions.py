@@ -57,8 +57,8 @@ def test_what_is_no_path_is_said(path) -> None:
 )
 def test_any_path_is_taken_apart_into_its_parts(root: str, name: str, keys: list) -> None:
     text = f"{root}.{name}" + "".join(f"[{key}]" if isinstance(key, int) else f"['{key}']" for key in keys)
-    found = parse_path(text)
-    assert (found.root, found.name, found.keys) == (root, name, tuple(keys))
+    parsed = parse_path(text)
+    assert (parsed.root, parsed.name, parsed.keys) == (root, name, tuple(keys))
 
 
 def test_outputs_of_a_job_are_found_by_their_name() -> None:

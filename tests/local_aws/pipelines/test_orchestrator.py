@@ -853,13 +853,13 @@ def test_a_job_is_taken_up_as_the_last_server_left_it(tmp_path, job, attempts, p
         await second.settled()
         return second.orchestrator.executions[execution.arn].runs["Job"]
 
-    found = asyncio.run(main())
+    run = asyncio.run(main())
     second.close()
-    assert (found.status, found.attempts) == expected
-    if found.status == "Succeeded":
-        assert found.properties["ProcessingJobStatus"] == "Completed"
-    if found.status == "Failed":
-        assert found.reason == job.get("FailureReason", HOST_GONE)
+    assert (run.status, run.attempts) == expected
+    if run.status == "Succeeded":
+        assert run.properties["ProcessingJobStatus"] == "Completed"
+    if run.status == "Failed":
+        assert run.reason == job.get("FailureReason", HOST_GONE)
 
 
 @pytest.mark.parametrize("stopping", [False, True])

@@ -299,7 +299,7 @@ def test_cleanup_after_a_job_that_failed(world: World, bucket: str, job_role: st
     source = {"StepName": "P", "S3Uris": [f"s3://{bucket}/left/part.json"]}
     tidy = {"Name": "Tidy", "Type": "Cleanup", "Arguments": {"Resources": {"S3": [source]}}}
     execution, steps = world.run(step, tidy | {"DependsOn": [{"Step": "P", "Trigger": "Any"}]})
-    assert {name: found["StepStatus"] for name, found in steps.items()} == {"P": "Failed", "Tidy": "Succeeded"}
+    assert {name: step["StepStatus"] for name, step in steps.items()} == {"P": "Failed", "Tidy": "Succeeded"}
     assert execution["PipelineExecutionStatus"] == "CompletedWithFailures"
     assert world.s3.list_objects_v2(Bucket=bucket, Prefix="left/")["KeyCount"] == 0
 

@@ -108,7 +108,7 @@ def test_an_execution_that_waits_is_completed_after_the_restart(
     assert list(world.steps(arn).items()) == list(before.items())
     assert world.describe(ended)["PipelineExecutionStatus"] == "Succeeded"
     # A killed server's message is sent again: MiniStack saves its queues every two seconds, and may have lost it.
-    world.until(lambda: (queued(world, queue), queued(world, unread)), lambda found: found == again)
+    world.until(lambda: (queued(world, queue), queued(world, unread)), lambda counts: counts == again)
     world.sagemaker.send_pipeline_execution_step_success(CallbackToken=world.message(unread)["token"])
     assert world.wait(waiting)["PipelineExecutionStatus"] == "Succeeded"
     assert world.start(name, ClientRequestToken="t" * 32) == arn
@@ -225,7 +225,7 @@ def test_the_kits_pipeline_survives_a_kill_at_any_moment(home: Home) -> None:
     )
     world.allow(made.pipeline_role.rpartition("/")[2], "lambda:InvokeFunction", "sqs:SendMessage")
     time.sleep(2.5)  # MiniStack saves what was made every two seconds
-    found = {}
+    statuses = {}
     for moment in MOMENTS:
         when, _, stop = moment.partition(" ")
         step, _, later = when.partition("+")
@@ -240,7 +240,7 @@ def test_the_kits_pipeline_survives_a_kill_at_any_moment(home: Home) -> None:
         home.start()
         world = renewed(world, home)
         status = world.wait(arn, 120)["PipelineExecutionStatus"]
-        found[moment] = status
+        statuses[moment] = status
         steps = world.steps(arn)
         after = steps["Wait"]["Metadata"]["Callback"]["CallbackToken"]
         assert token in (None, after), f"{moment}: the token is another"
@@ -251,7 +251,7 @@ def test_the_kits_pipeline_survives_a_kill_at_any_moment(home: Home) -> None:
         if status == "Succeeded":
             outputs = steps["After"]["Metadata"]["Lambda"]["OutputParameters"]
             assert outputs == [{"Name": "out", "Value": "4"}], moment
-    assert found == {moment: "Stopped" if "stop" in moment else "Succeeded" for moment in MOMENTS}
+    assert statuses == {moment: "Stopped" if "stop" in moment else "Succeeded" for moment in MOMENTS}
 
 
 def batch_jobs(world: World, queue: str, execution: str) -> list[str]:

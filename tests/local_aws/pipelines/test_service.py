@@ -176,9 +176,9 @@ def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
     pages = sm.get_paginator("list_pipeline_executions").paginate(
         PipelineName=names[0], SortOrder="Ascending", PaginationConfig={"PageSize": 2}
     )
-    found = [summary for page in pages for summary in page["PipelineExecutionSummaries"]]
-    assert [summary["PipelineExecutionArn"] for summary in found] == executions
-    assert {summary["PipelineExecutionStatus"] for summary in found} == {"Succeeded"}
+    summaries = [summary for page in pages for summary in page["PipelineExecutionSummaries"]]
+    assert [summary["PipelineExecutionArn"] for summary in summaries] == executions
+    assert {summary["PipelineExecutionStatus"] for summary in summaries} == {"Succeeded"}
     by_arn = sm.list_pipeline_executions(PipelineName=names[0], SortBy="PipelineExecutionArn")
     arns = [summary["PipelineExecutionArn"] for summary in by_arn["PipelineExecutionSummaries"]]
     assert arns == sorted(executions, reverse=True)
@@ -194,8 +194,8 @@ def test_tags(world: World) -> None:
     ]
     sm.delete_tags(ResourceArn=arn, TagKeys=["a"])
     assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
-    found = world.aws.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "b", "Values": ["2"]}])
-    assert arn in [resource["ResourceARN"] for resource in found["ResourceTagMappingList"]]
+    resources = world.aws.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "b", "Values": ["2"]}])
+    assert arn in [resource["ResourceARN"] for resource in resources["ResourceTagMappingList"]]
     many = [{"Key": f"k{i}", "Value": ""} for i in range(50)]
     assert "more than 50 tags" in refusal(sm.add_tags, ResourceArn=arn, Tags=many)["Message"]
 
@@ -463,9 +463,9 @@ def test_actions_and_resources_are_those_of_awss_own_list(world: World) -> None:
     actions = set(re.findall(r'"(sagemaker:[A-Z]\w+)"', source))
     assert len(actions) > 20
     for action in actions:
-        found = data.get_action_data("sagemaker", action.partition(":")[2])
-        assert found, action
-        types = {row["resource_arn_format"] for row in found["sagemaker"]}
+        data_of_action = data.get_action_data("sagemaker", action.partition(":")[2])
+        assert data_of_action, action
+        types = {row["resource_arn_format"] for row in data_of_action["sagemaker"]}
         ours = [t for t in types if re.search(r":(pipeline|processing-job)/", t)] or ["*"]
         assert action == "sagemaker:ListPipelines" or ours != ["*"], action
 
