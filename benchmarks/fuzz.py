@@ -18,8 +18,8 @@ from pathlib import Path
 import local_aws
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "safety"))
-from furnished import furnish, recipes
 from fuzzing import Fuzzer
+from populated_account import furnish, recipes
 
 SHOWN = 10
 

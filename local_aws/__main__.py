@@ -63,11 +63,11 @@ def _stop(home: Path) -> int:
 
 
 def _status(home: Path) -> int:
-    found = local_aws.status(home)
-    process, log = f"process {found.pid or 'unknown'}", Home(home).log
-    match found.presence:
-        case local_aws.Presence.ANSWERS if found.server:
-            print(f"The embedded AWS answers at {found.server.endpoint_url} ({process}).")
+    status = local_aws.status(home)
+    process, log = f"process {status.pid or 'unknown'}", Home(home).log
+    match status.presence:
+        case local_aws.Presence.ANSWERS if status.server:
+            print(f"The embedded AWS answers at {status.server.endpoint_url} ({process}).")
             return 0
         case local_aws.Presence.SILENT:
             print(

@@ -34,7 +34,7 @@ TIME_LIMIT = "Canceled by JobStateTimeLimit action due to reason: "
 # This machine is no fleet. Jobs beyond this many wait as if there were no more capacity.
 MAX_PROCESSES = 128
 
-# (-scheduling priority, submission number, index in its array, whether it stands for an array's fresh children, job)
+# (-scheduling priority, submission number, index in the array, whether it stands for its unstarted children, job)
 Entry = tuple[int, int, int, bool, Job]
 
 
@@ -57,14 +57,14 @@ class Share:
     def head(self) -> Job | None:
         """The next job, still RUNNABLE; what ended meanwhile falls out here."""
         while self.heap:
-            priority, sequence, index, fresh, job = self.heap[0]
+            priority, sequence, index, unstarted, job = self.heap[0]
             if isinstance(job, Array):
-                child_index = _next_fresh(job, index)
+                child_index = _next_unstarted(job, index)
                 if child_index is None:
                     heapq.heappop(self.heap)
                     continue
                 if child_index != index:
-                    heapq.heapreplace(self.heap, (priority, sequence, child_index, fresh, job))
+                    heapq.heapreplace(self.heap, (priority, sequence, child_index, unstarted, job))
                     continue
                 return job.view(child_index)
             if job.status == "RUNNABLE":
@@ -74,9 +74,9 @@ class Share:
 
     def pop(self) -> Job:
         """Take the job that head() returned, to act on."""
-        priority, sequence, index, fresh, job = self.heap[0]
+        priority, sequence, index, unstarted, job = self.heap[0]
         if isinstance(job, Array):
-            heapq.heapreplace(self.heap, (priority, sequence, index + 1, fresh, job))
+            heapq.heapreplace(self.heap, (priority, sequence, index + 1, unstarted, job))
             return job.child(index)
         heapq.heappop(self.heap)
         return job
@@ -85,12 +85,12 @@ class Share:
         """Every RUNNABLE job in order."""
         heap = list(self.heap)
         while heap:
-            priority, sequence, index, fresh, job = heapq.heappop(heap)
+            priority, sequence, index, unstarted, job = heapq.heappop(heap)
             if isinstance(job, Array):
-                child_index = _next_fresh(job, index)
+                child_index = _next_unstarted(job, index)
                 if child_index is not None:
                     yield job.view(child_index)
-                    heapq.heappush(heap, (priority, sequence, child_index + 1, fresh, job))
+                    heapq.heappush(heap, (priority, sequence, child_index + 1, unstarted, job))
             elif job.status == "RUNNABLE":
                 yield job
 
@@ -109,8 +109,8 @@ class Share:
         self.at = now
 
 
-def _next_fresh(array: Array, index: int) -> int | None:
-    if array.fresh_status != "RUNNABLE":
+def _next_unstarted(array: Array, index: int) -> int | None:
+    if array.unstarted_status != "RUNNABLE":
         return None
     children = array.children
     while index < array.size and children[index] is not None:
@@ -118,7 +118,7 @@ def _next_fresh(array: Array, index: int) -> int | None:
     return index if index < array.size else None
 
 
-class Line:
+class QueueState:
     """One job queue's RUNNABLE jobs."""
 
     def __init__(self, queue: JobQueue) -> None:
@@ -173,15 +173,15 @@ class Scheduler:
         self.on_blocked = on_blocked
         self.max_processes = max_processes
         self.engine: Engine  # set by whoever makes both
-        self.lines: dict[str, Line] = {}
+        self.states: dict[str, QueueState] = {}
         self.running = 0
         self._due = False
 
-    def line(self, queue: JobQueue) -> Line:
-        return self.lines.setdefault(queue.arn, Line(queue))
+    def state(self, queue: JobQueue) -> QueueState:
+        return self.states.setdefault(queue.arn, QueueState(queue))
 
     def add(self, job: Job) -> None:
-        self.line(job.queue).share(job.share).push(job)
+        self.state(job.queue).share(job.share).push(job)
         self.wake()
 
     def release(self, job: Job) -> None:
@@ -200,30 +200,30 @@ class Scheduler:
             self.clock.call_soon(self.run)
 
     def forget(self, queue: JobQueue) -> None:
-        line = self.lines.pop(queue.arn, None)
-        if line and line.alarm:
-            line.alarm.cancel()
+        state = self.states.pop(queue.arn, None)
+        if state and state.alarm:
+            state.alarm.cancel()
 
     def run(self) -> None:
         """Start all that there is room for: the queues of higher priority first."""
         self._due = False
         awaited: dict[str, int] = {}  # environments a queue waits for, and its priority: lower ones leave them alone
-        for line in sorted(self.lines.values(), key=lambda line: (-line.queue.priority, line.queue.arn)):
-            self._run_line(line, awaited)
+        for state in sorted(self.states.values(), key=lambda state: (-state.queue.priority, state.queue.arn)):
+            self._run_queue(state, awaited)
 
-    def _run_line(self, line: Line, awaited: dict[str, int]) -> None:
-        policy = self.policy_of(line.queue)
+    def _run_queue(self, state: QueueState, awaited: dict[str, int]) -> None:
+        policy = self.policy_of(state.queue)
         now = self.clock.now()
-        environments = self.environments_of(line.queue)
-        while (share := line.next_share(policy, now)) and (job := share.head()):
+        environments = self.environments_of(state.queue)
+        while (share := state.next_share(policy, now)) and (job := share.head()):
             fitting = [e for e in environments if e.refusal(job.spec) is None]
-            priority = line.queue.priority
+            priority = state.queue.priority
             free = (e for e in fitting if awaited.get(e.arn, priority) <= priority)
-            place = next((e for e in free if self._has_room(e, job, line, policy)), None)
+            place = next((e for e in free if self._has_room(e, job, state, policy)), None)
             if place is None:
-                self._blocked(line, job, environments, fitting)
+                self._blocked(state, job, environments, fitting)
                 for environment in fitting:
-                    awaited.setdefault(environment.arn, line.queue.priority)
+                    awaited.setdefault(environment.arn, state.queue.priority)
                 return
             job = share.pop()
             place.used_vcpus += job.spec.vcpus
@@ -232,15 +232,17 @@ class Scheduler:
             self.running += 1
             self._count(job, job.spec.vcpus)
             self.engine.start(job, place)
-        self._watch(line, None)
+        self._watch(state, None)
 
-    def _has_room(self, environment: ComputeEnvironment, job: Job, line: Line, policy: SchedulingPolicy | None) -> bool:
+    def _has_room(
+        self, environment: ComputeEnvironment, job: Job, state: QueueState, policy: SchedulingPolicy | None
+    ) -> bool:
         if self.running >= self.max_processes or not environment.accepts_jobs:
             return False
         room: float = environment.max_vcpus
         if policy:
-            share = line.share(job.share)
-            active = sum(1 for other in line.shares.values() if other.vcpus > 0)
+            share = state.share(job.share)
+            active = sum(1 for other in state.shares.values() if other.vcpus > 0)
             if share.vcpus > 0 or not active:
                 # (computeReservation/100)^ActiveFairShares of the maximum is kept for shares not yet active
                 room *= 1 - policy.reservation ** max(active, 1)
@@ -252,12 +254,12 @@ class Scheduler:
     def _count(self, job: Job, vcpus: float) -> None:
         policy = self.policy_of(job.queue)
         if policy:
-            self.line(job.queue).share(job.share).change(self.clock.now(), policy.decay_seconds, vcpus)
+            self.state(job.queue).share(job.share).change(self.clock.now(), policy.decay_seconds, vcpus)
 
     # --- the head of a queue that can't go ---
 
     def _blocked(
-        self, line: Line, job: Job, environments: list[ComputeEnvironment],
+        self, state: QueueState, job: Job, environments: list[ComputeEnvironment],
         fitting: list[ComputeEnvironment],
     ) -> None:  # fmt: skip
         """The job at the head finds no room now, or (nothing fits) will never."""
@@ -267,47 +269,47 @@ class Scheduler:
             reason = MAX_RESOURCE if any(r == "vcpus" for r in refusals) or not refusals else JOB_RESOURCE
         if reason and job.status_reason != reason:
             if in_array := job.in_array:
-                job = self.engine.single_out(*in_array)
+                job = self.engine.materialize(*in_array)
             job.status_reason = reason
             self.on_blocked(job)
-        self._watch(line, job)
+        self._watch(state, job)
 
-    def _watch(self, line: Line, job: Job | None) -> None:
+    def _watch(self, state: QueueState, job: Job | None) -> None:
         """Keep the time a job has been at the head, and act when its queue's limits say so."""
         job_id = job.id if job else None
-        if line.head_id == job_id:
+        if state.head_id == job_id:
             return
-        line.head_id, line.head_since = job_id, self.clock.now()
-        self.rearm(line.queue)
+        state.head_id, state.head_since = job_id, self.clock.now()
+        self.rearm(state.queue)
 
     def rearm(self, queue: JobQueue) -> None:
         """The head or the queue's jobStateTimeLimitActions changed."""
-        line = self.line(queue)
-        if line.alarm:
-            line.alarm.cancel()
-            line.alarm = None
-        if line.head_id is None or not queue.time_limits:
+        state = self.state(queue)
+        if state.alarm:
+            state.alarm.cancel()
+            state.alarm = None
+        if state.head_id is None or not queue.time_limits:
             return
-        waited = (self.clock.now() - line.head_since) / 1000
+        waited = (self.clock.now() - state.head_since) / 1000
         later = [limit["maxTimeSeconds"] for limit in queue.time_limits if limit["maxTimeSeconds"] > waited]
         if later:
-            line.alarm = self.clock.call_later(min(later) - waited, self._time_limit, line)
+            state.alarm = self.clock.call_later(min(later) - waited, self._time_limit, state)
 
-    def _time_limit(self, line: Line) -> None:
+    def _time_limit(self, state: QueueState) -> None:
         """https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"""
-        line.alarm = None
-        job = self.engine.find(line.head_id) if line.head_id else None
+        state.alarm = None
+        job = self.engine.find(state.head_id) if state.head_id else None
         if job is None or job.status != "RUNNABLE":
             return
-        waited = (self.clock.now() - line.head_since) / 1000
-        for limit in line.queue.time_limits:
+        waited = (self.clock.now() - state.head_since) / 1000
+        for limit in state.queue.time_limits:
             if waited + 0.001 >= limit["maxTimeSeconds"] and (job.status_reason or "").startswith(limit["reason"]):
                 self.engine.cancel(job.id, TIME_LIMIT + limit["reason"])
                 self.wake()
                 return
-        self.rearm(line.queue)
+        self.rearm(state.queue)
 
     # --- what GetJobQueueSnapshot tells ---
 
     def front(self, queue: JobQueue, limit: int = 100) -> list[Job]:
-        return list(islice(self.line(queue).ordered(self.policy_of(queue), self.clock.now()), limit))
+        return list(islice(self.state(queue).ordered(self.policy_of(queue), self.clock.now()), limit))

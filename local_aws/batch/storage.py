@@ -20,7 +20,10 @@ _PLAIN = (
     "cancelled", "created_at", "depends_on", "id", "index", "name", "sequence", "share", "started_at", "status",
     "status_reason", "stop_reason", "stopped_at", "tags", "terminated",
 )  # fmt: skip
-_OF_ARRAY = ("fresh_at", "fresh_reason", "fresh_status", "released", "sequential", "size")
+_OF_ARRAY = ("unstarted_at", "unstarted_reason", "unstarted_status", "released", "sequential", "size")
+
+# Names that these had in the records of earlier versions.
+_FORMER = {"unstarted_at": "fresh_at", "unstarted_reason": "fresh_reason", "unstarted_status": "fresh_status"}
 
 
 class Records:
@@ -123,7 +126,7 @@ def _job(record: dict[str, Any], queue: JobQueue, spec: Spec) -> Job:
     common = (record["id"], record["name"], queue, spec, record["sequence"], record["created_at"])
     job = Array(*common, record["size"]) if "size" in record else Job(*common)
     for name in _PLAIN + (_OF_ARRAY if isinstance(job, Array) else ()):
-        setattr(job, name, record[name])
+        setattr(job, name, record[name if name in record else _FORMER[name]])
     for values in record["attempts"]:
         attempt = Attempt(values["number"])
         for name, value in values.items():
@@ -135,7 +138,7 @@ def _job(record: dict[str, Any], queue: JobQueue, spec: Spec) -> Job:
 
 
 def _recount(array: Array) -> None:
-    array.fresh = sum(child is None for child in array.children)
+    array.unstarted = sum(child is None for child in array.children)
     array.counts = dict.fromkeys(array.counts, 0)
     for index in range(array.size):
         array.counts[array.child_status(index)] += 1

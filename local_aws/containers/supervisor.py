@@ -122,7 +122,7 @@ class Supervisor:
         self._reap()
         return signal.SIGTERM not in numbers
 
-    def _tell(self, *report: object) -> None:
+    def _emit(self, *report: object) -> None:
         if not self.reports:
             self.report_by = time.monotonic() + (GATHER_SECONDS if len(self.jobs) + len(self.starts) > FEW_JOBS else 0)
         self.reports.append(report)
@@ -166,7 +166,7 @@ class Supervisor:
             )  # fmt: skip
         except (OSError, ValueError) as error:
             os.close(read_end)
-            self._tell("failed", key, str(error), _now())
+            self._emit("failed", key, str(error), _now())
             shutil.rmtree(cwd, ignore_errors=True)
             return
         finally:
@@ -175,7 +175,7 @@ class Supervisor:
         job = Job(key, pid, read_end, cwd, cleanup)
         self.jobs[key] = self.by_pid[pid] = job
         self.selector.register(read_end, selectors.EVENT_READ, job)
-        self._tell("started", key, pid, _now())
+        self._emit("started", key, pid, _now())
 
     def _signal(self, key: str, number: int, init: bool) -> None:
         """The kernel keeps from PID 1 of a container every signal that it does not handle, so SIGKILL ends it later.
@@ -228,7 +228,7 @@ class Supervisor:
                 text.append(line[:LINE_BYTES].decode(errors="replace"))
                 line = line[LINE_BYTES:]
         if text:
-            self._tell("output", job.key, _now(), text)
+            self._emit("output", job.key, _now(), text)
 
     # --- ends ---
 
@@ -292,7 +292,7 @@ class Supervisor:
         if signaled is not None and signaled == job.sent:
             signaled = signal.SIGKILL
         code = job.code if signaled is None else 128 + signaled
-        self._tell("ended", job.key, code, job.ended_at)
+        self._emit("ended", job.key, code, job.ended_at)
 
     def _kill_strays(self) -> None:
         """Kill processes that left their job's group (daemons) and whose job has ended.

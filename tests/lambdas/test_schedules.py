@@ -74,7 +74,7 @@ worlds = st.fixed_dictionaries(
 
 
 @dataclass
-class World:
+class Simulation:
     """One run of the pipeline against the fake AWS, from its start until nothing happens any more."""
 
     seed: int
@@ -306,40 +306,40 @@ class World:
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
     monkeypatch_session.setenv("PUSH_EVENTS", "true" if options["push"] else "false")
-    world = World(**options)
-    world.run()
+    simulation = Simulation(**options)
+    simulation.run()
 
-    answers = Counter(token for _, token, _, _ in world.aws.sagemaker.answers)
-    assert not world.aws.sagemaker.waiting
+    answers = Counter(token for _, token, _, _ in simulation.aws.sagemaker.answers)
+    assert not simulation.aws.sagemaker.waiting
     assert max(answers.values(), default=1) == 1, "no second answer"
-    assert world.deleted or answers == dict.fromkeys(world.tokens, 1), "one answer to each token"
-    for when, token, kind, what in world.aws.sagemaker.answers:
-        number, unfinished = world.tokens[token], world.aws.batch.unfinished()
-        left = {world.aws.batch.jobs[id].tags["sagemaker-batch:step"] for id in unfinished}
+    assert simulation.deleted or answers == dict.fromkeys(simulation.tokens, 1), "one answer to each token"
+    for when, token, kind, what in simulation.aws.sagemaker.answers:
+        number, unfinished = simulation.tokens[token], simulation.aws.batch.unfinished()
+        left = {simulation.aws.batch.jobs[id].tags["sagemaker-batch:step"] for id in unfinished}
         assert f"Step{number}" not in left or "terminated" not in what, "an answer that says terminated is true"
-        stopped = token in world.stopped_tokens and "stopped" in what
+        stopped = token in simulation.stopped_tokens and "stopped" in what
         if stopped and "terminated." in what:
-            mine = [job for job in world.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
-            assert max(map(world.aws.batch.end_of, mine)) <= when, "its jobs are terminated before it is answered"
-        assert stopped or kind == world.right_kind(token), what
-    kept = Counter(job.name for job in world.jobs_that_count())
+            mine = [job for job in simulation.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
+            assert max(map(simulation.aws.batch.end_of, mine)) <= when, "its jobs are terminated before it is answered"
+        assert stopped or kind == simulation.right_kind(token), what
+    kept = Counter(job.name for job in simulation.jobs_that_count())
     assert not [name for name, count in kept.items() if count > 1], "no job submitted twice"
-    if world.stopped_at is not None:
+    if simulation.stopped_at is not None:
         # Events may be a minute late; with trouble, each call may fail for an hour.
         within = 2 * HOURS if options["trouble"] else 120.0
-        before = [job for job in world.aws.batch.jobs.values() if job.created <= world.stopped_at]
-        ended = [world.aws.batch.end_of(job) - world.came_to_stop_at for job in before]
+        before = [job for job in simulation.aws.batch.jobs.values() if job.created <= simulation.stopped_at]
+        ended = [simulation.aws.batch.end_of(job) - simulation.came_to_stop_at for job in before]
         assert max(ended, default=0) <= within, "nothing left running after a stop"
-        assert world.came_to_stop_at - world.stopped_at <= within, "it stops within seconds"
-        later = world.came_to_stop_at + CHECK["stop_events"].EVENT_TIME_SECONDS + 1
-        again = [job for job in world.aws.batch.jobs.values() if job.created > later]
+        assert simulation.came_to_stop_at - simulation.stopped_at <= within, "it stops within seconds"
+        later = simulation.came_to_stop_at + CHECK["stop_events"].EVENT_TIME_SECONDS + 1
+        again = [job for job in simulation.aws.batch.jobs.values() if job.created > later]
         assert not [job.name for job in again if "stopped" in job.terminate_reason], "what a retry submits goes on"
     else:
-        reasons = [job.terminate_reason for job in world.aws.batch.jobs.values()]
+        reasons = [job.terminate_reason for job in simulation.aws.batch.jobs.values()]
         assert not [reason for reason in reasons if "stopped" in reason], "the jobs of one that only failed go on"
-    if world.retry_after is not None or world.stopped_at is None:
-        every = set(range(len(world.steps)))
-        assert world.deleted or set(world.tokens.values()) == every, "every step came to its callback"
-    assert not world.aws.sqs.queues["callbacks-sagemaker"], "no message left"
-    dead = world.aws.sqs.queues["dead-letters-sagemaker"]
+    if simulation.retry_after is not None or simulation.stopped_at is None:
+        every = set(range(len(simulation.steps)))
+        assert simulation.deleted or set(simulation.tokens.values()) == every, "every step came to its callback"
+    assert not simulation.aws.sqs.queues["callbacks-sagemaker"], "no message left"
+    dead = simulation.aws.sqs.queues["dead-letters-sagemaker"]
     assert not dead, [json.dumps(message.attributes) for message in dead]

@@ -1,4 +1,4 @@
-"""What AWS was recorded to do and its pages don't say, to be played on a `Rehearsal`; each says who reported it.
+"""Recorded behaviour of AWS that its pages don't mention, as faults of a `FaultInjectionProxy`, with who reported it.
 
 IAM's simulator and Batch's lower-case actions are not here: the embedded AWS itself answers so.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rehearsal import Call, Rehearsal
+from fault_proxy import Call, FaultInjectionProxy
 
 
 @dataclass
@@ -91,15 +91,15 @@ class FailedJobsHaveNoLog:
 
 
 @dataclass
-class FunctionsOnStage:
-    """What the functions call of SageMaker goes over the stage too, which the client does not see."""
+class FunctionsBehindProxy:
+    """What the functions call of SageMaker goes over the proxy too, which the client does not see."""
 
-    stage: Rehearsal
+    proxy: FaultInjectionProxy
 
     def change(self, call: Call) -> None:
         if call.action in ("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration"):
             variables = call.params.setdefault("Environment", {}).setdefault("Variables", {})
-            variables["AWS_ENDPOINT_URL_SAGEMAKER"] = self.stage.endpoint_url
+            variables["AWS_ENDPOINT_URL_SAGEMAKER"] = self.proxy.endpoint_url
             call.changed = True
 
     def after(self, call: Call, answer: dict[str, Any]) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import player
 import pytest
-from acts import Denied, InPartition, OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
+import run_inline
 from botocore.exceptions import ClientError
 from deployment import Deployment
-from rehearsal import Rehearsal
+from fault_proxy import FaultInjectionProxy
+from faults import Denied, InPartition, OneItemAPage, RegionNotEnabled, RolesTake, SlowStates, Throttled
 
 import local_aws
 from utils import batch, cleanup
@@ -40,23 +40,23 @@ def one_sentence(error: BaseException) -> str:
 @pytest.mark.thorough
 def test_a_bad_day(endpoint: str, quick_retries: None) -> None:
     """Roles that take a while, throttling, pages of one item, slow states: all at once, from first role to last."""
-    acts = [RolesTake(2.0), Throttled(11), OneItemAPage(), SlowStates(2)]
-    with Rehearsal(endpoint, acts) as stage, player.aws(stage.endpoint_url):
+    faults = [RolesTake(2.0), Throttled(11), OneItemAPage(), SlowStates(2)]
+    with FaultInjectionProxy(endpoint, faults) as proxy, run_inline.aws(proxy.endpoint_url):
         config = load_config(target="aws", prefix="sagemaker-badday")
-        assert (config.account, config.region) == (player.ACCOUNT, "eu-central-1")
+        assert (config.account, config.region) == (run_inline.ACCOUNT, "eu-central-1")
         kit = Deployment(connect(target="aws", region=config.region), config).deploy()
         assert kit.run()["PipelineExecutionStatus"] == "Succeeded"
         assert len(cleanup.tagged(kit.session, config)) > 5
         assert len(cleanup.delete_all(kit.session, config)) > 20
         assert cleanup.leftovers(kit.session, config) == []
-    assert acts[0].refused, "no role was too young"
-    assert sum(acts[2].pages.values()) > 5, "nothing was paged"
-    assert len([call for call in stage.calls if call.message == "Rate exceeded"]) > 20, "little was throttled"
+    assert faults[0].refused, "no role was too young"
+    assert sum(faults[2].pages.values()) > 5, "nothing was paged"
+    assert len([call for call in proxy.calls if call.message == "Rate exceeded"]) > 20, "little was throttled"
 
 
 def test_no_default_vpc(endpoint: str) -> None:
     region = "eu-west-3"
-    with player.aws(endpoint, region=region):
+    with run_inline.aws(endpoint, region=region):
         ec2 = boto3.client("ec2")
         (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
         for subnet in ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]:
@@ -74,8 +74,8 @@ def test_no_default_vpc(endpoint: str) -> None:
 
 
 def test_a_region_not_opted_into(endpoint: str) -> None:
-    acts = [RegionNotEnabled("ap-east-1")]
-    with Rehearsal(endpoint, acts) as stage, player.aws(stage.endpoint_url, region="ap-east-1"):
+    faults = [RegionNotEnabled("ap-east-1")]
+    with FaultInjectionProxy(endpoint, faults) as proxy, run_inline.aws(proxy.endpoint_url, region="ap-east-1"):
         for begin in (lambda: load_config("aws"), lambda: connect("aws")):
             with pytest.raises(ConfigError) as error:
                 begin()
@@ -94,16 +94,16 @@ def test_a_studio_role_without_permissions(endpoint: str) -> None:
         "notebook_04": ("sqs:CreateQueue", "lambda:CreateEventSourceMapping"),
         "notebook_05": ("sagemaker:CreatePipeline",),
     }
-    with Rehearsal(endpoint) as stage, player.aws(stage.endpoint_url):
+    with FaultInjectionProxy(endpoint) as proxy, run_inline.aws(proxy.endpoint_url):
         kit = Deployment(connect("aws"), load_config("aws", "sagemaker-studio-role"))
         for notebook, actions in refused.items():
             for action in actions:
-                stage.acts, before = [Denied((action,))], len(stage.calls)
+                proxy.faults, before = [Denied((action,))], len(proxy.calls)
                 with pytest.raises(ClientError) as error:
                     getattr(kit, notebook)()
                 assert action in one_sentence(error.value)
-                assert [call.action for call in stage.calls[before:] if "not authorized" in call.message] == [action]
-            stage.acts = []
+                assert [call.action for call in proxy.calls[before:] if "not authorized" in call.message] == [action]
+            proxy.faults = []
             getattr(kit, notebook)()
         cleanup.delete_all(kit.session, kit.config)
         assert cleanup.leftovers(kit.session, kit.config) == []
@@ -113,10 +113,10 @@ def test_a_studio_role_without_permissions(endpoint: str) -> None:
     ("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-central-1", "aws")]
 )
 def test_every_arn_is_of_the_regions_partition(region: str, partition: str) -> None:
-    config = Config("aws", "sagemaker-part", region, player.ACCOUNT)
+    config = Config("aws", "sagemaker-part", region, run_inline.ACCOUNT)
     assert config.partition == partition
-    assert config.arn("batch", "job-queue/x") == f"arn:{partition}:batch:{region}:{player.ACCOUNT}:job-queue/x"
-    assert config.arn("iam", "role/x") == f"arn:{partition}:iam::{player.ACCOUNT}:role/x"
+    assert config.arn("batch", "job-queue/x") == f"arn:{partition}:batch:{region}:{run_inline.ACCOUNT}:job-queue/x"
+    assert config.arn("iam", "role/x") == f"arn:{partition}:iam::{run_inline.ACCOUNT}:role/x"
 
 
 @pytest.mark.thorough
@@ -127,18 +127,18 @@ def test_every_arn_is_of_the_regions_partition(region: str, partition: str) -> N
 def test_from_the_first_role_to_the_last_in_another_partition(
     endpoint: str, region: str, partition: str, role_layout: str
 ) -> None:
-    act = InPartition(partition, region)
-    with Rehearsal(endpoint, [act]) as stage, player.aws(stage.endpoint_url, region=region):
+    fault = InPartition(partition, region)
+    with FaultInjectionProxy(endpoint, [fault]) as proxy, run_inline.aws(proxy.endpoint_url, region=region):
         config = load_config("aws", "sagemaker-elsewhere", role_layout=role_layout)
-        assert (config.account, config.region, config.partition) == (player.ACCOUNT, region, partition)
-        first, *_ = player.NOTEBOOKS
-        seen = player.play(first, target="aws", prefix=config.prefix, role_layout=role_layout)
+        assert (config.account, config.region, config.partition) == (run_inline.ACCOUNT, region, partition)
+        first, *_ = run_inline.NOTEBOOKS
+        seen = run_inline.run(first, target="aws", prefix=config.prefix, role_layout=role_layout)
         assert {arn.split(":")[1] for arn in seen["arns"].values()} == {partition}
         kit = Deployment(connect("aws"), config).deploy()
         assert kit.run()["PipelineExecutionStatus"] == "Succeeded"
         assert len(cleanup.delete_all(kit.session, config)) > 15
         assert cleanup.leftovers(kit.session, config) == []
-    assert act.wrong == []
+    assert fault.wrong == []
 
 
 def test_no_partition_is_written_out() -> None:

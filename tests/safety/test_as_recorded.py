@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
-import player
 import pytest
-from acts import OneItemAPage, RolesTake, SlowStates, Throttled
+import run_inline
+from fault_proxy import FaultInjectionProxy
+from faults import OneItemAPage, RolesTake, SlowStates, Throttled
 from recorded import (
     FailedJobsHaveNoLog,
     FirstAnswerIsLost,
-    FunctionsOnStage,
+    FunctionsBehindProxy,
     ImageOfARegistry,
     RegisterRemembers,
     ShortListings,
@@ -25,7 +26,6 @@ from recorded import (
     black_hole,
     busy_registry,
 )
-from rehearsal import Rehearsal
 
 import local_aws
 from utils import batch, cleanup, preflight
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 REGION = "eu-central-1"
 IMAGE = "registry.test/copies:1"
 REFUSED_PULLS = (1, 6)
-*BUILD, CLEANUP = player.NOTEBOOKS
+*BUILD, CLEANUP = run_inline.NOTEBOOKS
 
 
 class Account(NamedTuple):
@@ -63,7 +63,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         patch.setenv("PATH", f"{docker}{os.pathsep}{os.environ['PATH']}")
         endpoint = local_aws.start(port=0, home=home).endpoint_url
     root = embedded_session(endpoint, REGION)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     users = root.client("iam")
     users.create_user(UserName="administrator")
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -74,7 +74,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 
 def play(notebook: Path) -> dict[str, Any]:
-    return player.play(notebook, target="aws", prefix="sagemaker-recorded", region=REGION)
+    return run_inline.run(notebook, target="aws", prefix="sagemaker-recorded", region=REGION)
 
 
 def subnet_without_fargate(root: boto3.Session) -> str:
@@ -90,20 +90,20 @@ def test_the_notebooks_their_second_run_and_the_cleanup(account: Account, quick_
     private = subnet_without_fargate(account.root)
     roles, pages, simulator, listings = RolesTake(1.0), OneItemAPage(), SimulatorRefusesCalls(), ShortListings()
     logs, answer, register = FailedJobsHaveNoLog(), FirstAnswerIsLost(), RegisterRemembers()
-    acts = [roles, Throttled(11), simulator, logs, answer, listings, register, pages, SlowStates(2)]
+    faults = [roles, Throttled(11), simulator, logs, answer, listings, register, pages, SlowStates(2)]
     with (
-        Rehearsal(account.endpoint, acts, {account.key: account.secret}) as stage,
-        player.aws(stage.endpoint_url, account.key, account.secret, REGION),
+        FaultInjectionProxy(account.endpoint, faults, {account.key: account.secret}) as proxy,
+        run_inline.aws(proxy.endpoint_url, account.key, account.secret, REGION),
     ):
-        stage.acts += [FunctionsOnStage(stage), ImageOfARegistry(batch.AWS_CLI_IMAGE, IMAGE)]
+        proxy.faults += [FunctionsBehindProxy(proxy), ImageOfARegistry(batch.AWS_CLI_IMAGE, IMAGE)]
         for notebook in BUILD:
             if notebook.name.startswith("05"):
-                stage.acts.remove(roles)  # by now they are minutes old, on AWS
+                proxy.faults.remove(roles)  # by now they are minutes old, on AWS
             play(notebook)
-        first = stage.calls[:]
+        first = proxy.calls[:]
         for notebook in BUILD:
             play(notebook)
-        second = stage.calls[len(first) :]
+        second = proxy.calls[len(first) :]
         config = load_config(target="aws", prefix="sagemaker-recorded", region=REGION)
         session = connect("aws", region=REGION)
         assert cleanup.only_tagged(session, config) == []
@@ -120,15 +120,15 @@ def test_the_notebooks_their_second_run_and_the_cleanup(account: Account, quick_
     assert environment["computeResources"]["subnets"]
     assert private not in environment["computeResources"]["subnets"]
     assert len(account.pulls.read_text().splitlines()) > max(REFUSED_PULLS), "no start has failed"
-    for act in (roles, simulator, logs, answer):
-        assert act.refused, f"{act} has refused nothing"
+    for fault in (roles, simulator, logs, answer):
+        assert fault.refused, f"{fault} has refused nothing"
     assert listings.shortened
     assert sum(pages.pages.values()) > 5, "nothing was paged"
 
 
 def test_iam_out_of_reach(account: Account) -> None:
     """As from a VPC without a way to the internet; the notebook stops before anything is built, and soon."""
-    with black_hole() as hole, player.aws(account.endpoint, account.key, account.secret, REGION, {"iam": hole}):
+    with black_hole() as hole, run_inline.aws(account.endpoint, account.key, account.secret, REGION, {"iam": hole}):
         begun = time.monotonic()
         with pytest.raises(preflight.NotReady, match="IAM is out of reach") as error:
             play(BUILD[0])
@@ -142,7 +142,7 @@ def test_a_security_group_without_egress(account: Account) -> None:
     mine = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
     (group,) = ec2.describe_security_groups(Filters=mine)["SecurityGroups"]
     ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=group["IpPermissionsEgress"])
-    with player.aws(account.endpoint, account.key, account.secret, REGION):
+    with run_inline.aws(account.endpoint, account.key, account.secret, REGION):
         with pytest.raises(preflight.NotReady, match=f"security group {group['GroupId']} lets no HTTPS out") as error:
             play(BUILD[0])
         ec2.authorize_security_group_egress(GroupId=group["GroupId"], IpPermissions=group["IpPermissionsEgress"])

@@ -14,10 +14,10 @@ from typing import Any
 import boto3
 import psutil
 import pytest
-from acts import Denied, InterruptedAt, OneItemAPage, SlowStates, Throttled, named
 from botocore.exceptions import ClientError
 from deployment import Deployment
-from rehearsal import Rehearsal
+from fault_proxy import FaultInjectionProxy
+from faults import Denied, InterruptedAt, OneItemAPage, SlowStates, Throttled, named
 from servers import until
 
 from utils import cleanup, events, iam, monitoring
@@ -138,9 +138,9 @@ def test_what_only_looks_like_ours_survives(endpoint: str) -> None:
     ours = [str(resource) for resource in cleanup.find_all(kit.session, kit.config)]
     untag(kit.session, kit.config)
     before = everything(kit.session, kit.config.prefix)
-    with Rehearsal(endpoint) as stage:
-        assert cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config) == []
-    assert stage.writes == []
+    with FaultInjectionProxy(endpoint) as proxy:
+        assert cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config) == []
+    assert proxy.writes == []
     assert everything(kit.session, kit.config.prefix) == before
     assert cleanup.leftovers(kit.session, kit.config) == [f"not tagged, left alone: {each}" for each in ours]
 
@@ -172,10 +172,10 @@ def test_what_runs_is_stopped_before_anything_is_deleted(endpoint: str) -> None:
     endless(kit, marker)
     kit.start()
     until(lambda: len(processes(marker)) >= kit.files)
-    with Rehearsal(endpoint) as stage:
-        cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config)
-    assert stage.writes.index("sagemaker:StopPipelineExecution") < stage.writes.index("sagemaker:DeletePipeline")
-    assert stage.writes.index("sagemaker:DeletePipeline") < stage.writes.index("lambda:DeleteFunction")
+    with FaultInjectionProxy(endpoint) as proxy:
+        cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config)
+    assert proxy.writes.index("sagemaker:StopPipelineExecution") < proxy.writes.index("sagemaker:DeletePipeline")
+    assert proxy.writes.index("sagemaker:DeletePipeline") < proxy.writes.index("lambda:DeleteFunction")
     until(lambda: not processes(marker))
     assert everything(kit.session, kit.config.prefix) == {}
 
@@ -222,9 +222,9 @@ def test_it_finishes_when_nobody_answers_the_steps(
     monkeypatch.setattr(executions, "GRACE_SECONDS", 3)
     kit = deployment(endpoint)
     _, marker = waiting_for_nobody(kit, broken)
-    with Rehearsal(endpoint) as stage:
-        cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config)
-    writes = stage.writes
+    with FaultInjectionProxy(endpoint) as proxy:
+        cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config)
+    writes = proxy.writes
     assert writes.index("batch:TerminateJob") < writes.index("sagemaker:SendPipelineExecutionStepFailure")
     assert writes.index("sagemaker:SendPipelineExecutionStepFailure") < writes.index("sagemaker:DeletePipeline")
     until(lambda: not processes(marker))
@@ -236,10 +236,10 @@ def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, mo
     kit = deployment(endpoint)
     execution, marker = waiting_for_nobody(kit, mapping_is_gone)
     told: list[str] = []
-    with Rehearsal(endpoint, [Denied(("sagemaker:SendPipelineExecutionStepFailure",))]) as stage:
+    with FaultInjectionProxy(endpoint, [Denied(("sagemaker:SendPipelineExecutionStepFailure",))]) as proxy:
         for _ in range(2):
             with pytest.raises(cleanup.StillRunning) as error:
-                cleanup.delete_all(embedded_session(stage.endpoint_url), kit.config, tell=told.append)
+                cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config, tell=told.append)
     assert str(error.value) == (
         f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} can't be stopped, since its "
         "step WaitForAggregates waits for an answer that you may not give; get the permission "
@@ -292,13 +292,13 @@ def test_jobs_of_nobodys_pipeline_are_terminated_first(endpoint: str) -> None:
 def test_it_works_throttled_page_by_page_and_slowly(endpoint: str, quick_retries: None) -> None:
     kit = deployment(endpoint).deploy()
     kit.run()
-    acts = [Throttled(7), OneItemAPage(), SlowStates(2)]
-    with Rehearsal(endpoint, acts) as stage:
-        session = embedded_session(stage.endpoint_url)
+    faults = [Throttled(7), OneItemAPage(), SlowStates(2)]
+    with FaultInjectionProxy(endpoint, faults) as proxy:
+        session = embedded_session(proxy.endpoint_url)
         deleted = cleanup.delete_all(session, kit.config)
         assert cleanup.leftovers(session, kit.config) == []
     assert len(deleted) > 20
-    assert [call for call in stage.calls if call.error], "nothing was throttled"
+    assert [call for call in proxy.calls if call.error], "nothing was throttled"
     assert everything(kit.session, kit.config.prefix) == {}
 
 
@@ -311,19 +311,19 @@ def test_interrupted_at_any_write_it_finishes_when_run_again(endpoint: str) -> N
     first, *others = kits = [deployment(endpoint) for _ in range(5)]
     with ThreadPoolExecutor(4) as pool:  # most of the time each waits for the server
         list(pool.map(Deployment.deploy, kits))
-        with Rehearsal(endpoint) as stage:
+        with FaultInjectionProxy(endpoint) as proxy:
             own = {kit.config.prefix: [kit.config.prefix, mapping_id(kit)] for kit in kits}  # all that differs
-            cleanup.delete_all(embedded_session(stage.endpoint_url), first.config)
-        calls = list(dict.fromkeys(named(call) for call in stage.calls if call.writes))
+            cleanup.delete_all(embedded_session(proxy.endpoint_url), first.config)
+        calls = list(dict.fromkeys(named(call) for call in proxy.calls if call.writes))
         assert len(calls) > 30
 
         def interrupt(kit: Deployment, fatal_calls: list[str]) -> None:
             names = dict(zip(own[first.config.prefix], own[kit.config.prefix], strict=True))
-            with Rehearsal(endpoint) as stage:
-                session = embedded_session(stage.endpoint_url)
+            with FaultInjectionProxy(endpoint) as proxy:
+                session = embedded_session(proxy.endpoint_url)
                 for fatal in fatal_calls:
-                    stage.acts = [InterruptedAt(re.sub("|".join(names), lambda match: names[match.group()], fatal))]
-                    with pytest.raises(ClientError, match="The rehearsal ends here"):
+                    proxy.faults = [InterruptedAt(re.sub("|".join(names), lambda match: names[match.group()], fatal))]
+                    with pytest.raises(ClientError, match="The run ends here"):
                         cleanup.delete_all(session, kit.config)
             cleanup.delete_all(kit.session, kit.config)
             assert cleanup.leftovers(kit.session, kit.config) == [], fatal_calls
@@ -344,17 +344,17 @@ def test_a_build_interrupted_at_any_write_leaves_nothing_that_cleanup_does_not_f
         monitoring.ensure_dashboard(session, config)
         return [str(resource) for resource in cleanup.find_all(session, config)]
 
-    with Rehearsal(endpoint) as stage:
-        session = embedded_session(stage.endpoint_url)
+    with FaultInjectionProxy(endpoint) as proxy:
+        session = embedded_session(proxy.endpoint_url)
         made = build(first.config)
-        calls = list(dict.fromkeys(named(call) for call in stage.calls if call.writes))
+        calls = list(dict.fromkeys(named(call) for call in proxy.calls if call.writes))
         assert len(calls) > 35
         for fatal in calls:
-            stage.acts = [InterruptedAt(fatal.replace(first.config.prefix, kit.config.prefix))]
-            with pytest.raises(ClientError, match="The rehearsal ends here"):
+            proxy.faults = [InterruptedAt(fatal.replace(first.config.prefix, kit.config.prefix))]
+            with pytest.raises(ClientError, match="The run ends here"):
                 build(kit.config)
             assert [str(each) for each in cleanup.find_named(kit.session, kit.config) if not each.ours] == [], fatal
-        stage.acts = []
+        proxy.faults = []
         assert build(kit.config) == [each.replace(first.config.prefix, kit.config.prefix) for each in made]
     assert set(everything(kit.session, kit.config.prefix)) == set(everything(first.session, first.config.prefix))
     for built in (first, kit):

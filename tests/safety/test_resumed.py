@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import player
 import pytest
+import run_inline
 
 import local_aws
 
@@ -48,7 +48,7 @@ def kill_in(process: subprocess.Popen[str], notebook: str) -> None:
 def test_killed_in_every_notebook_it_is_resumed(tmp_path: Path) -> None:
     local_aws.start(port=0, home=tmp_path)
     try:
-        stems = [notebook.stem for notebook in player.NOTEBOOKS]
+        stems = [notebook.stem for notebook in run_inline.NOTEBOOKS]
         kill_in(run(tmp_path, stems[0]), stems[0])
         for first, fatal in itertools.pairwise(stems):
             kill_in(run(tmp_path, first), fatal)  # so the resumed one ran to its end

@@ -7,10 +7,10 @@ import importlib.util
 import threading
 from pathlib import Path
 
-import player
 import pytest
+import run_inline
 from deployment import Deployment
-from rehearsal import Rehearsal
+from fault_proxy import FaultInjectionProxy
 
 from utils import cleanup, pipeline
 from utils.config import Config
@@ -50,16 +50,16 @@ def documented() -> set[str]:
 @pytest.mark.thorough
 def test_a_second_run_of_any_notebook_changes_nothing_and_each_call_is_documented(endpoint: str) -> None:
     surplus, called = {}, set()
-    # One stage for all: an address that changes would be a change of settings.
-    with Rehearsal(endpoint) as stage, player.local(stage.endpoint_url):
-        for notebook in player.NOTEBOOKS:
+    # One proxy for all: an address that changes would be a change of settings.
+    with FaultInjectionProxy(endpoint) as proxy, run_inline.local(proxy.endpoint_url):
+        for notebook in run_inline.NOTEBOOKS:
             for run in (1, 2):
-                stage.calls.clear()
-                player.play(notebook, prefix="sagemaker-twice")
-                called |= {f"{PERMISSIONS_OF.get(c.service, c.service)}:{c.operation}" for c in stage.calls}
-                if run == 1 and not stage.writes:
+                proxy.calls.clear()
+                run_inline.run(notebook, prefix="sagemaker-twice")
+                called |= {f"{PERMISSIONS_OF.get(c.service, c.service)}:{c.operation}" for c in proxy.calls}
+                if run == 1 and not proxy.writes:
                     surplus[notebook.stem] = {"its first run": "made nothing, so the test would prove nothing"}
-            more = collections.Counter(stage.writes) - collections.Counter(AGAIN[notebook.stem])
+            more = collections.Counter(proxy.writes) - collections.Counter(AGAIN[notebook.stem])
             if more:
                 surplus[notebook.stem] = dict(more)
     assert surplus == {}
@@ -67,15 +67,15 @@ def test_a_second_run_of_any_notebook_changes_nothing_and_each_call_is_documente
 
 
 def test_every_helper_twice_writes_nothing(endpoint: str) -> None:
-    with Rehearsal(endpoint) as stage:
+    with FaultInjectionProxy(endpoint) as proxy:
         kit = Deployment(
-            embedded_session(stage.endpoint_url), Config("local", "sagemaker-again", "us-east-1", "0" * 12)
+            embedded_session(proxy.endpoint_url), Config("local", "sagemaker-again", "us-east-1", "0" * 12)
         )
         kit.deploy()
-        first = len(stage.writes)
+        first = len(proxy.writes)
         kit.deploy()
     assert first > 20
-    assert stage.writes[first:] == []
+    assert proxy.writes[first:] == []
 
 
 def test_two_learners_at_once_do_not_meet(endpoint: str) -> None:

@@ -1,4 +1,4 @@
-"""The embedded AWS's doors, tried with bytes no SDK sends: it refuses them, keeps its manners and stays up."""
+"""The embedded AWS's surfaces, tried with bytes no SDK sends: it refuses them, keeps its manners and stays up."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from furnished import furnish, recipes
 from fuzzing import Fuzzer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from populated_account import furnish, recipes
 from servers import Server
 from tiers import examples, randomness
 

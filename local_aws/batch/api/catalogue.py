@@ -29,7 +29,7 @@ class Catalogue:
     def __init__(self, context: Any, clock: Any = None, launcher: Any = None) -> None:
         """`context` is what the server gives (server.Context)."""
         self.context = context
-        self.world = context.ministack
+        self.ministack = context.ministack
         self.clock = clock or LoopClock()
         self.launcher = launcher or Launcher(context, self.clock)
         self.environments: dict[str, ComputeEnvironment] = {}  # by ARN, as all of these
@@ -39,11 +39,11 @@ class Catalogue:
         self.revisions: dict[str, int] = {}  # newest revision, by ARN without it
         self.scheduler = Scheduler(self.clock, self._policy_of, self._environments_of, self._on_blocked)
         self.engine = Engine(
-            self.clock, self.launcher, self.scheduler, self._on_change, self._on_fresh_change, self._on_note
+            self.clock, self.launcher, self.scheduler, self._on_change, self._on_unstarted_change, self._on_note
         )
         self.scheduler.engine = self.launcher.engine = self.engine
         self.records = Records(context.store, self.clock)
-        self.events = Events(self.world, self.clock)
+        self.events = Events(self.ministack, self.clock)
         self.job_tags: dict[str, dict[str, str]] = {}  # of tagged jobs that have not ended, by their ARNs
         self.unfinished: dict[str, int] = {}  # jobs of a queue that have not ended, by its ARN
 
@@ -134,9 +134,9 @@ class Catalogue:
     def _on_note(self, job: Job) -> None:
         self.records.put_job(job)
 
-    def _on_fresh_change(self, array: Array) -> None:
+    def _on_unstarted_change(self, array: Array) -> None:
         self.records.put_job(array)
-        self.events.publish_fresh(array)
+        self.events.publish_unstarted(array)
 
     def _on_blocked(self, job: Job) -> None:
         """https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html"""

@@ -24,7 +24,7 @@ class EnvironmentOperations(Catalogue):
             raise client_error(f"Object already exists: the compute environment {arn}")
         check_quota(self.environments, request, "compute environments")
         detail = environments.compute_environment(
-            params, own_prefix(request), request.account, request.region, self.world
+            params, own_prefix(request), request.account, request.region, self.ministack
         )
         environment = self.environments[arn] = ComputeEnvironment(arn, detail)
         self.records.put("environment", arn, detail)
@@ -38,7 +38,7 @@ class EnvironmentOperations(Catalogue):
         if service_role:
             request.authorize_pass_role(arn(service_role), "batch.amazonaws.com")
         if compute.get("instanceRole"):
-            role = self.world.instance_profile_role(compute["instanceRole"], request.account)
+            role = self.ministack.instance_profile_role(compute["instanceRole"], request.account)
             if role:
                 request.authorize_pass_role(role, "ec2.amazonaws.com")
         if compute.get("spotIamFleetRole"):
@@ -53,7 +53,7 @@ class EnvironmentOperations(Catalogue):
         if environment.detail["status"] not in ("VALID", "INVALID"):
             raise client_error(f"Cannot update, resource is being modified: {environment.arn}")
         environment.detail |= environments.update_compute_environment(
-            environment, request.params, request.account, request.region, self.world
+            environment, request.params, request.account, request.region, self.ministack
         )
         environment.detail["status"] = "UPDATING"  # the reason stays, "ComputeEnvironment Healthy"
         self.records.put("environment", environment.arn, environment.detail)

@@ -132,7 +132,7 @@ class QueueOperations(Catalogue):
         request.authorize("batch:GetJobQueueSnapshot", arn)
         queue = self._queue(arn, request.params["jobQueue"])
         now = self.clock.now()
-        line = self.scheduler.line(queue)
+        line = self.scheduler.state(queue)
         front = [
             {
                 "jobArn": job.arn,
@@ -173,4 +173,4 @@ def _runnable_since(job: Job) -> int:
     stopped_at = job.attempts[-1].stopped_at if job.attempts else None
     if stopped_at is not None:
         return stopped_at
-    return job.parent.fresh_at if job.parent else job.created_at
+    return job.parent.unstarted_at if job.parent else job.created_at

@@ -38,7 +38,7 @@ class BatchService(
 
     async def start(self) -> None:
         await self.launcher.open()
-        self.world.register_tags("batch", self._tagged)
+        self.ministack.register_tags("batch", self._tagged)
         self.context.local_routes["batch/spot-reclaim"] = self._reclaim
         self.context.container_credentials = self.launcher.container_credentials
         self.records.restore(self)

@@ -111,7 +111,7 @@ class SubmitOperations(Catalogue):
         check_share(share)
         if not has_priority:
             raise client_error("Either schedulingPriority in job definition or schedulingPriorityOverride is required.")
-        active = {name for name, line in self.scheduler.line(queue).shares.items() if line.vcpus or line.head()}
+        active = {name for name, line in self.scheduler.state(queue).shares.items() if line.vcpus or line.head()}
         if len(active | {share}) > MAX_SHARES:
             raise client_error(f"{queue.arn} has {MAX_SHARES} active share identifiers already.")
 

@@ -21,14 +21,14 @@ EVENTS_PER_TURN = 50
 class Events:
     """Publishes what a rule could see."""
 
-    def __init__(self, world: Any, clock: Any) -> None:
-        self.world, self.clock = world, clock
-        self._hearing: dict[tuple[str, str, str], bool] = {}
+    def __init__(self, ministack: Any, clock: Any) -> None:
+        self.ministack, self.clock = ministack, clock
+        self._subscribed: dict[tuple[str, str, str], bool] = {}
 
-    def publish_fresh(self, array: Array) -> None:
+    def publish_unstarted(self, array: Array) -> None:
         """The children of an array that are still alike made a transition."""
-        if self._heard(array.queue.arn, array.fresh_status):
-            self._publish_some(array.fresh_view(index) for index in list(array.fresh_indices()))
+        if self.has_subscribers(array.queue.arn, array.unstarted_status):
+            self._publish_some(array.unstarted_view(index) for index in list(array.unstarted_indices()))
 
     def _publish_some(self, jobs: Iterator[Job]) -> None:
         """Events of many children, a few a turn, so that the server answers meanwhile. EventBridge keeps no order."""
@@ -38,22 +38,22 @@ class Events:
         if few:
             self.clock.call_soon(self._publish_some, jobs)
 
-    def _heard(self, queue_arn: str, status: str, detail_type: str = STATE_CHANGE) -> bool:
+    def has_subscribers(self, queue_arn: str, status: str, detail_type: str = STATE_CHANGE) -> bool:
         """Whether any rule could see an event; asked once a turn of the loop, not once a job."""
         key = (queue_arn, status, detail_type)
-        if key not in self._hearing:
-            if not self._hearing:
-                self.clock.call_soon(self._hearing.clear)
+        if key not in self._subscribed:
+            if not self._subscribed:
+                self.clock.call_soon(self._subscribed.clear)
             _, _, _, region, account, _ = queue_arn.split(":", 5)
             known = {"status": status, "jobQueue": queue_arn}
-            self._hearing[key] = self.world.could_be_seen(EVENT_SOURCE, detail_type, known, account, region)
-        return self._hearing[key]
+            self._subscribed[key] = self.ministack.could_be_seen(EVENT_SOURCE, detail_type, known, account, region)
+        return self._subscribed[key]
 
     def publish(self, job: Job, detail_type: str = STATE_CHANGE) -> None:
-        if not self._heard(job.queue.arn, job.status, detail_type):
+        if not self.has_subscribers(job.queue.arn, job.status, detail_type):
             return
         _, _, _, region, account, _ = job.queue.arn.split(":", 5)
-        self.world.publish_event(
+        self.ministack.publish_event(
             source=EVENT_SOURCE, detail_type=detail_type, detail=views.event_detail(job), resources=[job.arn],
             account=account, region=region,
         )  # fmt: skip

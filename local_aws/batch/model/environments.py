@@ -22,7 +22,7 @@ _NOT_ON_FARGATE = (
 )  # fmt: skip
 
 
-class World(Protocol):
+class Ministack(Protocol):
     """What the checks ask of the account's other services (ministack.py)."""
 
     def role_exists(self, role_arn: str) -> bool: ...
@@ -87,7 +87,9 @@ class ComputeEnvironment:
         return "instance"
 
 
-def compute_environment(params: dict[str, Any], prefix: str, account: str, region: str, world: World) -> dict[str, Any]:
+def compute_environment(
+    params: dict[str, Any], prefix: str, account: str, region: str, ministack: Ministack
+) -> dict[str, Any]:
     """The detail of the environment that a CreateComputeEnvironment request asks for, CREATING.
 
     Args:
@@ -109,11 +111,11 @@ def compute_environment(params: dict[str, Any], prefix: str, account: str, regio
     if not managed and resources is not None:
         raise client_error("computeResources is only for MANAGED compute environments.")
     if resources is not None:
-        check_compute_resources(resources, account, region, world)
+        check_compute_resources(resources, account, region, ministack)
     role = params.get("serviceRole")
     partition = prefix.split(":")[1]
     if role:
-        role = check_service_role(role, partition, account, world)
+        role = check_service_role(role, partition, account, ministack)
     else:  # Batch makes its service-linked role when an account has none
         role = f"arn:{partition}:iam::{account}:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
     unique = str(uuid.uuid4())
@@ -153,19 +155,19 @@ def _described_resources(resources: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def check_service_role(role: str, partition: str, account: str, world: World) -> str:
+def check_service_role(role: str, partition: str, account: str, ministack: Ministack) -> str:
     """The ARN of a service role given by ARN or name, if Batch can assume it."""
     arn = role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
     if "/aws-service-role/batch.amazonaws.com/" in arn:
         return arn
-    if not world.role_exists(arn):
+    if not ministack.role_exists(arn):
         raise client_error(f"The service role {role} does not exist.")
-    if not world.trusts(arn, "batch.amazonaws.com"):
+    if not ministack.trusts(arn, "batch.amazonaws.com"):
         raise client_error(f"The service role {role} does not trust batch.amazonaws.com; correct its trust policy.")
     return arn
 
 
-def check_compute_resources(resources: dict[str, Any], account: str, region: str, world: World) -> None:
+def check_compute_resources(resources: dict[str, Any], account: str, region: str, ministack: Ministack) -> None:
     """https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"""
     kind = resources["type"]
     if kind == "ECS_MANAGED_INSTANCES":
@@ -188,19 +190,19 @@ def check_compute_resources(resources: dict[str, Any], account: str, region: str
                 f"computeResources.securityGroupIds takes at most {MAX_FARGATE_SECURITY_GROUPS} groups on Fargate."
             )
     else:
-        _check_ec2_resources(resources, account, world)
+        _check_ec2_resources(resources, account, ministack)
     for subnet in subnets:
-        if not world.subnet_exists(subnet, account, region):
+        if not ministack.subnet_exists(subnet, account, region):
             raise client_error(f"The subnet {subnet} does not exist.")
     for group in groups:
-        if not world.security_group_exists(group, account, region):
+        if not ministack.security_group_exists(group, account, region):
             raise client_error(f"The security group {group} does not exist.")
 
 
-def _check_ec2_resources(resources: dict[str, Any], account: str, world: World) -> None:
+def _check_ec2_resources(resources: dict[str, Any], account: str, ministack: Ministack) -> None:
     if not resources.get("instanceRole"):
         raise rejected("Instance role is required.")
-    if world.instance_profile_role(resources["instanceRole"], account) is None:
+    if ministack.instance_profile_role(resources["instanceRole"], account) is None:
         raise client_error(f"The instance profile {resources['instanceRole']} does not exist or has no role.")
     if not resources.get("instanceTypes"):
         raise client_error("computeResources.instanceTypes needs at least one instance type.")
@@ -231,7 +233,7 @@ _UPDATABLE_ON_FARGATE = ("maxvCpus", "subnets", "securityGroupIds", "type")
 
 
 def update_compute_environment(
-    environment: ComputeEnvironment, params: dict[str, Any], account: str, region: str, world: World
+    environment: ComputeEnvironment, params: dict[str, Any], account: str, region: str, ministack: Ministack
 ) -> dict[str, Any]:
     """The changed members of the environment's detail."""
     old = environment.detail
@@ -245,7 +247,7 @@ def update_compute_environment(
         changes["unmanagedvCpus"] = params["unmanagedvCpus"]
     if "serviceRole" in params:
         partition = environment.arn.split(":")[1]
-        changes["serviceRole"] = check_service_role(params["serviceRole"], partition, account, world)
+        changes["serviceRole"] = check_service_role(params["serviceRole"], partition, account, ministack)
     if "updatePolicy" in params:
         if environment.fargate or old["type"] == "UNMANAGED":
             raise client_error("updatePolicy is only for compute environments of EC2 instances.")
@@ -270,6 +272,6 @@ def update_compute_environment(
             if update.get("type", environment.type) in FARGATE_TYPES:
                 raise client_error("A compute environment of EC2 instances can't become one of Fargate.")
         merged = {**old["computeResources"], **update}
-        check_compute_resources(merged, account, region, world)
+        check_compute_resources(merged, account, region, ministack)
         changes["computeResources"] = _described_resources(merged)
     return changes

@@ -54,7 +54,7 @@ class Attempts(Dependencies):
             self._end(job, "SUCCEEDED", status_reason)
         else:
             self._after_failure(job, attempt)
-        self._tell()
+        self._emit()
 
     def _after_failure(self, job: Job, attempt: Attempt) -> None:
         if job.terminated:

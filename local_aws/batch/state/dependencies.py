@@ -34,7 +34,7 @@ class Dependencies(Transitions):
         """The job that one may depend on: for an array's child, the child itself."""
         parent_id, _, index = job_id.partition(":")
         job = self.jobs[parent_id]
-        return self.single_out(as_array(job), int(index)) if index else job
+        return self.materialize(as_array(job), int(index)) if index else job
 
     def admit(self, job: Job) -> None:
         """From SUBMITTED to whatever its dependencies allow."""
@@ -46,7 +46,7 @@ class Dependencies(Transitions):
             self._fail_waiting(job, DEPENDENCY_FAILED)
         elif not job.waiting_for:
             self._release(job)
-        self._tell()
+        self._emit()
 
     def _failed(self, job_id: str) -> bool:
         job = self.find(job_id)
@@ -74,11 +74,11 @@ class Dependencies(Transitions):
             for index in [0] if job.sequential else range(job.size):
                 self._release_child(job, index)
         else:
-            job.fresh_status, job.fresh_at = "RUNNABLE", self.clock.now()
-            job.counts["RUNNABLE"] += job.fresh
-            job.counts["PENDING"] -= job.fresh
-            job.summary_at = job.fresh_at
-            self.on_fresh_change(job)
+            job.unstarted_status, job.unstarted_at = "RUNNABLE", self.clock.now()
+            job.counts["RUNNABLE"] += job.unstarted
+            job.counts["PENDING"] -= job.unstarted
+            job.summary_at = job.unstarted_at
+            self.on_unstarted_change(job)
             self.scheduler.add(job)
             for index in list(job.known_indices()):
                 self._release_child(job, index)
@@ -110,16 +110,16 @@ class Dependencies(Transitions):
             self._end(job, "FAILED", reason)
 
     def _end_waiting_children(self, array: Array, reason: str) -> None:
-        self._end_fresh(array, reason)
+        self._end_unstarted(array, reason)
         for child in list(array.known_children()):
             if child.status == "PENDING":
                 self._end(child, "FAILED", child.stop_reason or reason)
 
-    def _tell(self) -> None:
+    def _emit(self) -> None:
         """Pass on what has ended to what waits for it: in a loop, since a chain may be 10,000 long."""
-        if self._telling:
+        if self._emitting:
             return
-        self._telling = True
+        self._emitting = True
         try:
             while self._ended:
                 event = self._ended.popleft()
@@ -142,7 +142,7 @@ class Dependencies(Transitions):
                     self._tell_pairs(*in_array)
                     self._check_parent(in_array[0])
         finally:
-            self._telling = False
+            self._emitting = False
 
     def _tell_pairs(self, array: Array, index: int) -> None:
         """Child `index` ended: its counterparts in N_TO_N arrays and the next of a SEQUENTIAL one may go, or fail."""
@@ -163,8 +163,8 @@ class Dependencies(Transitions):
         if array.ended or counts["SUCCEEDED"] + counts["FAILED"] < array.size:
             return
         if counts["FAILED"]:
-            waited_in_vain = counts["FAILED"] == array.size == array.fresh and array.stop_reason is None
-            reason = array.stop_reason or (array.fresh_reason if waited_in_vain else CHILD_FAILED)
+            waited_in_vain = counts["FAILED"] == array.size == array.unstarted and array.stop_reason is None
+            reason = array.stop_reason or (array.unstarted_reason if waited_in_vain else CHILD_FAILED)
             self._end(array, "FAILED", reason)
         else:
             self._end(array, "SUCCEEDED", None)

@@ -52,21 +52,21 @@ class Engine(Restarts):
         job = self._to_act_on(job_id)
         if job is not None:
             self._stop(job, reason, terminate=False)
-            self._tell()
+            self._emit()
 
     def terminate(self, job_id: str, reason: str) -> None:
         """Stop a job: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html"""
         job = self._to_act_on(job_id)
         if job is not None:
             self._stop(job, reason, terminate=True)
-            self._tell()
+            self._emit()
 
     def _to_act_on(self, job_id: str) -> Job | None:
         job = self.find(job_id)
         if job is None or job.ended:
             return None
         in_array = job.in_array
-        return self.single_out(*in_array) if in_array else job
+        return self.materialize(*in_array) if in_array else job
 
     def _stop(self, job: Job, reason: str, terminate: bool) -> None:
         if job.status in ACTIVE:
@@ -82,8 +82,8 @@ class Engine(Restarts):
         job.terminated |= terminate
         job.cancelled |= not terminate
         if isinstance(job, Array):
-            if job.fresh_status == "RUNNABLE":
-                self._end_fresh(job, reason)
+            if job.unstarted_status == "RUNNABLE":
+                self._end_unstarted(job, reason)
             for child in list(job.known_children()):
                 self._stop(child, reason, terminate)
             self._check_parent(job)

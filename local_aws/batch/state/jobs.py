@@ -117,22 +117,22 @@ class Job:
 class Array(Job):
     """The parent of an array. Children come into being when something happens to one of them alone.
 
-    A child that is None is still as all were: in `fresh_status`. So 10,000 children cost nothing until they run.
+    A child that is None is still as all were: in `unstarted_status`. So 10,000 children cost nothing until they run.
     """
 
     __slots__ = (
         "children",
         "counts",
-        "fresh",
-        "fresh_at",
-        "fresh_reason",
-        "fresh_status",
         "paired_by",
         "pairs_with",
         "released",
         "sequential",
         "size",
         "summary_at",
+        "unstarted",
+        "unstarted_at",
+        "unstarted_reason",
+        "unstarted_status",
     )  # fmt: skip
 
     size: int
@@ -141,10 +141,10 @@ class Array(Job):
         super().__init__(job_id, name, queue, spec, sequence, created_at)
         self.size = size
         self.children: list[Job | None] = [None] * size
-        self.fresh = size  # how many children are still None
-        self.fresh_status = "PENDING"  # "spawned by its parent and entered the PENDING state"
-        self.fresh_reason: str | None = None
-        self.fresh_at = created_at  # when the fresh ones came into fresh_status
+        self.unstarted = size  # how many children are still None
+        self.unstarted_status = "PENDING"  # "spawned by its parent and entered the PENDING state"
+        self.unstarted_reason: str | None = None
+        self.unstarted_at = created_at  # when the unstarted ones came into unstarted_status
         self.counts = dict.fromkeys(STATUSES, 0) | {"PENDING": size}
         self.summary_at = created_at
         self.sequential = False
@@ -154,19 +154,19 @@ class Array(Job):
 
     def child_status(self, index: int) -> str:
         child = self.children[index]
-        return child.status if child else self.fresh_status
+        return child.status if child else self.unstarted_status
 
     def view(self, index: int) -> Job:
-        """Child `index`, to look at: one that is still fresh is made up for the occasion."""
-        return self.children[index] or self.fresh_view(index)
+        """Child `index`, to look at: one that is still unstarted is made up for the occasion."""
+        return self.children[index] or self.unstarted_view(index)
 
-    def fresh_view(self, index: int) -> Job:
-        """Child `index` as it is, or was, among its fresh siblings."""
+    def unstarted_view(self, index: int) -> Job:
+        """Child `index` as it is, or was, among its unstarted siblings."""
         child = Job(f"{self.id}:{index}", self.name, self.queue, self.spec, self.sequence, self.created_at)
         child.parent, child.index, child.share, child.tags = self, index, self.share, self.tags
-        child.status, child.status_reason = self.fresh_status, self.fresh_reason
-        if self.fresh_status in TERMINAL:
-            child.stopped_at = self.fresh_at
+        child.status, child.status_reason = self.unstarted_status, self.unstarted_reason
+        if self.unstarted_status in TERMINAL:
+            child.stopped_at = self.unstarted_at
             child.cancelled, child.terminated = self.cancelled, self.terminated
         return child
 
@@ -175,10 +175,10 @@ class Array(Job):
         child = self.children[index]
         if child is None:
             child = self.children[index] = self.view(index)
-            self.fresh -= 1
+            self.unstarted -= 1
         return child
 
-    def fresh_indices(self) -> Iterator[int]:
+    def unstarted_indices(self) -> Iterator[int]:
         return (index for index, child in enumerate(self.children) if child is None)
 
     def known_indices(self) -> Iterator[int]:

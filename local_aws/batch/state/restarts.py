@@ -22,7 +22,7 @@ class Restarts(Attempts):
                 self._resume_array(job, lost)
             else:
                 self._resume(job, lost)
-        self._tell()
+        self._emit()
 
     def _resume(self, job: Job, lost: Callable[[Job], str]) -> None:
         if job.status == "SUBMITTED":
@@ -45,7 +45,7 @@ class Restarts(Attempts):
         if array.status == "SUBMITTED" or not array.released:
             self._resume(array, lost)
             return
-        if array.fresh_status == "RUNNABLE":
+        if array.unstarted_status == "RUNNABLE":
             self.scheduler.add(array)
         for child in list(array.known_children()):
             if not child.ended:

@@ -1,4 +1,4 @@
-"""From one status to the next, and what the engine needs of the world for it."""
+"""From one status to the next, and what the engine needs of the ministack for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Launcher(Protocol):
 
 class Scheduler(Protocol):
     def add(self, job: Job) -> None:
-        """A job, or the fresh children of an array, became RUNNABLE."""
+        """A job, or the unstarted children of an array, became RUNNABLE."""
 
     def release(self, job: Job) -> None:
         """A job's attempt ended; its room is free."""
@@ -55,20 +55,20 @@ class Transitions:
         launcher: Launcher,
         scheduler: Scheduler,
         on_change: Callable[[Job], None] = lambda _: None,
-        on_fresh_change: Callable[[Array], None] = lambda _: None,
+        on_unstarted_change: Callable[[Array], None] = lambda _: None,
         on_note: Callable[[Job], None] = lambda _: None,
     ) -> None:
         """Args:
         on_change: told of every transition of a job.
-        on_fresh_change: told when all children of an array that are still alike made a transition.
+        on_unstarted_change: told when all children of an array that are still alike made a transition.
         on_note: told when something else about a job changed.
         """
         self.clock, self.launcher, self.scheduler = clock, launcher, scheduler
-        self.on_change, self.on_fresh_change, self.on_note = on_change, on_fresh_change, on_note
+        self.on_change, self.on_unstarted_change, self.on_note = on_change, on_unstarted_change, on_note
         self.jobs: dict[str, Job] = {}
         self.sequence = 0
         self._ended: deque[Job | tuple[Array, list[int]]] = deque()
-        self._telling = False
+        self._emitting = False
 
     def find(self, job_id: str) -> Job | None:
         """A job by its id; a child's is its parent's, a colon and its index."""
@@ -80,11 +80,11 @@ class Transitions:
             return None
         return job.view(int(index))
 
-    def single_out(self, array: Array, index: int) -> Job:
-        """Child `index`, to act on; one that waited in the queue among its fresh siblings waits there by itself now."""
-        fresh = array.children[index] is None
+    def materialize(self, array: Array, index: int) -> Job:
+        """Child `index` as a job that can be changed, with a place of its own in the queue if it is RUNNABLE."""
+        unstarted = array.children[index] is None
         child = array.child(index)
-        if fresh and child.status == "RUNNABLE":
+        if unstarted and child.status == "RUNNABLE":
             self.scheduler.add(child)
         return child
 
@@ -106,14 +106,14 @@ class Transitions:
         self._move(job, status, reason)
         self._ended.append(job)
 
-    def _end_fresh(self, array: Array, reason: str) -> None:
+    def _end_unstarted(self, array: Array, reason: str) -> None:
         """All children to which nothing has happened yet fail at once."""
-        if not array.fresh or array.fresh_status in TERMINAL:
+        if not array.unstarted or array.unstarted_status in TERMINAL:
             return
-        indices = list(array.fresh_indices()) if array.paired_by else []
-        array.counts[array.fresh_status] -= array.fresh
-        array.counts["FAILED"] += array.fresh
-        array.fresh_status, array.fresh_reason = "FAILED", reason
-        array.fresh_at = array.summary_at = self.clock.now()
-        self.on_fresh_change(array)
+        indices = list(array.unstarted_indices()) if array.paired_by else []
+        array.counts[array.unstarted_status] -= array.unstarted
+        array.counts["FAILED"] += array.unstarted
+        array.unstarted_status, array.unstarted_reason = "FAILED", reason
+        array.unstarted_at = array.summary_at = self.clock.now()
+        self.on_unstarted_change(array)
         self._ended.append((array, indices))

@@ -9,7 +9,7 @@ from local_aws.ministack.patches import (
     lambda_workers,
     managed_policies,
     mappings,
-    own_doors,
+    own_endpoints,
     partial_batches,
     policy_variables,
     resource_arns,
@@ -22,7 +22,7 @@ from local_aws.ministack.patches import (
 
 def apply() -> None:
     """Mend MiniStack in this process. Import it first: its settings are read at import."""
-    own_doors.apply()
+    own_endpoints.apply()
     resource_arns.apply()
     function_roles.apply()
     function_code.apply()

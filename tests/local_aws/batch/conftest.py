@@ -65,7 +65,7 @@ def wait(look: Callable[[], Any], what: str = "it") -> Any:
 
 
 @dataclass
-class World:
+class Account:
     """The account's resources, and short ways to use them."""
 
     aws: Any
@@ -193,44 +193,44 @@ def aws(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     local_aws.stop(home)
 
 
-def make_world(aws: Any) -> World:
+def make_account(aws: Any) -> Account:
     ec2 = aws.client("ec2")
-    world = World(
+    account = Account(
         aws,
         checked(aws.client("batch", retries={"total_max_attempts": 1})),
         ec2.describe_subnets()["Subnets"][0]["SubnetId"],
         ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
         "",
     )
-    world.execution_role = world.role(LOGS)
-    return world
+    account.execution_role = account.role(LOGS)
+    return account
 
 
 @pytest.fixture(scope="session")
-def world(aws: Any) -> World:
-    return make_world(aws)
+def account(aws: Any) -> Account:
+    return make_account(aws)
 
 
 @pytest.fixture(scope="session")
-def queue(world: World) -> str:
-    return world.queue(world.environment())
+def queue(account: Account) -> str:
+    return account.queue(account.environment())
 
 
 @pytest.fixture(scope="session")
-def timed_job(world: World, queue: str) -> str:
+def timed_job(account: Account, queue: str) -> str:
     """A job that runs into its timeout."""
     timeout = {"attemptDurationSeconds": 60}
-    return world.submit(queue, world.definition("sleep", "300"), timeout=timeout, retryStrategy={"attempts": 3})
+    return account.submit(queue, account.definition("sleep", "300"), timeout=timeout, retryStrategy={"attempts": 3})
 
 
 @pytest.fixture(scope="session")
-def stubborn_job(world: World, queue: str) -> str:
+def stubborn_job(account: Account, queue: str) -> str:
     """A job that was asked to end, and does not."""
-    definition = world.definition("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
-    job_id = world.submit(queue, definition, retryStrategy={"attempts": 3})
-    world.job_is(job_id, "RUNNING")
-    wait(lambda: world.lines(world.job(job_id)) == ["ready"])
-    world.batch.terminate_job(jobId=job_id, reason="enough")
+    definition = account.definition("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
+    job_id = account.submit(queue, definition, retryStrategy={"attempts": 3})
+    account.job_is(job_id, "RUNNING")
+    wait(lambda: account.lines(account.job(job_id)) == ["ready"])
+    account.batch.terminate_job(jobId=job_id, reason="enough")
     return job_id
 
 

@@ -182,7 +182,7 @@ class History:
                 for index in range(job.size):
                     counted[job.child_status(index)] += 1
                 assert job.counts == counted
-                assert job.fresh == sum(child is None for child in job.children)
+                assert job.unstarted == sum(child is None for child in job.children)
                 assert job.ended == (counted["SUCCEEDED"] + counted["FAILED"] == job.size)
                 assert job.status in ("SUBMITTED", "PENDING", "SUCCEEDED", "FAILED")
                 assert not job.ended or (job.status == "FAILED") == bool(counted["FAILED"])

@@ -12,7 +12,7 @@ import awscli
 import pytest
 from awscli.clidriver import create_clidriver
 
-from .conftest import World, wait
+from .conftest import Account, wait
 
 
 class Cli:
@@ -43,25 +43,25 @@ def cli(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Cli:
     return Cli()
 
 
-def test_every_verb(world: World, cli: Cli) -> None:
-    resources = f"type=FARGATE,maxvCpus=4,subnets={world.subnet},securityGroupIds={world.group}"
+def test_every_verb(account: Account, cli: Cli) -> None:
+    resources = f"type=FARGATE,maxvCpus=4,subnets={account.subnet},securityGroupIds={account.group}"
     cli("create-compute-environment", "--compute-environment-name", "cli", "--type", "MANAGED",
         "--compute-resources", resources)  # fmt: skip
-    world.environment_is("cli", "VALID")
+    account.environment_is("cli", "VALID")
     cli("create-job-queue", "--job-queue-name", "cli", "--priority", "1",
         "--compute-environment-order", "order=1,computeEnvironment=cli")  # fmt: skip
-    world.queue_is("cli", "VALID")
-    container = json.dumps(world.container("sh", "-c", "echo $AWS_BATCH_JOB_ID"))
+    account.queue_is("cli", "VALID")
+    container = json.dumps(account.container("sh", "-c", "echo $AWS_BATCH_JOB_ID"))
     definition = cli("register-job-definition", "--job-definition-name", "cli", "--type", "container",
                      "--platform-capabilities", "FARGATE", "--retry-strategy", "attempts=2",
                      "--container-properties", container)  # fmt: skip
     assert definition["revision"] == 1
     submitted = cli("submit-job", "--job-name", "one", "--job-queue", "cli", "--job-definition", "cli",
                     "--tags", "a=b", "--propagate-tags")  # fmt: skip
-    job = wait(lambda: world.job_is(submitted["jobId"]))
+    job = wait(lambda: account.job_is(submitted["jobId"]))
     [described] = cli("describe-jobs", "--jobs", submitted["jobId"])["jobs"]
     assert (described["status"], described["jobArn"]) == ("SUCCEEDED", submitted["jobArn"])
-    assert world.lines(job) == [submitted["jobId"]]
+    assert account.lines(job) == [submitted["jobId"]]
     listed = cli("list-jobs", "--job-queue", "cli", "--job-status", "SUCCEEDED", "--query", "jobSummaryList[].jobName",
                  "--output", "text")  # fmt: skip
     assert listed.split() == ["one"]
@@ -69,7 +69,7 @@ def test_every_verb(world: World, cli: Cli) -> None:
     assert len(filtered["jobSummaryList"]) == 1
     array = cli("submit-job", "--job-name", "many", "--job-queue", "cli", "--job-definition", "cli:1",
                 "--array-properties", "size=3", "--container-overrides", 'command=["sleep","60"]')["jobId"]  # fmt: skip
-    wait(lambda: world.job(array)["arrayProperties"]["statusSummary"]["RUNNING"] == 3)
+    wait(lambda: account.job(array)["arrayProperties"]["statusSummary"]["RUNNING"] == 3)
     children = cli("list-jobs", "--array-job-id", array)["jobSummaryList"]
     assert [child["arrayProperties"]["index"] for child in children] == [0, 1, 2]
     assert cli("get-job-queue-snapshot", "--job-queue", "cli")["frontOfQueue"]["jobs"] == []
@@ -77,8 +77,8 @@ def test_every_verb(world: World, cli: Cli) -> None:
     # The bulk verbs are newer than the botocore that this CLI carries.
     cli("terminate-job", "--job-id", f"{array}:0", "--reason", "this one")
     cli("terminate-job", "--job-id", array, "--reason", "and the rest")
-    world.job_is(array)
-    assert [world.job(f"{array}:{index}")["statusReason"] for index in (0, 1)] == ["this one", "and the rest"]
+    account.job_is(array)
+    assert [account.job(f"{array}:{index}")["statusReason"] for index in (0, 1)] == ["this one", "and the rest"]
 
     policy = cli("create-scheduling-policy", "--name", "cli", "--fairshare-policy", "shareDecaySeconds=60")["arn"]
     cli("update-scheduling-policy", "--arn", policy, "--fairshare-policy", "shareDecaySeconds=120")
@@ -94,13 +94,13 @@ def test_every_verb(world: World, cli: Cli) -> None:
     cli("deregister-job-definition", "--job-definition", "cli:1")
     assert "ClientException" in cli("delete-job-queue", "--job-queue", "cli", fails=True)
     cli("update-job-queue", "--job-queue", "cli", "--state", "DISABLED")
-    world.queue_is("cli", "VALID")
+    account.queue_is("cli", "VALID")
     cli("delete-job-queue", "--job-queue", "cli")
-    world.queue_is("cli", None)
+    account.queue_is("cli", None)
     cli("update-compute-environment", "--compute-environment", "cli", "--state", "DISABLED")
-    world.environment_is("cli", "VALID")
+    account.environment_is("cli", "VALID")
     cli("delete-compute-environment", "--compute-environment", "cli")
-    world.environment_is("cli", None)
+    account.environment_is("cli", None)
     assert cli("describe-compute-environments", "--compute-environments", "cli")["computeEnvironments"] == []
     assert cli("describe-job-queues", "--job-queues", "cli")["jobQueues"] == []
     assert "does not cover" in cli("list-service-jobs", "--job-queue", "cli", fails=True)

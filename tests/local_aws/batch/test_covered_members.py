@@ -15,7 +15,7 @@ from local_aws.batch import BatchService, TasksService
 from local_aws.batch.model import members
 from local_aws.protocol import ApiError
 
-from .conftest import LOGS, World, refusal
+from .conftest import LOGS, Account, refusal
 
 FOLDER = Path(local_aws.__file__).parent
 README = (FOLDER / "README.md").read_text()
@@ -110,31 +110,31 @@ def test_a_member_that_is_in_no_table_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def profile(world: World) -> str:
-    iam, role, name = world.client("iam"), world.role(LOGS, service="ec2.amazonaws.com"), world.name("profile")
+def profile(account: Account) -> str:
+    iam, role, name = account.client("iam"), account.role(LOGS, service="ec2.amazonaws.com"), account.name("profile")
     iam.create_instance_profile(InstanceProfileName=name)
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role.rsplit("/", 1)[1])
     return name
 
 
-def instances(world: World, profile: str, **changes: Any) -> dict[str, Any]:
-    return world.fargate(
+def instances(account: Account, profile: str, **changes: Any) -> dict[str, Any]:
+    return account.fargate(
         type="SPOT", minvCpus=0, instanceTypes=["optimal"], instanceRole=profile,
-        spotIamFleetRole=world.role(service="spotfleet.amazonaws.com"), **changes,
+        spotIamFleetRole=account.role(service="spotfleet.amazonaws.com"), **changes,
     )  # fmt: skip
 
 
 CONTAINER = {"image": "python", "vcpus": 1, "memory": 128}
 
 
-def test_the_services_refuse_them_too(world: World, queue: str, profile: str) -> None:
+def test_the_services_refuse_them_too(account: Account, queue: str, profile: str) -> None:
     """One member of each, in a request that is accepted without it."""
-    environment = world.environment(**instances(world, profile))
-    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
-    order = world.batch.describe_job_queues(jobQueues=[queue])["jobQueues"][0]["computeEnvironmentOrder"]
+    environment = account.environment(**instances(account, profile))
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"), fairsharePolicy={})["arn"]
+    order = account.batch.describe_job_queues(jobQueues=[queue])["jobQueues"][0]["computeEnvironmentOrder"]
     bases = {
         "CreateComputeEnvironment": {
-            "computeEnvironmentName": "none", "type": "MANAGED", "computeResources": instances(world, profile),
+            "computeEnvironmentName": "none", "type": "MANAGED", "computeResources": instances(account, profile),
         },
         "UpdateComputeEnvironment": {"computeEnvironment": environment},
         "CreateJobQueue": {"jobQueueName": "none", "priority": 1, "computeEnvironmentOrder": order},
@@ -144,18 +144,18 @@ def test_the_services_refuse_them_too(world: World, queue: str, profile: str) ->
         "RegisterJobDefinition": {
             "jobDefinitionName": "none", "type": "container", "containerProperties": CONTAINER,
         },
-        "SubmitJob": {"jobName": "none", "jobQueue": queue, "jobDefinition": world.definition()},
+        "SubmitJob": {"jobName": "none", "jobQueue": queue, "jobDefinition": account.definition()},
         "ListJobs": {"jobQueue": queue},
     }  # fmt: skip
     for operation, path, member in {(operation, path): (operation, path, member)
                                     for operation, path, member in refused_members()}.values():  # fmt: skip
-        call = getattr(world.batch, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+        call = getattr(account.batch, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
         error = refusal(call, **model.with_member("batch", operation, member, bases[operation]))
         assert error["Code"] == "ClientException", (operation, member)
         assert f"({path}" in error["Message"], (operation, member)
 
 
-def test_what_has_no_effect_is_taken_and_shown(world: World, profile: str) -> None:
+def test_what_has_no_effect_is_taken_and_shown(account: Account, profile: str) -> None:
     resources = {
         "minvCpus": 0, "desiredvCpus": 1, "bidPercentage": 50, "allocationStrategy": "SPOT_CAPACITY_OPTIMIZED",
         "imageId": "ami-0123456789abcdef0", "ec2KeyPair": "pair", "tags": {"a": "b"}, "placementGroup": "group",
@@ -163,26 +163,26 @@ def test_what_has_no_effect_is_taken_and_shown(world: World, profile: str) -> No
         "ec2Configuration": [{"imageType": "ECS_AL2023"}],
         "scalingPolicy": {"minScaleDownDelayMinutes": 20},
     }  # fmt: skip
-    given = instances(world, profile) | resources
+    given = instances(account, profile) | resources
     settings = {"containerInsights": "DISABLED"}
-    name = world.name("ce")
-    world.batch.create_compute_environment(
+    name = account.name("ce")
+    account.batch.create_compute_environment(
         computeEnvironmentName=name, type="MANAGED", computeResources=given, ecsSettings=settings
     )
-    shown = world.environment_is(name, "VALID")
+    shown = account.environment_is(name, "VALID")
     assert {member: shown["computeResources"][member] for member in given} == given
     assert shown["ecsSettings"] == settings
-    world.batch.update_compute_environment(
+    account.batch.update_compute_environment(
         computeEnvironment=name, updatePolicy={"terminateJobsOnUpdate": True},
         computeResources={"updateToLatestImageVersion": True, "placementGroup": "other"},
     )  # fmt: skip
-    assert world.environment_is(name, "VALID")["computeResources"]["placementGroup"] == "other"
+    assert account.environment_is(name, "VALID")["computeResources"]["placementGroup"] == "other"
     container = {
         "networkConfiguration": {"assignPublicIp": "ENABLED"}, "ephemeralStorage": {"sizeInGiB": 30},
         "fargatePlatformConfiguration": {"platformVersion": "1.4.0"},
     }  # fmt: skip
-    definition = world.definition(container=container, propagateTags=True)
-    (answer,) = world.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
+    definition = account.definition(container=container, propagateTags=True)
+    (answer,) = account.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
     assert {member: answer["containerProperties"][member] for member in container} == container
     assert answer["propagateTags"] is True
 

@@ -15,7 +15,7 @@ import pytest
 
 import local_aws
 
-from .conftest import World, make_world, wait
+from .conftest import Account, make_account, wait
 
 DOCKER = f"""#!{sys.executable}
 import json, os, pathlib, subprocess, sys
@@ -35,7 +35,7 @@ if words[0] == "run":
 
 
 @pytest.fixture(scope="module")
-def engine(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str, Path]]:
+def engine(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Account, str, Path]]:
     """An embedded AWS on a machine with this Docker."""
     directory = tmp_path_factory.mktemp("docker")
     program = directory / "docker"
@@ -47,8 +47,8 @@ def engine(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
         server = local_aws.start(port=0, home=home)
     finally:
         os.environ["PATH"] = path
-    world = make_world(dataclasses.replace(aws, server=server, home=home))
-    yield world, world.queue(world.environment()), directory / "calls"
+    account = make_account(dataclasses.replace(aws, server=server, home=home))
+    yield account, account.queue(account.environment()), directory / "calls"
     local_aws.stop(home)
 
 
@@ -57,11 +57,11 @@ def calls(file: Path, verb: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("image", ["present", "pulled"])
-def test_a_job_in_a_container(engine: tuple[World, str, Path], image: str) -> None:
-    world, queue, file = engine
+def test_a_job_in_a_container(engine: tuple[Account, str, Path], image: str) -> None:
+    account, queue, file = engine
     container = {"image": image, "environment": [{"name": "SECRET", "value": "x y"}]}
-    job = world.run(queue, "sh", "-c", "echo $SECRET $AWS_BATCH_JOB_ID", container=container)
-    assert (job["status"], world.lines(job)) == ("SUCCEEDED", [f"x y {job['jobId']}"])
+    job = account.run(queue, "sh", "-c", "echo $SECRET $AWS_BATCH_JOB_ID", container=container)
+    assert (job["status"], account.lines(job)) == ("SUCCEEDED", [f"x y {job['jobId']}"])
     assert (["pull", "--quiet", image] in calls(file, "pull")) == (image == "pulled")
     run = next(words for words in calls(file, "run") if image in words)
     assert run[run.index("--memory") + 1] == "512m"
@@ -72,18 +72,18 @@ def test_a_job_in_a_container(engine: tuple[World, str, Path], image: str) -> No
     wait(lambda: ["rm", "--force", name] in calls(file, "rm"), "the container's removal")
 
 
-def test_an_image_that_can_not_be_pulled(engine: tuple[World, str, Path]) -> None:
-    world, queue, _ = engine
-    job = world.run(queue, container={"image": "example.com/missing"})
+def test_an_image_that_can_not_be_pulled(engine: tuple[Account, str, Path]) -> None:
+    account, queue, _ = engine
+    job = account.run(queue, container={"image": "example.com/missing"})
     assert (job["status"], job["statusReason"]) == ("FAILED", "Task failed to start")
     assert job["container"]["reason"] == "CannotPullContainerError: manifest unknown: example.com/missing"
 
 
-def test_terminating_a_container(engine: tuple[World, str, Path]) -> None:
-    world, queue, file = engine
-    job_id = world.submit(queue, world.definition("sleep", "60", container={"image": "present"}))
-    job = world.job_is(job_id, "RUNNING")
-    world.batch.terminate_job(jobId=job_id, reason="enough")
-    assert world.job_is(job_id)["statusReason"] == "enough"
+def test_terminating_a_container(engine: tuple[Account, str, Path]) -> None:
+    account, queue, file = engine
+    job_id = account.submit(queue, account.definition("sleep", "60", container={"image": "present"}))
+    job = account.job_is(job_id, "RUNNING")
+    account.batch.terminate_job(jobId=job_id, reason="enough")
+    assert account.job_is(job_id)["statusReason"] == "enough"
     name = f"local-aws-{job['container']['taskArn'].rsplit('/', 1)[1]}"
     wait(lambda: ["rm", "--force", name] in calls(file, "rm"), "the container's removal")

@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from .conftest import LOGS, World, checked, wait
+from .conftest import LOGS, Account, checked, wait
 
 TRUST = {
     "Effect": "Allow",
@@ -249,9 +249,9 @@ def make_side(client: Callable[[str], Any]) -> Side:
 
 
 @pytest.fixture(scope="module")
-def sides(world: World) -> Iterator[tuple[Side, Side]]:
-    url = world.aws.endpoint_url
-    ours = make_side(lambda name: world.aws.session.client(name, region_name=REGION, endpoint_url=url))
+def sides(account: Account) -> Iterator[tuple[Side, Side]]:
+    url = account.aws.endpoint_url
+    ours = make_side(lambda name: account.aws.session.client(name, region_name=REGION, endpoint_url=url))
     with mock_aws(config={"batch": {"use_docker": False}}):
         session = boto3.Session("test", "test", region_name=REGION)
         theirs = make_side(session.client)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import LOGS, World, refusal, wait
+from .conftest import LOGS, Account, refusal, wait
 
 PREFIX = "arn:aws:batch:us-east-1:000000000000"
 
@@ -16,32 +16,32 @@ PREFIX = "arn:aws:batch:us-east-1:000000000000"
 # --- compute environments --------------------------------------------------------------------------------------------
 
 
-def test_the_life_of_a_compute_environment(world: World) -> None:
-    name = world.name("ce")
-    created = world.batch.create_compute_environment(
-        computeEnvironmentName=name, type="MANAGED", computeResources=world.fargate(), tags={"a": "b"}
+def test_the_life_of_a_compute_environment(account: Account) -> None:
+    name = account.name("ce")
+    created = account.batch.create_compute_environment(
+        computeEnvironmentName=name, type="MANAGED", computeResources=account.fargate(), tags={"a": "b"}
     )
     assert created["computeEnvironmentArn"] == f"{PREFIX}:compute-environment/{name}"
-    detail = world.environment_is(name, "CREATING")
+    detail = account.environment_is(name, "CREATING")
     assert (detail["state"], detail["tags"], detail["computeResources"]["maxvCpus"]) == ("ENABLED", {"a": "b"}, 16)
-    assert "being modified" in refusal(world.batch.delete_compute_environment, computeEnvironment=name)["Message"]
-    world.environment_is(name, "VALID")
+    assert "being modified" in refusal(account.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    account.environment_is(name, "VALID")
     assert "already exists" in refusal(
-        world.batch.create_compute_environment,
-        computeEnvironmentName=name, type="MANAGED", computeResources=world.fargate(),
+        account.batch.create_compute_environment,
+        computeEnvironmentName=name, type="MANAGED", computeResources=account.fargate(),
     )["Message"]  # fmt: skip
-    assert "must be DISABLED" in refusal(world.batch.delete_compute_environment, computeEnvironment=name)["Message"]
-    world.batch.update_compute_environment(
+    assert "must be DISABLED" in refusal(account.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    account.batch.update_compute_environment(
         computeEnvironment=created["computeEnvironmentArn"], state="DISABLED", computeResources={"maxvCpus": 4}
     )
-    world.environment_is(name, "UPDATING")
-    detail = world.environment_is(name, "VALID")
+    account.environment_is(name, "UPDATING")
+    detail = account.environment_is(name, "VALID")
     assert (detail["state"], detail["computeResources"]["maxvCpus"]) == ("DISABLED", 4)
-    assert detail["computeResources"]["subnets"] == [world.subnet]
-    world.batch.delete_compute_environment(computeEnvironment=name)
-    world.environment_is(name, "DELETING")
-    world.environment_is(name, None)
-    assert "does not exist" in refusal(world.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    assert detail["computeResources"]["subnets"] == [account.subnet]
+    account.batch.delete_compute_environment(computeEnvironment=name)
+    account.environment_is(name, "DELETING")
+    account.environment_is(name, None)
+    assert "does not exist" in refusal(account.batch.delete_compute_environment, computeEnvironment=name)["Message"]
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_the_life_of_a_compute_environment(world: World) -> None:
         ({"type": "ECS_MANAGED_INSTANCES"}, "does not cover Amazon ECS Managed Instances"),
     ],
 )
-def test_compute_resources_that_are_refused(world: World, resources: dict, says: str) -> None:
+def test_compute_resources_that_are_refused(account: Account, resources: dict, says: str) -> None:
     error = refusal(
-        world.batch.create_compute_environment,
-        computeEnvironmentName=world.name("ce"), type="MANAGED", computeResources=world.fargate(**resources),
+        account.batch.create_compute_environment,
+        computeEnvironmentName=account.name("ce"), type="MANAGED", computeResources=account.fargate(**resources),
     )  # fmt: skip
     assert error["Code"] == "ClientException"
     assert says in error["Message"]
@@ -83,61 +83,62 @@ def test_compute_resources_that_are_refused(world: World, resources: dict, says:
         ({"tags": {"aws:x": "y"}}, "aws: prefixed tag key names are not allowed"),
     ],
 )
-def test_compute_environments_that_are_refused(world: World, arguments: dict, says: str) -> None:
+def test_compute_environments_that_are_refused(account: Account, arguments: dict, says: str) -> None:
     complete = {
-        "computeEnvironmentName": world.name("ce"), "type": "MANAGED", "computeResources": world.fargate(), **arguments,
+        "computeEnvironmentName": account.name("ce"), "type": "MANAGED",
+        "computeResources": account.fargate(), **arguments,
     }  # fmt: skip
     call = {name: value for name, value in complete.items() if value is not None}
-    assert says in refusal(world.batch.create_compute_environment, **call)["Message"]
+    assert says in refusal(account.batch.create_compute_environment, **call)["Message"]
 
 
-def test_a_service_role_must_trust_batch(world: World) -> None:
-    arguments = {"type": "MANAGED", "computeResources": world.fargate()}
-    wrong, right = world.role(), world.role(service="batch.amazonaws.com")
-    create = world.batch.create_compute_environment
+def test_a_service_role_must_trust_batch(account: Account) -> None:
+    arguments = {"type": "MANAGED", "computeResources": account.fargate()}
+    wrong, right = account.role(), account.role(service="batch.amazonaws.com")
+    create = account.batch.create_compute_environment
     assert "does not trust" in refusal(
-        create, computeEnvironmentName=world.name("ce"), serviceRole=wrong, **arguments
+        create, computeEnvironmentName=account.name("ce"), serviceRole=wrong, **arguments
     )["Message"]  # fmt: skip
-    name = world.name("ce")
+    name = account.name("ce")
     create(computeEnvironmentName=name, serviceRole=right.rsplit("/", 1)[1], **arguments)
-    assert world.environment_is(name, "VALID")["serviceRole"] == right
+    assert account.environment_is(name, "VALID")["serviceRole"] == right
 
 
-def test_an_unmanaged_environment_is_kept_and_runs_nothing(world: World) -> None:
-    name = world.name("ce")
-    world.batch.create_compute_environment(computeEnvironmentName=name, type="UNMANAGED", unmanagedvCpus=8)
-    assert world.environment_is(name, "VALID")["unmanagedvCpus"] == 8
+def test_an_unmanaged_environment_is_kept_and_runs_nothing(account: Account) -> None:
+    name = account.name("ce")
+    account.batch.create_compute_environment(computeEnvironmentName=name, type="UNMANAGED", unmanagedvCpus=8)
+    assert account.environment_is(name, "VALID")["unmanagedvCpus"] == 8
 
 
 # --- job queues ------------------------------------------------------------------------------------------------------
 
 
-def test_the_life_of_a_job_queue(world: World) -> None:
-    environment, name = world.environment(), world.name("queue")
+def test_the_life_of_a_job_queue(account: Account) -> None:
+    environment, name = account.environment(), account.name("queue")
     order = [{"order": 1, "computeEnvironment": environment}]
     arguments = {"jobQueueName": name, "priority": 5, "computeEnvironmentOrder": order}
-    created = world.batch.create_job_queue(**arguments, tags={"a": "b"})
-    detail = world.queue_is(name, "CREATING")
+    created = account.batch.create_job_queue(**arguments, tags={"a": "b"})
+    detail = account.queue_is(name, "CREATING")
     assert (detail["jobQueueType"], detail["priority"], detail["tags"]) == ("ECS_FARGATE", 5, {"a": "b"})
     assert detail["computeEnvironmentOrder"][0]["computeEnvironment"] == f"{PREFIX}:compute-environment/{environment}"
-    definition = world.definition()
-    assert "VALID" in refusal(world.submit, queue=name, definition=definition)["Message"]
-    world.queue_is(name, "VALID")
-    assert "already exists" in refusal(world.batch.create_job_queue, **arguments)["Message"]
-    world.batch.update_compute_environment(computeEnvironment=environment, state="DISABLED")
-    world.environment_is(environment, "VALID")
-    error = refusal(world.batch.delete_compute_environment, computeEnvironment=environment)
+    definition = account.definition()
+    assert "VALID" in refusal(account.submit, queue=name, definition=definition)["Message"]
+    account.queue_is(name, "VALID")
+    assert "already exists" in refusal(account.batch.create_job_queue, **arguments)["Message"]
+    account.batch.update_compute_environment(computeEnvironment=environment, state="DISABLED")
+    account.environment_is(environment, "VALID")
+    error = refusal(account.batch.delete_compute_environment, computeEnvironment=environment)
     assert error["Message"] == "Cannot delete, found existing JobQueue relationship."
-    assert "must be DISABLED" in refusal(world.batch.delete_job_queue, jobQueue=name)["Message"]
-    world.batch.update_job_queue(jobQueue=created["jobQueueArn"], state="DISABLED", priority=7)
-    detail = world.queue_is(name, "VALID")
+    assert "must be DISABLED" in refusal(account.batch.delete_job_queue, jobQueue=name)["Message"]
+    account.batch.update_job_queue(jobQueue=created["jobQueueArn"], state="DISABLED", priority=7)
+    detail = account.queue_is(name, "VALID")
     assert (detail["state"], detail["priority"]) == ("DISABLED", 7)
-    assert "DISABLED" in refusal(world.submit, queue=name, definition=definition)["Message"]
-    world.batch.delete_job_queue(jobQueue=name)
-    world.queue_is(name, "DELETING")
-    world.queue_is(name, None)
-    world.batch.delete_compute_environment(computeEnvironment=environment)
-    world.environment_is(environment, None)
+    assert "DISABLED" in refusal(account.submit, queue=name, definition=definition)["Message"]
+    account.batch.delete_job_queue(jobQueue=name)
+    account.queue_is(name, "DELETING")
+    account.queue_is(name, None)
+    account.batch.delete_compute_environment(computeEnvironment=environment)
+    account.environment_is(environment, None)
 
 
 def time_limit(**changes: Any) -> dict[str, Any]:
@@ -161,56 +162,56 @@ def time_limit(**changes: Any) -> dict[str, Any]:
         ({"serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "x"}]}, "does not cover"),
     ],
 )  # fmt: skip
-def test_job_queues_that_are_refused(world: World, queue: str, arguments: dict, says: str) -> None:
-    order = world.batch.describe_job_queues(jobQueues=[queue])["jobQueues"][0]["computeEnvironmentOrder"]
-    complete = {"jobQueueName": world.name("queue"), "priority": 1, "computeEnvironmentOrder": order, **arguments}
-    assert says in refusal(world.batch.create_job_queue, **complete)["Message"]
+def test_job_queues_that_are_refused(account: Account, queue: str, arguments: dict, says: str) -> None:
+    order = account.batch.describe_job_queues(jobQueues=[queue])["jobQueues"][0]["computeEnvironmentOrder"]
+    complete = {"jobQueueName": account.name("queue"), "priority": 1, "computeEnvironmentOrder": order, **arguments}
+    assert says in refusal(account.batch.create_job_queue, **complete)["Message"]
 
 
-def test_a_queue_needs_valid_environments_and_at_most_three(world: World) -> None:
-    name = world.name("ce")
-    world.batch.create_compute_environment(
-        computeEnvironmentName=name, type="MANAGED", computeResources=world.fargate()
+def test_a_queue_needs_valid_environments_and_at_most_three(account: Account) -> None:
+    name = account.name("ce")
+    account.batch.create_compute_environment(
+        computeEnvironmentName=name, type="MANAGED", computeResources=account.fargate()
     )
     error = refusal(
-        world.batch.create_job_queue,
-        jobQueueName=world.name("queue"),
+        account.batch.create_job_queue,
+        jobQueueName=account.name("queue"),
         priority=1,
         computeEnvironmentOrder=[{"order": 1, "computeEnvironment": name}],
     )
     assert "must be valid" in error["Message"]
-    four = [world.environment() for _ in range(4)]
+    four = [account.environment() for _ in range(4)]
     with pytest.raises(ClientError, match="at most 3"):
-        world.queue(*four)
+        account.queue(*four)
 
 
 # --- scheduling policies ---------------------------------------------------------------------------------------------
 
 
-def test_the_life_of_a_scheduling_policy(world: World) -> None:
-    name = world.name("policy")
+def test_the_life_of_a_scheduling_policy(account: Account) -> None:
+    name = account.name("policy")
     fair = {"shareDecaySeconds": 60, "shareDistribution": [{"shareIdentifier": "a*", "weightFactor": 0.5}]}
-    arn = world.batch.create_scheduling_policy(name=name, fairsharePolicy=fair, tags={"a": "b"})["arn"]
+    arn = account.batch.create_scheduling_policy(name=name, fairsharePolicy=fair, tags={"a": "b"})["arn"]
     assert arn == f"{PREFIX}:scheduling-policy/{name}"
-    assert {"arn": arn} in world.batch.list_scheduling_policies()["schedulingPolicies"]
-    queue = world.queue(world.environment(), schedulingPolicyArn=arn)
-    assert "used by a job queue" in refusal(world.batch.delete_scheduling_policy, arn=arn)["Message"]
-    definition = world.definition()
-    says = refusal(world.submit, queue=queue, definition=definition)["Message"]
+    assert {"arn": arn} in account.batch.list_scheduling_policies()["schedulingPolicies"]
+    queue = account.queue(account.environment(), schedulingPolicyArn=arn)
+    assert "used by a job queue" in refusal(account.batch.delete_scheduling_policy, arn=arn)["Message"]
+    definition = account.definition()
+    says = refusal(account.submit, queue=queue, definition=definition)["Message"]
     assert says == "shareIdentifier must be specified."
-    says = refusal(world.submit, queue=queue, definition=definition, shareIdentifier="ab")["Message"]
+    says = refusal(account.submit, queue=queue, definition=definition, shareIdentifier="ab")["Message"]
     assert says == "Either schedulingPriority in job definition or schedulingPriorityOverride is required."
-    job = world.job_is(world.submit(queue, definition, shareIdentifier="ab", schedulingPriorityOverride=3))
+    job = account.job_is(account.submit(queue, definition, shareIdentifier="ab", schedulingPriorityOverride=3))
     assert (job["status"], job["shareIdentifier"], job["schedulingPriority"]) == ("SUCCEEDED", "ab", 3)
-    world.batch.update_scheduling_policy(arn=arn, fairsharePolicy={"computeReservation": 10})
-    [detail] = world.batch.describe_scheduling_policies(arns=[arn, f"{arn}-none"])["schedulingPolicies"]
+    account.batch.update_scheduling_policy(arn=arn, fairsharePolicy={"computeReservation": 10})
+    [detail] = account.batch.describe_scheduling_policies(arns=[arn, f"{arn}-none"])["schedulingPolicies"]
     assert (detail["fairsharePolicy"], detail["tags"]) == ({"computeReservation": 10}, {"a": "b"})
-    world.batch.update_job_queue(jobQueue=queue, state="DISABLED")
-    world.queue_is(queue, "VALID")
-    world.batch.delete_job_queue(jobQueue=queue)
-    world.queue_is(queue, None)
-    world.batch.delete_scheduling_policy(arn=arn)
-    assert "does not exist" in refusal(world.batch.delete_scheduling_policy, arn=arn)["Message"]
+    account.batch.update_job_queue(jobQueue=queue, state="DISABLED")
+    account.queue_is(queue, "VALID")
+    account.batch.delete_job_queue(jobQueue=queue)
+    account.queue_is(queue, None)
+    account.batch.delete_scheduling_policy(arn=arn)
+    assert "does not exist" in refusal(account.batch.delete_scheduling_policy, arn=arn)["Message"]
 
 
 @pytest.mark.parametrize(
@@ -224,26 +225,26 @@ def test_the_life_of_a_scheduling_policy(world: World) -> None:
         ({"shareDistribution": [{"shareIdentifier": "a*"}, {"shareIdentifier": "abc*"}]}, "overlap"),
     ],
 )
-def test_fair_share_policies_that_are_refused(world: World, fair: dict, says: str) -> None:
-    error = refusal(world.batch.create_scheduling_policy, name=world.name("policy"), fairsharePolicy=fair)
+def test_fair_share_policies_that_are_refused(account: Account, fair: dict, says: str) -> None:
+    error = refusal(account.batch.create_scheduling_policy, name=account.name("policy"), fairsharePolicy=fair)
     assert says in error["Message"]
 
 
 # --- job definitions -------------------------------------------------------------------------------------------------
 
 
-def test_revisions_of_a_job_definition(world: World) -> None:
-    name = world.name("definition")
+def test_revisions_of_a_job_definition(account: Account) -> None:
+    name = account.name("definition")
 
     def register(command: str) -> dict:
-        return world.batch.register_job_definition(
+        return account.batch.register_job_definition(
             jobDefinitionName=name, type="container", platformCapabilities=["FARGATE"],
-            containerProperties=world.container(command), retryStrategy={"attempts": 2}, tags={"a": "b"},
+            containerProperties=account.container(command), retryStrategy={"attempts": 2}, tags={"a": "b"},
         )  # fmt: skip
 
     assert [register(command)["revision"] for command in ("one", "two", "three")] == [1, 2, 3]
-    world.batch.deregister_job_definition(jobDefinition=f"{name}:3")
-    describe = world.batch.describe_job_definitions
+    account.batch.deregister_job_definition(jobDefinition=f"{name}:3")
+    describe = account.batch.describe_job_definitions
     revisions = {d["revision"]: d for d in describe(jobDefinitionName=name)["jobDefinitions"]}
     assert {revision: d["status"] for revision, d in revisions.items()} == {1: "ACTIVE", 2: "ACTIVE", 3: "INACTIVE"}
     assert revisions[2]["jobDefinitionArn"] == f"{PREFIX}:job-definition/{name}:2"
@@ -254,25 +255,25 @@ def test_revisions_of_a_job_definition(world: World) -> None:
     [only] = describe(jobDefinitions=[f"{name}:1"])["jobDefinitions"]
     assert only["revision"] == 1
     assert register("four")["revision"] == 4
-    assert "revision" in refusal(world.batch.deregister_job_definition, jobDefinition=name)["Message"]
-    assert "does not exist" in refusal(world.batch.deregister_job_definition, jobDefinition=f"{name}:9")["Message"]
+    assert "revision" in refusal(account.batch.deregister_job_definition, jobDefinition=name)["Message"]
+    assert "does not exist" in refusal(account.batch.deregister_job_definition, jobDefinition=f"{name}:9")["Message"]
 
 
-def test_a_submission_takes_the_newest_active_revision(world: World, queue: str) -> None:
-    name = world.name("definition")
+def test_a_submission_takes_the_newest_active_revision(account: Account, queue: str) -> None:
+    name = account.name("definition")
     for _ in range(3):
-        world.batch.register_job_definition(
+        account.batch.register_job_definition(
             jobDefinitionName=name,
             type="container",
             platformCapabilities=["FARGATE"],
-            containerProperties=world.container(),
+            containerProperties=account.container(),
         )
-    world.batch.deregister_job_definition(jobDefinition=f"{name}:3")
+    account.batch.deregister_job_definition(jobDefinition=f"{name}:3")
     for given, expected in ((name, 2), (f"{name}:1", 1), (f"{PREFIX}:job-definition/{name}", 2)):
-        job_id = world.submit(queue, given)
-        assert world.job(job_id)["jobDefinition"].endswith(f":{expected}")
-    assert "ACTIVE" in refusal(world.submit, queue=queue, definition=f"{name}:3")["Message"]
-    assert "name nowhere does not exist" in refusal(world.submit, queue=queue, definition="nowhere")["Message"]
+        job_id = account.submit(queue, given)
+        assert account.job(job_id)["jobDefinition"].endswith(f":{expected}")
+    assert "ACTIVE" in refusal(account.submit, queue=queue, definition=f"{name}:3")["Message"]
+    assert "name nowhere does not exist" in refusal(account.submit, queue=queue, definition="nowhere")["Message"]
 
 
 def resources(vcpu: str, memory: str) -> dict[str, Any]:
@@ -310,11 +311,11 @@ def resources(vcpu: str, memory: str) -> dict[str, Any]:
         ({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, "Windows"),
     ],
 )
-def test_containers_that_are_refused(world: World, container: dict, says: str) -> None:
-    properties = {name: value for name, value in {**world.container(), **container}.items() if value is not None}
+def test_containers_that_are_refused(account: Account, container: dict, says: str) -> None:
+    properties = {name: value for name, value in {**account.container(), **container}.items() if value is not None}
     error = refusal(
-        world.batch.register_job_definition,
-        jobDefinitionName=world.name("definition"), type="container", platformCapabilities=["FARGATE"],
+        account.batch.register_job_definition,
+        jobDefinitionName=account.name("definition"), type="container", platformCapabilities=["FARGATE"],
         containerProperties=properties,
     )  # fmt: skip
     assert error["Code"] == "ClientException"
@@ -354,26 +355,26 @@ def test_containers_that_are_refused(world: World, container: dict, says: str) -
         ({"ecsProperties": {"taskProperties": []}}, "does not cover"),
     ],
 )
-def test_job_definitions_that_are_refused(world: World, arguments: dict, says: str) -> None:
+def test_job_definitions_that_are_refused(account: Account, arguments: dict, says: str) -> None:
     complete = {
-        "jobDefinitionName": world.name("definition"), "type": "container", "platformCapabilities": ["FARGATE"],
-        "containerProperties": world.container(), **arguments,
+        "jobDefinitionName": account.name("definition"), "type": "container", "platformCapabilities": ["FARGATE"],
+        "containerProperties": account.container(), **arguments,
     }  # fmt: skip
     call = {name: value for name, value in complete.items() if value is not None}
-    assert says in refusal(world.batch.register_job_definition, **call)["Message"]
+    assert says in refusal(account.batch.register_job_definition, **call)["Message"]
 
 
 @pytest.mark.parametrize(
     ("vcpu", "memory"),
     [("0.25", "2048"), ("0.5", "3072"), ("1", "8192"), ("4", "30720"), ("16", "122880"), ("32", "249856")],
 )
-def test_fargate_sizes(world: World, vcpu: str, memory: str) -> None:
-    assert world.definition(container=resources(vcpu, memory))
+def test_fargate_sizes(account: Account, vcpu: str, memory: str) -> None:
+    assert account.definition(container=resources(vcpu, memory))
 
 
-def test_ec2_definitions_have_their_own_rules(world: World) -> None:
+def test_ec2_definitions_have_their_own_rules(account: Account) -> None:
     def register(**container: Any) -> str:
-        return world.definition(
+        return account.definition(
             platformCapabilities=["EC2"],
             containerProperties={"image": "python", "vcpus": 1, "memory": 128, **container},
         )
@@ -386,7 +387,7 @@ def test_ec2_definitions_have_their_own_rules(world: World) -> None:
     assert (
         "Value 0.5 for type VCPU"
         in refusal(
-            world.definition,
+            account.definition,
             platformCapabilities=["EC2"],
             containerProperties={"image": "python", **resources("0.5", "128")},
         )["Message"]
@@ -432,63 +433,65 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
         ({"tags": {f"k{i}": "v" for i in range(51)}}, "50"),
     ],
 )
-def test_submissions_that_are_refused(world: World, queue: str, arguments: dict, says: str) -> None:
-    definition = world.definition()
-    error = refusal(world.submit, queue=queue, definition=definition, **arguments)
+def test_submissions_that_are_refused(account: Account, queue: str, arguments: dict, says: str) -> None:
+    definition = account.definition()
+    error = refusal(account.submit, queue=queue, definition=definition, **arguments)
     assert error["Code"] == "ClientException"
     assert says in error["Message"]
 
 
-def test_n_to_n_needs_an_array_of_the_same_size(world: World, queue: str) -> None:
-    definition = world.definition()
-    array = world.submit(queue, definition, arrayProperties={"size": 2})
+def test_n_to_n_needs_an_array_of_the_same_size(account: Account, queue: str) -> None:
+    definition = account.definition()
+    array = account.submit(queue, definition, arrayProperties={"size": 2})
     depends_on = [{"jobId": array, "type": "N_TO_N"}]
-    error = refusal(world.submit, queue=queue, definition=definition, arrayProperties={"size": 3}, dependsOn=depends_on)
+    error = refusal(
+        account.submit, queue=queue, definition=definition, arrayProperties={"size": 3}, dependsOn=depends_on
+    )
     assert "same size" in error["Message"]
 
 
-def test_a_definition_for_ec2_does_not_fit_a_fargate_queue(world: World, queue: str) -> None:
-    definition = world.definition(
+def test_a_definition_for_ec2_does_not_fit_a_fargate_queue(account: Account, queue: str) -> None:
+    definition = account.definition(
         platformCapabilities=["EC2"], containerProperties={"image": "python", "vcpus": 1, "memory": 128}
     )
     says = "Job Queue is attached to Compute Environment that can not run Jobs with capability EC2"
-    assert refusal(world.submit, queue=queue, definition=definition)["Message"] == says
+    assert refusal(account.submit, queue=queue, definition=definition)["Message"] == says
 
 
-def test_placeholders_need_a_value(world: World, queue: str) -> None:
-    definition = world.definition("echo", "Ref::given", "Ref::default", "a Ref::word", parameters={"default": "d"})
+def test_placeholders_need_a_value(account: Account, queue: str) -> None:
+    definition = account.definition("echo", "Ref::given", "Ref::default", "a Ref::word", parameters={"default": "d"})
     says = "Unable to substitute value. No parameter found for reference given"
-    assert refusal(world.submit, queue=queue, definition=definition)["Message"] == says
-    job = world.job_is(world.submit(queue, definition, parameters={"given": "g"}))
-    assert world.lines(job) == ["g d a Ref::word"]
+    assert refusal(account.submit, queue=queue, definition=definition)["Message"] == says
+    job = account.job_is(account.submit(queue, definition, parameters={"given": "g"}))
+    assert account.lines(job) == ["g d a Ref::word"]
     assert job["parameters"] == {"given": "g", "default": "d"}
 
 
 # --- describing and listing ------------------------------------------------------------------------------------------
 
 
-def test_describe_jobs_finds_what_is_there(world: World, queue: str) -> None:
-    job = world.run(queue)
-    jobs = world.batch.describe_jobs(jobs=[job["jobArn"], NOBODY, f"{job['jobId']}:0"])["jobs"]
+def test_describe_jobs_finds_what_is_there(account: Account, queue: str) -> None:
+    job = account.run(queue)
+    jobs = account.batch.describe_jobs(jobs=[job["jobArn"], NOBODY, f"{job['jobId']}:0"])["jobs"]
     assert [one["jobId"] for one in jobs] == [job["jobId"]]
     assert (
         "Exception : Maximum number of jobs supported is  100, RequestId: "
-        in refusal(world.batch.describe_jobs, jobs=[NOBODY] * 101)["Message"]
+        in refusal(account.batch.describe_jobs, jobs=[NOBODY] * 101)["Message"]
     )
-    assert refusal(world.batch.describe_jobs, jobs=[])["Code"] == "ClientException"
+    assert refusal(account.batch.describe_jobs, jobs=[])["Code"] == "ClientException"
 
 
-def test_list_jobs(world: World) -> None:
-    queue = world.queue(world.environment())
-    definition = world.definition()
+def test_list_jobs(account: Account) -> None:
+    queue = account.queue(account.environment())
+    definition = account.definition()
     name = definition.rsplit("/", 1)[1].partition(":")[0]
     began = int(time.time() * 1000) - 1
-    ids = [world.submit(queue, definition, jobName=f"Some-{index}") for index in range(5)]
+    ids = [account.submit(queue, definition, jobName=f"Some-{index}") for index in range(5)]
     for job_id in ids:
-        world.job_is(job_id, "SUCCEEDED")
+        account.job_is(job_id, "SUCCEEDED")
 
     def listed(**arguments: Any) -> list[str]:
-        return [job["jobId"] for job in world.batch.list_jobs(jobQueue=queue, **arguments)["jobSummaryList"]]
+        return [job["jobId"] for job in account.batch.list_jobs(jobQueue=queue, **arguments)["jobSummaryList"]]
 
     def by(name: str, *values: str) -> list[str]:
         return listed(filters=[{"name": name, "values": list(values)}])
@@ -502,13 +505,13 @@ def test_list_jobs(world: World) -> None:
     assert by("JOB_DEFINITION", f"{name}-other") == []
     assert by("AFTER_CREATED_AT", str(began)) == newest_first
     assert by("BEFORE_CREATED_AT", str(began)) == []
-    first = world.batch.list_jobs(jobQueue=queue, jobStatus="SUCCEEDED", maxResults=2)
+    first = account.batch.list_jobs(jobQueue=queue, jobStatus="SUCCEEDED", maxResults=2)
     assert [job["jobId"] for job in first["jobSummaryList"]] == newest_first[:2]
-    pages = world.batch.get_paginator("list_jobs").paginate(
+    pages = account.batch.get_paginator("list_jobs").paginate(
         jobQueue=queue, jobStatus="SUCCEEDED", PaginationConfig={"PageSize": 2}
     )
     assert [job["jobId"] for page in pages for job in page["jobSummaryList"]] == newest_first
-    refused = world.batch.list_jobs
+    refused = account.batch.list_jobs
     assert "exactly one" in refusal(refused, jobQueue=queue, arrayJobId=ids[0])["Message"]
     assert "not valid" in refusal(refused, jobQueue=queue, filters=[{"name": "STATUS", "values": ["x"]}])["Message"]
     assert "no array job" in refusal(refused, arrayJobId=ids[0])["Message"]
@@ -517,12 +520,12 @@ def test_list_jobs(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def several(world: World) -> None:
+def several(account: Account) -> None:
     """At least two of each kind of resource."""
     for _ in range(2):
-        world.queue(world.environment())
-        world.definition()
-        world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})
+        account.queue(account.environment())
+        account.definition()
+        account.batch.create_scheduling_policy(name=account.name("policy"), fairsharePolicy={})
 
 
 @pytest.mark.parametrize(
@@ -534,9 +537,9 @@ def several(world: World) -> None:
         ("list_scheduling_policies", "schedulingPolicies"),
     ],
 )
-def test_pages_together_are_the_whole(world: World, several: None, operation: str, key: str) -> None:
-    whole = getattr(world.batch, operation)()[key]
-    pages = list(world.batch.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1}))
+def test_pages_together_are_the_whole(account: Account, several: None, operation: str, key: str) -> None:
+    whole = getattr(account.batch, operation)()[key]
+    pages = list(account.batch.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1}))
     paged = [item for page in pages for item in page[key]]
     assert max(len(page[key]) for page in pages) == 1
     assert [str(item) for item in paged][: len(whole)] == [str(item) for item in whole]
@@ -545,41 +548,41 @@ def test_pages_together_are_the_whole(world: World, several: None, operation: st
 # --- tags ------------------------------------------------------------------------------------------------------------
 
 
-def test_tags_of_every_kind_of_resource(world: World, queue: str) -> None:
-    environment = f"{PREFIX}:compute-environment/{world.environment()}"
-    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
-    job = f"{PREFIX}:job/{world.submit(queue, world.definition())}"
-    for arn in (environment, f"{PREFIX}:job-queue/{queue}", policy, world.definition(), job):
-        world.batch.tag_resource(resourceArn=arn, tags={"one": "1", "two": "2"})
-        world.batch.tag_resource(resourceArn=arn, tags={"two": "II"})
-        assert world.batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"one": "1", "two": "II"}
-        world.batch.untag_resource(resourceArn=arn, tagKeys=["one", "none"])
-        assert world.batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"two": "II"}
+def test_tags_of_every_kind_of_resource(account: Account, queue: str) -> None:
+    environment = f"{PREFIX}:compute-environment/{account.environment()}"
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"), fairsharePolicy={})["arn"]
+    job = f"{PREFIX}:job/{account.submit(queue, account.definition())}"
+    for arn in (environment, f"{PREFIX}:job-queue/{queue}", policy, account.definition(), job):
+        account.batch.tag_resource(resourceArn=arn, tags={"one": "1", "two": "2"})
+        account.batch.tag_resource(resourceArn=arn, tags={"two": "II"})
+        assert account.batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"one": "1", "two": "II"}
+        account.batch.untag_resource(resourceArn=arn, tagKeys=["one", "none"])
+        assert account.batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"two": "II"}
         many = {f"k{index}": "v" for index in range(50)}
-        assert "50" in refusal(world.batch.tag_resource, resourceArn=arn, tags=many)["Message"]
-        world.batch.untag_resource(resourceArn=arn, tagKeys=["two"])
-    assert "does not exist" in refusal(world.batch.list_tags_for_resource, resourceArn=f"{policy}-none")["Message"]
-    array = world.submit(queue, world.definition(), arrayProperties={"size": 2})
+        assert "50" in refusal(account.batch.tag_resource, resourceArn=arn, tags=many)["Message"]
+        account.batch.untag_resource(resourceArn=arn, tagKeys=["two"])
+    assert "does not exist" in refusal(account.batch.list_tags_for_resource, resourceArn=f"{policy}-none")["Message"]
+    array = account.submit(queue, account.definition(), arrayProperties={"size": 2})
     child = f"{PREFIX}:job/{array}:0"
-    assert "aren't supported" in refusal(world.batch.tag_resource, resourceArn=child, tags={"a": "b"})["Message"]
+    assert "aren't supported" in refusal(account.batch.tag_resource, resourceArn=child, tags={"a": "b"})["Message"]
 
 
-def test_tagged_resources_are_found_by_their_tag(world: World) -> None:
-    mark = world.name("mark")
-    queue = world.queue(world.environment(), tags={"mark": mark})
-    definition = world.definition(tags={"mark": mark})
-    tagging = world.client("resourcegroupstaggingapi")
+def test_tagged_resources_are_found_by_their_tag(account: Account) -> None:
+    mark = account.name("mark")
+    queue = account.queue(account.environment(), tags={"mark": mark})
+    definition = account.definition(tags={"mark": mark})
+    tagging = account.client("resourcegroupstaggingapi")
 
     def tagged() -> set[str]:
         answer = tagging.get_resources(TagFilters=[{"Key": "mark", "Values": [mark]}])
         return {entry["ResourceARN"] for entry in answer["ResourceTagMappingList"]}
 
     assert tagged() == {f"{PREFIX}:job-queue/{queue}", definition}
-    job_id = world.submit(queue, world.definition("sleep", "60"), tags={"mark": mark})
+    job_id = account.submit(queue, account.definition("sleep", "60"), tags={"mark": mark})
     assert tagged() == {f"{PREFIX}:job-queue/{queue}", definition, f"{PREFIX}:job/{job_id}"}
-    world.batch.terminate_job(jobId=job_id, reason="found")
-    world.job_is(job_id)
-    world.batch.deregister_job_definition(jobDefinition=definition)
+    account.batch.terminate_job(jobId=job_id, reason="found")
+    account.job_is(job_id)
+    account.batch.deregister_job_definition(jobDefinition=definition)
     assert tagged() == {f"{PREFIX}:job-queue/{queue}"}
 
 
@@ -591,13 +594,13 @@ def allow(action: str | list[str], resource: str | list[str] = "*", **condition:
     return statement | ({"Condition": condition} if condition else {})
 
 
-def test_every_operation_needs_its_action_on_its_resource(world: World, queue: str) -> None:
-    definition = world.definition()
-    job_id = world.job_is(world.submit(queue, definition))["jobId"]
-    environment = world.environment()
+def test_every_operation_needs_its_action_on_its_resource(account: Account, queue: str) -> None:
+    definition = account.definition()
+    job_id = account.job_is(account.submit(queue, definition))["jobId"]
+    environment = account.environment()
     queue_arn, job_arn = f"{PREFIX}:job-queue/{queue}", f"{PREFIX}:job/{job_id}"
     environment_arn = f"{PREFIX}:compute-environment/{environment}"
-    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"), fairsharePolicy={})["arn"]
     order = [{"order": 1, "computeEnvironment": environment}]
     calls: list[tuple[str, dict, list[dict]]] = [
         ("describe_compute_environments", {}, [allow("batch:DescribeComputeEnvironments")]),
@@ -622,7 +625,7 @@ def test_every_operation_needs_its_action_on_its_resource(world: World, queue: s
         ("delete_scheduling_policy", {"arn": f"{PREFIX}:scheduling-policy/by-a-user"},
          [allow("batch:DeleteSchedulingPolicy", f"{PREFIX}:scheduling-policy/by-a-user")]),
         ("create_compute_environment",
-         {"computeEnvironmentName": "by-a-user", "type": "MANAGED", "computeResources": world.fargate(),
+         {"computeEnvironmentName": "by-a-user", "type": "MANAGED", "computeResources": account.fargate(),
           "tags": {"a": "b"}},
          [allow("batch:CreateComputeEnvironment", f"{PREFIX}:compute-environment/by-a-user"),
           allow("batch:TagResource", f"{PREFIX}:compute-environment/by-a-user",
@@ -631,9 +634,9 @@ def test_every_operation_needs_its_action_on_its_resource(world: World, queue: s
          [allow("batch:CreateJobQueue", [f"{PREFIX}:job-queue/by-a-user", environment_arn])]),
         ("register_job_definition",
          {"jobDefinitionName": "by-a-user", "type": "container", "platformCapabilities": ["FARGATE"],
-          "containerProperties": world.container()},
+          "containerProperties": account.container()},
          [allow("batch:RegisterJobDefinition", f"{PREFIX}:job-definition/by-a-user"),
-          allow("iam:PassRole", world.execution_role,
+          allow("iam:PassRole", account.execution_role,
                 StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"})]),
         ("deregister_job_definition", {"jobDefinition": "by-a-user:1"},
          [allow("batch:DeregisterJobDefinition", f"{PREFIX}:job-definition/by-a-user:1")]),
@@ -643,33 +646,33 @@ def test_every_operation_needs_its_action_on_its_resource(world: World, queue: s
          [allow("batch:SubmitJob", [queue_arn, definition]),
           allow("batch:TagResource", [queue_arn, definition, f"{PREFIX}:job/*"])]),
     ]  # fmt: skip
-    nobody = world.user()
+    nobody = account.user()
     for operation, arguments, statements in calls:
         error = refusal(getattr(nobody, operation), **arguments)
         assert error["Code"] == "AccessDeniedException", operation
         assert statements[0]["Action"] in error["Message"], operation
-        wait(lambda: _settled(world, environment, queue))
+        wait(lambda: _settled(account, environment, queue))
         for left_out in range(1, len(statements)):
-            partly = world.user(*(s for index, s in enumerate(statements) if index != left_out))
+            partly = account.user(*(s for index, s in enumerate(statements) if index != left_out))
             assert refusal(getattr(partly, operation), **arguments)["Code"] == "AccessDeniedException", operation
-        getattr(world.user(*statements), operation)(**arguments)
+        getattr(account.user(*statements), operation)(**arguments)
 
 
-def _settled(world: World, environment: str, queue: str) -> bool:
-    environments = world.batch.describe_compute_environments(computeEnvironments=[environment, "by-a-user"])
-    queues = world.batch.describe_job_queues(jobQueues=[queue, "by-a-user"])["jobQueues"]
+def _settled(account: Account, environment: str, queue: str) -> bool:
+    environments = account.batch.describe_compute_environments(computeEnvironments=[environment, "by-a-user"])
+    queues = account.batch.describe_job_queues(jobQueues=[queue, "by-a-user"])["jobQueues"]
     return all(one["status"] == "VALID" for one in environments["computeEnvironments"] + queues)
 
 
-def test_passing_a_service_role_needs_the_right(world: World) -> None:
-    role = world.role(service="batch.amazonaws.com")
-    arguments = {"computeEnvironmentName": world.name("ce"), "type": "MANAGED", "computeResources": world.fargate()}
-    user = world.user(allow("batch:*"))
+def test_passing_a_service_role_needs_the_right(account: Account) -> None:
+    role = account.role(service="batch.amazonaws.com")
+    arguments = {"computeEnvironmentName": account.name("ce"), "type": "MANAGED", "computeResources": account.fargate()}
+    user = account.user(allow("batch:*"))
     assert "iam:PassRole" in refusal(user.create_compute_environment, serviceRole=role, **arguments)["Message"]
 
 
-def test_a_policy_must_match_a_definition_as_it_is_named_and_with_its_revision(world: World, queue: str) -> None:
-    definition = world.definition()
+def test_a_policy_must_match_a_definition_as_it_is_named_and_with_its_revision(account: Account, queue: str) -> None:
+    definition = account.definition()
     family, queue_arn = definition.rpartition(":")[0], f"{PREFIX}:job-queue/{queue}"
     by_name, by_revision = (
         {"jobName": "j", "jobQueue": queue, "jobDefinition": named} for named in (family, definition)
@@ -679,26 +682,26 @@ def test_a_policy_must_match_a_definition_as_it_is_named_and_with_its_revision(w
         ([f"{family}:*"], [by_revision], [by_name]),
         ([f"{family}*"], [by_name, by_revision], []),
     ):
-        user = world.user(allow("batch:SubmitJob", [queue_arn, *resources]))
+        user = account.user(allow("batch:SubmitJob", [queue_arn, *resources]))
         for arguments in accepted:
             assert user.submit_job(**arguments)["jobId"]
         for arguments in refused:
             assert refusal(user.submit_job, **arguments)["Code"] == "AccessDeniedException"
 
 
-def test_a_submission_with_tags_tags_its_definition_and_queue(world: World, queue: str) -> None:
-    definition = world.definition()
+def test_a_submission_with_tags_tags_its_definition_and_queue(account: Account, queue: str) -> None:
+    definition = account.definition()
     submit = allow("batch:SubmitJob", [f"{PREFIX}:job-queue/{queue}", definition])
-    user = world.user(submit, allow("batch:TagResource", f"{PREFIX}:job/*"))
+    user = account.user(submit, allow("batch:TagResource", f"{PREFIX}:job/*"))
     arguments = {"jobName": "j", "jobQueue": queue, "jobDefinition": definition}
     assert "batch:TagResource" in refusal(user.submit_job, **arguments, tags={"a": "b"})["Message"]
     assert user.submit_job(**arguments)["jobId"]
 
 
-def test_a_resources_tags_can_be_a_condition(world: World, queue: str) -> None:
+def test_a_resources_tags_can_be_a_condition(account: Account, queue: str) -> None:
     """https://docs.aws.amazon.com/batch/latest/userguide/iam-example-restrict-job-submission-by-tags.html"""
-    calc, other = world.definition(tags={"Project": "calc"}), world.definition(tags={"Project": "other"})
-    user = world.user(
+    calc, other = account.definition(tags={"Project": "calc"}), account.definition(tags={"Project": "other"})
+    user = account.user(
         allow("batch:SubmitJob", f"{PREFIX}:job-queue/*"),
         allow("batch:SubmitJob", f"{PREFIX}:job-definition/*:*", StringEquals={"aws:ResourceTag/Project": "calc"}),
         allow("batch:TerminateJob", StringEquals={"aws:ResourceTag/owner": "me"}),
@@ -707,47 +710,47 @@ def test_a_resources_tags_can_be_a_condition(world: World, queue: str) -> None:
     assert user.submit_job(**arguments, jobDefinition=calc)["jobId"]
     for refused in (other, calc.rpartition(":")[0]):
         assert refusal(user.submit_job, **arguments, jobDefinition=refused)["Code"] == "AccessDeniedException"
-    mine = world.submit(queue, calc, tags={"owner": "me"}, arrayProperties={"size": 2})
-    yours = world.submit(queue, calc, tags={"owner": "you"})
+    mine = account.submit(queue, calc, tags={"owner": "me"}, arrayProperties={"size": 2})
+    yours = account.submit(queue, calc, tags={"owner": "you"})
     user.terminate_job(jobId=mine, reason="mine")
     user.terminate_job(jobId=f"{mine}:1", reason="mine")
     assert refusal(user.terminate_job, jobId=yours, reason="not mine")["Code"] == "AccessDeniedException"
 
 
-def test_an_explicit_deny_of_a_definition_wins(world: World, queue: str) -> None:
-    definition = world.definition()
+def test_an_explicit_deny_of_a_definition_wins(account: Account, queue: str) -> None:
+    definition = account.definition()
     deny = {"Effect": "Deny", "Action": "batch:SubmitJob", "Resource": definition}
-    user = world.user(allow("batch:SubmitJob"), deny)
+    user = account.user(allow("batch:SubmitJob"), deny)
     error = refusal(user.submit_job, jobName="j", jobQueue=queue, jobDefinition=definition)
     assert "explicit deny" in error["Message"]
 
 
-def test_a_share_identifier_can_be_a_condition(world: World) -> None:
-    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
-    queue = world.queue(world.environment(), schedulingPolicyArn=policy)
-    user = world.user(allow("batch:SubmitJob", StringEquals={"batch:ShareIdentifier": "lowCpu"}))
-    arguments = {"jobName": "j", "jobQueue": queue, "jobDefinition": world.definition()}
+def test_a_share_identifier_can_be_a_condition(account: Account) -> None:
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"), fairsharePolicy={})["arn"]
+    queue = account.queue(account.environment(), schedulingPolicyArn=policy)
+    user = account.user(allow("batch:SubmitJob", StringEquals={"batch:ShareIdentifier": "lowCpu"}))
+    arguments = {"jobName": "j", "jobQueue": queue, "jobDefinition": account.definition()}
     assert user.submit_job(**arguments, shareIdentifier="lowCpu", schedulingPriorityOverride=0)["jobId"]
     assert refusal(user.submit_job, **arguments, shareIdentifier="other")["Code"] == "AccessDeniedException"
 
 
-def test_bulk_operations_say_for_each_job_whether_it_was_allowed(world: World, queue: str) -> None:
-    definition = world.definition()
-    ids = [world.job_is(world.submit(queue, definition))["jobId"] for _ in range(2)]
-    user = world.user(allow("batch:TerminateJob", f"{PREFIX}:job/{ids[0]}"))
+def test_bulk_operations_say_for_each_job_whether_it_was_allowed(account: Account, queue: str) -> None:
+    definition = account.definition()
+    ids = [account.job_is(account.submit(queue, definition))["jobId"] for _ in range(2)]
+    user = account.user(allow("batch:TerminateJob", f"{PREFIX}:job/{ids[0]}"))
     answer = user.terminate_jobs(jobs=ids, reason="x")
     assert answer["successful"] == [ids[0]]
     assert [(error["job"], error["code"]) for error in answer["errors"]] == [(ids[1], "AccessDenied")]
 
 
-def test_accounts_regions_and_what_is_not_covered(world: World, queue: str) -> None:
-    elsewhere = world.aws.session.client("batch", region_name="eu-west-1", endpoint_url=world.aws.endpoint_url)
+def test_accounts_regions_and_what_is_not_covered(account: Account, queue: str) -> None:
+    elsewhere = account.aws.session.client("batch", region_name="eu-west-1", endpoint_url=account.aws.endpoint_url)
     assert elsewhere.describe_job_queues()["jobQueues"] == []
-    job = world.run(queue)
+    job = account.run(queue)
     assert elsewhere.describe_jobs(jobs=[job["jobId"]])["jobs"] == []
     prefix, queue_arn = "in this account and Region", f"{PREFIX}:job-queue/{queue}"
-    environment = world.batch.describe_compute_environments()["computeEnvironments"][0]["computeEnvironmentArn"]
-    policy = world.batch.create_scheduling_policy(name=world.name("policy"), fairsharePolicy={})["arn"]
+    environment = account.batch.describe_compute_environments()["computeEnvironments"][0]["computeEnvironmentArn"]
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"), fairsharePolicy={})["arn"]
     assert prefix in refusal(elsewhere.get_job_queue_snapshot, jobQueue=queue_arn)["Message"]
     assert prefix in refusal(elsewhere.delete_compute_environment, computeEnvironment=environment)["Message"]
     assert prefix in refusal(elsewhere.list_tags_for_resource, resourceArn=queue_arn)["Message"]
@@ -758,20 +761,20 @@ def test_accounts_regions_and_what_is_not_covered(world: World, queue: str) -> N
     assert prefix in refusal(elsewhere.describe_job_definitions, jobDefinitions=[job["jobDefinition"]])["Message"]
     assert "does not exist" in refusal(elsewhere.delete_scheduling_policy, arn=policy)["Message"]
     elsewhere.terminate_job(jobId=job["jobId"], reason="from elsewhere")
-    client = world.aws.client("batch", retries={"total_max_attempts": 1})
+    client = account.aws.client("batch", retries={"total_max_attempts": 1})
     error = refusal(client.list_consumable_resources)
     assert "does not cover batch:ListConsumableResources" in error["Message"]
 
 
-def test_conditions_on_the_log_group_of_a_definition(world: World) -> None:
-    name = world.name("definition")
-    user = world.user(
+def test_conditions_on_the_log_group_of_a_definition(account: Account) -> None:
+    name = account.name("definition")
+    user = account.user(
         allow("batch:RegisterJobDefinition", StringEquals={"batch:AWSLogsGroup": "/mine"}), allow("iam:PassRole"), LOGS
     )
     arguments = {"jobDefinitionName": name, "type": "container", "platformCapabilities": ["FARGATE"]}
 
     def container(group: str) -> dict:
-        return world.container(logConfiguration={"logDriver": "awslogs", "options": {"awslogs-group": group}})
+        return account.container(logConfiguration={"logDriver": "awslogs", "options": {"awslogs-group": group}})
 
     refused = refusal(user.register_job_definition, containerProperties=container("/other"), **arguments)
     assert refused["Code"] == "AccessDeniedException"

@@ -14,7 +14,7 @@ import pytest
 
 import local_aws
 
-from .conftest import World, checked, make_world, wait
+from .conftest import Account, checked, make_account, wait
 
 LOST = "Your Spot Task was interrupted."  # on Fargate; on EC2 it is "Host EC2 (instance i-...) terminated."
 
@@ -25,20 +25,20 @@ class Own:
     def __init__(self, aws: Any, home: Path, state: Path | None) -> None:
         self.template, self.home, self.state = aws, home, state
         self.start()
-        self.world: World = make_world(self.aws)
-        self.fresh()
+        self.account: Account = make_account(self.aws)
+        self.new_queue()
 
-    def fresh(self) -> None:
+    def new_queue(self) -> None:
         """A queue that no other test has used."""
-        self.environment = self.world.environment()
-        self.queue = self.world.queue(self.environment)
+        self.environment = self.account.environment()
+        self.queue = self.account.queue(self.environment)
 
     def start(self) -> None:
         server = local_aws.start(port=0, home=self.home, state_dir=self.state)
         self.aws = dataclasses.replace(self.template, server=server, home=self.home)
 
     def _role_is_kept(self) -> bool:
-        name = self.world.execution_role.rsplit("/", 1)[1].encode()
+        name = self.account.execution_role.rsplit("/", 1)[1].encode()
         return any(name in file.read_bytes() for file in (self.state / "ministack").glob("*iam*"))
 
     def again(self, number: int | None = None) -> None:
@@ -51,8 +51,8 @@ class Own:
             os.kill(self.aws.server.pid, number)
             wait(lambda: local_aws.find(self.home) is None, "the server's end")
         self.start()
-        self.world.aws = self.aws
-        self.world.batch = checked(self.aws.client("batch", retries={"total_max_attempts": 1}))
+        self.account.aws = self.aws
+        self.account.batch = checked(self.aws.client("batch", retries={"total_max_attempts": 1}))
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ def shared(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 
 @pytest.fixture
 def own(shared: Own) -> Own:
-    shared.fresh()
+    shared.new_queue()
     return shared
 
 
-def pid_of(world: World, job_id: str) -> int:
+def pid_of(account: Account, job_id: str) -> int:
     """Of a job that prints its process id."""
-    job = world.job_is(job_id, "RUNNING")
-    return int(wait(lambda: world.lines(job))[0])
+    job = account.job_is(job_id, "RUNNING")
+    return int(wait(lambda: account.lines(job))[0])
 
 
 def gone(pid: int) -> bool:
@@ -85,38 +85,38 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [None, signal.SIGKILL], ids=["stopped", "killed"])
 def test_what_ran_when_the_server_ended_is_lost_and_retried_by_its_strategy(own: Own, number: int | None) -> None:
-    world, queue = own.world, own.queue
-    definition = world.definition("sh", "-c", "echo $$; test $AWS_BATCH_JOB_ATTEMPT = 2 || exec sleep 60")
-    once = world.submit(queue, definition, tags={"a": "b"})
+    account, queue = own.account, own.queue
+    definition = account.definition("sh", "-c", "echo $$; test $AWS_BATCH_JOB_ATTEMPT = 2 || exec sleep 60")
+    once = account.submit(queue, definition, tags={"a": "b"})
     rules = [{"onStatusReason": LOST, "action": "RETRY"}, {"onReason": "*", "action": "EXIT"}]
-    twice = world.submit(queue, definition, retryStrategy={"attempts": 2, "evaluateOnExit": rules})
-    waiting = world.submit(queue, definition, dependsOn=[{"jobId": twice}], retryStrategy={"attempts": 2})
-    done = world.run(queue, "echo", "kept")
-    pids = [pid_of(world, once), pid_of(world, twice)]
+    twice = account.submit(queue, definition, retryStrategy={"attempts": 2, "evaluateOnExit": rules})
+    waiting = account.submit(queue, definition, dependsOn=[{"jobId": twice}], retryStrategy={"attempts": 2})
+    done = account.run(queue, "echo", "kept")
+    pids = [pid_of(account, once), pid_of(account, twice)]
     own.again(number)
     for pid in pids:
         wait(lambda pid=pid: gone(pid), "the job's end")
-    job = world.job_is(once)
+    job = account.job_is(once)
     assert (job["status"], job["tags"]) == ("FAILED", {"a": "b"})
     assert job["statusReason"].startswith(LOST)
-    job = world.job_is(twice)
+    job = account.job_is(twice)
     assert job["status"] == "SUCCEEDED", job
     assert job["attempts"][0]["statusReason"].startswith(LOST)
-    world.batch.terminate_job(jobId=waiting, reason="enough")
-    assert world.job_is(waiting)["statusReason"] in ("enough", "Essential container in task exited")
-    assert world.job(done["jobId"]) == done
+    account.batch.terminate_job(jobId=waiting, reason="enough")
+    assert account.job_is(waiting)["statusReason"] in ("enough", "Essential container in task exited")
+    assert account.job(done["jobId"]) == done
     if number is None:  # lines written in a killed server's last two seconds are lost
-        assert world.lines(done) == ["kept"]
+        assert account.lines(done) == ["kept"]
 
 
 def test_resources_are_as_they_were(own: Own) -> None:
-    world = own.world
-    policy = world.batch.create_scheduling_policy(name="p", fairsharePolicy={"shareDecaySeconds": 60})["arn"]
-    definition = world.definition("echo", "hello", tags={"a": "b"})
-    world.batch.deregister_job_definition(jobDefinition=world.definition())
+    account = own.account
+    policy = account.batch.create_scheduling_policy(name="p", fairsharePolicy={"shareDecaySeconds": 60})["arn"]
+    definition = account.definition("echo", "hello", tags={"a": "b"})
+    account.batch.deregister_job_definition(jobDefinition=account.definition())
 
     def everything() -> list:
-        batch = world.batch
+        batch = account.batch
         return [
             batch.describe_compute_environments()["computeEnvironments"],
             batch.describe_job_queues()["jobQueues"],
@@ -127,75 +127,75 @@ def test_resources_are_as_they_were(own: Own) -> None:
     before = everything()
     own.again()
     assert everything() == before
-    assert world.job_is(world.submit(own.queue, definition))["status"] == "SUCCEEDED"
+    assert account.job_is(account.submit(own.queue, definition))["status"] == "SUCCEEDED"
     name = definition.rsplit("/", 1)[1].partition(":")[0]
-    registered = world.batch.register_job_definition(
+    registered = account.batch.register_job_definition(
         jobDefinitionName=name,
         type="container",
         platformCapabilities=["FARGATE"],
-        containerProperties=world.container(),
+        containerProperties=account.container(),
     )
     assert registered["revision"] == 2
 
 
 def test_an_array_goes_on_where_it_was(own: Own) -> None:
-    world = own.world
-    world.batch.update_compute_environment(computeEnvironment=own.environment, computeResources={"maxvCpus": 1})
+    account = own.account
+    account.batch.update_compute_environment(computeEnvironment=own.environment, computeResources={"maxvCpus": 1})
     script = "test $AWS_BATCH_JOB_ARRAY_INDEX -lt 4 || test $AWS_BATCH_JOB_ATTEMPT = 2 || sleep 60"
-    array = world.submit(
-        own.queue, world.definition("sh", "-c", script), arrayProperties={"size": 12}, retryStrategy={"attempts": 2}
+    array = account.submit(
+        own.queue, account.definition("sh", "-c", script), arrayProperties={"size": 12}, retryStrategy={"attempts": 2}
     )
 
     def four_hang() -> bool:
-        counts = world.job(array)["arrayProperties"]["statusSummary"]
+        counts = account.job(array)["arrayProperties"]["statusSummary"]
         return counts["SUCCEEDED"] == 4 and counts["RUNNING"] == 4
 
     wait(four_hang)
     own.again(signal.SIGKILL)
-    wait(lambda: world.job(array)["arrayProperties"]["statusSummary"]["RUNNING"] == 4)
-    assert world.job(f"{array}:0")["attempts"][0]["container"]["exitCode"] == 0
-    world.batch.terminate_job(jobId=array, reason="seen enough")
-    job = world.job_is(array)
+    wait(lambda: account.job(array)["arrayProperties"]["statusSummary"]["RUNNING"] == 4)
+    assert account.job(f"{array}:0")["attempts"][0]["container"]["exitCode"] == 0
+    account.batch.terminate_job(jobId=array, reason="seen enough")
+    job = account.job_is(array)
     summary = job["arrayProperties"]["statusSummary"]
     assert summary["SUCCEEDED"] + summary["FAILED"] == 12
     assert summary["SUCCEEDED"] >= 8
-    assert len(world.job(f"{array}:5")["attempts"]) == 2
+    assert len(account.job(f"{array}:5")["attempts"]) == 2
 
 
 def test_without_a_state_directory_nothing_is_kept_and_no_job_is_left(aws: Any, tmp_path: Path) -> None:
     own = Own(aws, tmp_path / "home", None)
     try:
-        job_id = own.world.submit(own.queue, own.world.definition("sh", "-c", "echo $$; exec sleep 60"))
-        pid = pid_of(own.world, job_id)
+        job_id = own.account.submit(own.queue, own.account.definition("sh", "-c", "echo $$; exec sleep 60"))
+        pid = pid_of(own.account, job_id)
         own.again(signal.SIGKILL)
         wait(lambda: gone(pid), "the job's end")
-        assert own.world.batch.describe_jobs(jobs=[job_id])["jobs"] == []
+        assert own.account.batch.describe_jobs(jobs=[job_id])["jobs"] == []
     finally:
         local_aws.stop(tmp_path / "home")
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the supervisor by /proc")
 def test_a_supervisor_that_dies_is_replaced_and_its_jobs_have_failed(own: Own) -> None:
-    world = own.world
-    definition = world.definition("sh", "-c", "echo $$; exec sleep 60")
-    jobs = [world.submit(own.queue, definition) for _ in range(2)]
-    pids = [pid_of(world, job_id) for job_id in jobs]
+    account = own.account
+    definition = account.definition("sh", "-c", "echo $$; exec sleep 60")
+    jobs = [account.submit(own.queue, definition) for _ in range(2)]
+    pids = [pid_of(account, job_id) for job_id in jobs]
     for child in Path(f"/proc/{own.aws.server.pid}/task/{own.aws.server.pid}/children").read_text().split():
         if b"supervisor.py" in Path(f"/proc/{child}/cmdline").read_bytes():
             os.kill(int(child), signal.SIGKILL)
     for job_id, pid in zip(jobs, pids, strict=True):
-        assert world.job_is(job_id)["statusReason"].startswith(LOST)
+        assert account.job_is(job_id)["statusReason"].startswith(LOST)
         wait(lambda pid=pid: gone(pid), "the job's end")
-    assert world.run(own.queue, "echo", "again")["status"] == "SUCCEEDED"
+    assert account.run(own.queue, "echo", "again")["status"] == "SUCCEEDED"
 
 
 def test_ten_thousand_children_are_submitted_at_once_and_cancelled_at_once(own: Own) -> None:
-    array = own.world.submit(own.queue, own.world.definition("sleep", "60"), arrayProperties={"size": 10_000})
-    wait(lambda: own.world.job(array)["arrayProperties"]["statusSummary"]["RUNNING"])
-    own.world.batch.terminate_job(jobId=array, reason="enough")
-    job = own.world.job_is(array)
+    array = own.account.submit(own.queue, own.account.definition("sleep", "60"), arrayProperties={"size": 10_000})
+    wait(lambda: own.account.job(array)["arrayProperties"]["statusSummary"]["RUNNING"])
+    own.account.batch.terminate_job(jobId=array, reason="enough")
+    job = own.account.job_is(array)
     assert job["arrayProperties"]["statusSummary"]["FAILED"] == 10_000
     began = time.monotonic()
-    pages = own.world.batch.get_paginator("list_jobs").paginate(arrayJobId=array, jobStatus="FAILED")
+    pages = own.account.batch.get_paginator("list_jobs").paginate(arrayJobId=array, jobStatus="FAILED")
     assert sum(len(page["jobSummaryList"]) for page in pages) == 10_000
     assert time.monotonic() - began < 60

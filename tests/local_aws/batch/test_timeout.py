@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import World
+from .conftest import Account
 
 
 @pytest.mark.slow
-def test_a_job_that_ignores_sigterm_is_killed_after_30_seconds(world: World, stubborn_job: str) -> None:
-    job = world.job_is(stubborn_job)
+def test_a_job_that_ignores_sigterm_is_killed_after_30_seconds(account: Account, stubborn_job: str) -> None:
+    job = account.job_is(stubborn_job)
     assert (job["status"], job["statusReason"], job["isTerminated"]) == ("FAILED", "enough", True)
     assert (job["container"]["exitCode"], len(job["attempts"])) == (137, 1)
     assert 30_000 <= job["stoppedAt"] - job["startedAt"] < 60_000
 
 
 @pytest.mark.slow
-def test_a_timeout_ends_an_attempt_for_good(world: World, timed_job: str) -> None:
-    job = world.job_is(timed_job)
+def test_a_timeout_ends_an_attempt_for_good(account: Account, timed_job: str) -> None:
+    job = account.job_is(timed_job)
     assert (job["status"], job["statusReason"]) == ("FAILED", "Job attempt duration exceeded timeout")
     assert 60_000 <= job["stoppedAt"] - job["startedAt"] < 90_000
     assert len(job["attempts"]) == 1

@@ -57,7 +57,7 @@ def misfits(value: Any, shape: Shape, where: str = "") -> Iterator[str]:
             yield f"{where} is {value!r}, which {limits['pattern']} does not match"
 
 
-class World:
+class Account:
     """Clients, and short ways to make and watch things. Every response of SageMaker is held against its model."""
 
     def __init__(self, aws: Any) -> None:
@@ -196,8 +196,8 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(aws: Any) -> World:
-    return World(aws)
+def account(aws: Any) -> Account:
+    return Account(aws)
 
 
 def refusal(call: Callable, **arguments: Any) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A server that is killed between any two things it does: nothing is lost, nothing is answered twice.
 
 The orchestrator runs on a fake AWS that outlives it. Each record it writes, each function it invokes, each message it
-sends and each job it runs counts; after the chosen one nothing reaches the world any more, as after SIGKILL, and the
+sends and each job it runs counts; after the chosen one nothing reaches AWS any more, as after SIGKILL, and the
 next server starts with what there is. `test_restart.py` kills real servers.
 """
 
@@ -37,30 +37,30 @@ from .definitions import (
 from .fakes import Bench, FakeAws, ended
 
 
-class Life:
-    """What one server does, until it is killed after so many deeds."""
+class CrashPoint:
+    """Performs a server's actions until the given number is reached, as if the server were killed then."""
 
-    def __init__(self, deeds: int | None) -> None:
-        self.deeds, self.done, self.lock = deeds, 0, threading.Lock()
+    def __init__(self, actions: int | None) -> None:
+        self.actions, self.done, self.lock = actions, 0, threading.Lock()
 
     @property
     def over(self) -> bool:
-        return self.deeds is not None and self.done >= self.deeds
+        return self.actions is not None and self.done >= self.actions
 
-    def does(self, deed: Any, *args: Any) -> Any:
+    def perform(self, action: Any, *args: Any) -> Any:
         with self.lock:
             if self.over:
                 return None
             self.done += 1
-            return deed(*args)
+            return action(*args)
 
 
-class World(FakeAws):
+class LastingAws(FakeAws):
     """The rest of AWS: its jobs, its queue and its documents outlive the servers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Life(None)
+        self.crash_point = CrashPoint(None)
         self.jobs: list[str] = []
         self.calls: list[dict[str, Any]] = []
         self.verdicts: list[str] = []
@@ -73,11 +73,11 @@ class World(FakeAws):
     def client(self, service: str, *args: Any, **more: Any) -> Any:
         client = super().client(service, *args, **more)
         client.get_object = lambda **_: {"Body": io.BytesIO(b'{"items": ["a", "b"], "word": "read"}')}
-        client.delete_object = lambda **place: self.life.does(self.deleted.append, place["Key"])
+        client.delete_object = lambda **place: self.crash_point.perform(self.deleted.append, place["Key"])
         return client
 
     def _invoke(self, FunctionName: str, Payload: str) -> dict[str, Any]:
-        answer = self.life.does(self._function, json.loads(Payload))
+        answer = self.crash_point.perform(self._function, json.loads(Payload))
         return {"Payload": io.BytesIO(json.dumps(answer or {}).encode())}
 
     def _function(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -88,30 +88,30 @@ class World(FakeAws):
         return {"id": event["job"]}
 
     def _send(self, QueueUrl: str, MessageBody: str) -> None:
-        self.life.does(self.messages.append, json.loads(MessageBody))
+        self.crash_point.perform(self.messages.append, json.loads(MessageBody))
 
 
 class Server(Bench):
-    """A server's orchestrator, whose deeds reach the world and the store while it lives."""
+    """A server's orchestrator, whose actions reach AWS and the store while it lives."""
 
-    def __init__(self, document: dict[str, Any], store: Store, world: World, life: Life) -> None:
-        world.life = life
-        super().__init__(document, self, world)
-        self.store, self.life = store, life
+    def __init__(self, document: dict[str, Any], store: Store, aws: LastingAws, crash_point: CrashPoint) -> None:
+        aws.crash_point = crash_point
+        super().__init__(document, self, aws)
+        self.store, self.crash_point = store, crash_point
         self.orchestrator.jobs.run = self._run_job
 
     def put(self, *record: Any) -> None:
-        self.life.does(self.store.put, *record)
+        self.crash_point.perform(self.store.put, *record)
 
     def delete(self, *record: Any) -> None:
-        self.life.does(self.store.delete, *record)
+        self.crash_point.perform(self.store.delete, *record)
 
     def all(self, kind: str) -> dict[str, Any]:
         return self.store.all(kind)
 
     async def _run_job(self, record: dict[str, Any], _: Any) -> dict[str, Any]:
         await asyncio.sleep(0)
-        self.life.does(lambda: self.aws.calls.append({"job": record["ProcessingJobName"]}))
+        self.crash_point.perform(lambda: self.aws.calls.append({"job": record["ProcessingJobName"]}))
         self.orchestrator.jobs.end(record, "Completed")
         return json.loads(json.dumps(record, default=str))
 
@@ -127,7 +127,7 @@ class Server(Bench):
         with contextlib.suppress(ApiError):  # "it was answered already"
             self.orchestrator.callbacks.answer(message["token"], None, verdict, outputs, "told to stop")
             answered = True
-        if not self.life.over:
+        if not self.crash_point.over:
             self.aws.read += 1
             if answered:
                 self.aws.verdicts.append(message["token"])
@@ -138,23 +138,23 @@ class Server(Bench):
         self.orchestrator.freeze()
 
 
-def lives(document: dict[str, Any], kills: tuple[int, ...], *, stop_at: str = "") -> tuple[World, Execution, int]:
-    """Run an execution through the kills, each so many deeds after its server's start.
+def lives(document: dict[str, Any], kills: tuple[int, ...], *, stop_at: str = "") -> tuple[LastingAws, Execution, int]:
+    """Run an execution through the kills, each so many actions after its server's start.
 
     Args:
         stop_at: a step with whose start the execution is stopped.
     """
-    world = World()
+    aws = LastingAws()
     with TemporaryDirectory() as folder:
         store = Store(Path(folder) / "s")
-        for deeds in (*kills, None):
-            server = Server(document, store, world, Life(deeds))
+        for actions in (*kills, None):
+            server = Server(document, store, aws, CrashPoint(actions))
             execution = asyncio.run(one_life(server, stop_at))
             server.close()
-            if not server.life.over:
+            if not server.crash_point.over:
                 break
         store.close()
-    return world, execution, server.life.done
+    return aws, execution, server.crash_point.done
 
 
 async def one_life(server: Server, stop_at: str) -> Execution:
@@ -163,7 +163,7 @@ async def one_life(server: Server, stop_at: str) -> Execution:
     execution = known[0] if known else server.execution()
     if not known:
         server.orchestrator.begin(execution)  # the client had no answer, and asks again
-    while not server.life.over:
+    while not server.crash_point.over:
         if stop_at in execution.runs and not execution.stop_requested and not ended(execution):
             server.orchestrator.request_stop(execution)
         elif server.orchestrator.tasks:
@@ -209,38 +209,38 @@ def failing() -> dict[str, Any]:
     )
 
 
-def check_everything(world: World, execution: Execution) -> None:
+def check_everything(aws: LastingAws, execution: Execution) -> None:
     statuses = {name: run.status for name, run in execution.runs.items()}
     assert execution.status == "Succeeded", (statuses, {run.reason for run in execution.runs.values()})
     assert set(statuses.values()) == {"Succeeded"}
     assert {"Do-0", "Do-1", "Then-0", "Then-1", "Job", "Cleanup", "Last"} < set(statuses)
-    assert sorted(world.jobs) == ["a", "a-then", "b", "b-then", "done", "first"]
-    submits = [call for call in world.calls if call["job"] == "first"]
+    assert sorted(aws.jobs) == ["a", "a-then", "b", "b-then", "done", "first"]
+    submits = [call for call in aws.calls if call["job"] == "first"]
     assert all(call == submits[0] for call in submits), "invoked again with the same event"
-    check_answers(world, execution)
-    assert world.deleted[:1] == ["o/x"]
+    check_answers(aws, execution)
+    assert aws.deleted[:1] == ["o/x"]
 
 
-def check_answers(world: World, execution: Execution) -> None:
-    assert {message["token"] for message in world.messages} <= {execution.runs["Wait"].token}, "the token is kept"
-    assert len(world.verdicts) <= 1, "answered once"
+def check_answers(aws: LastingAws, execution: Execution) -> None:
+    assert {message["token"] for message in aws.messages} <= {execution.runs["Wait"].token}, "the token is kept"
+    assert len(aws.verdicts) <= 1, "answered once"
 
 
-def check_stopped(world: World, execution: Execution) -> None:
+def check_stopped(aws: LastingAws, execution: Execution) -> None:
     if not execution.stop_requested:  # it was quicker
-        return check_everything(world, execution)
+        return check_everything(aws, execution)
     assert execution.status == "Stopped", {name: (run.status, run.reason) for name, run in execution.runs.items()}
     assert "Last" not in execution.runs
     if "Wait" in execution.runs:
-        check_answers(world, execution)
+        check_answers(aws, execution)
     return None
 
 
-def check_failing(world: World, execution: Execution) -> None:
+def check_failing(aws: LastingAws, execution: Execution) -> None:
     assert execution.status == "Failed"
     assert (execution.runs["Fail"].status, execution.runs["Fail"].reason) == ("Failed", "meant")
     assert execution.runs["Wait"].status in ("Stopped", "Succeeded")
-    check_answers(world, execution)
+    check_answers(aws, execution)
 
 
 CASES = {
@@ -253,16 +253,16 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_kill_after_any_deed_changes_nothing_in_the_end(case: str) -> None:
     document, stop_at, check = CASES[case]
-    world, execution, deeds = lives(document, (), stop_at=stop_at)
-    check(world, execution)
-    for deed in range(1, deeds + 1):
-        world, execution, _ = lives(document, (deed,), stop_at=stop_at)
-        check(world, execution)
+    aws, execution, actions = lives(document, (), stop_at=stop_at)
+    check(aws, execution)
+    for position in range(1, actions + 1):
+        aws, execution, _ = lives(document, (position,), stop_at=stop_at)
+        check(aws, execution)
 
 
 @settings(max_examples=examples(20, 600))
 @given(st.sampled_from(list(CASES)), st.lists(st.integers(1, 60), min_size=2, max_size=6))
 def test_any_number_of_kills_changes_nothing_in_the_end(case: str, kills: list[int]) -> None:
     document, stop_at, check = CASES[case]
-    world, execution, _ = lives(document, tuple(kills), stop_at=stop_at)
-    check(world, execution)
+    aws, execution, _ = lives(document, tuple(kills), stop_at=stop_at)
+    check(aws, execution)

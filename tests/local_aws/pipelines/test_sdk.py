@@ -11,39 +11,39 @@ from typing import Any
 import boto3
 import pytest
 
-from .conftest import World
+from .conftest import Account
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")
-def sdk(world: World) -> Iterator[Any]:
+def sdk(account: Account) -> Iterator[Any]:
     """A session of the SDK on the embedded AWS. The SDK makes clients at import, so it must find their settings."""
     settings = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": world.aws.region,
-        "AWS_ENDPOINT_URL": world.aws.endpoint_url,
+        "AWS_DEFAULT_REGION": account.aws.region,
+        "AWS_ENDPOINT_URL": account.aws.endpoint_url,
     }
     saved = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     from sagemaker.core.helper.session_helper import Session
 
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
-    bucket = world.name("default")  # the SDK would ask the real STS for the account to name one
-    world.s3.create_bucket(Bucket=bucket)
-    yield Session(boto_session=boto3.Session(region_name=world.aws.region), default_bucket=bucket)
+    bucket = account.name("default")  # the SDK would ask the real STS for the account to name one
+    account.s3.create_bucket(Bucket=bucket)
+    yield Session(boto_session=boto3.Session(region_name=account.aws.region), default_bucket=bucket)
     for name, value in saved.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def function_step(world: World, sdk: Any, name: str, outputs: tuple[str, ...] = (), **more: Any) -> Any:
+def function_step(account: Account, sdk: Any, name: str, outputs: tuple[str, ...] = (), **more: Any) -> Any:
     from sagemaker.core.lambda_helper import Lambda
     from sagemaker.mlops.workflow import LambdaOutput, LambdaStep
     from sagemaker.mlops.workflow.lambda_step import LambdaOutputTypeEnum
 
     declared = [LambdaOutput(output, LambdaOutputTypeEnum.String) for output in outputs]
-    return LambdaStep(name, Lambda(function_arn=world.function, session=sdk), outputs=declared, **more)
+    return LambdaStep(name, Lambda(function_arn=account.function, session=sdk), outputs=declared, **more)
 
 
 def callback(queue: str, name: str, **inputs: Any) -> Any:
@@ -54,48 +54,48 @@ def callback(queue: str, name: str, **inputs: Any) -> Any:
     return CallbackStep(name, sqs_queue_url=queue, inputs=inputs, outputs=outputs)
 
 
-def make(world: World, sdk: Any, steps: list[Any], parameters: list[Any] | None = None, **more: Any) -> Any:
+def make(account: Account, sdk: Any, steps: list[Any], parameters: list[Any] | None = None, **more: Any) -> Any:
     from sagemaker.mlops.workflow import Pipeline
 
-    pipeline = Pipeline(world.name(), parameters=parameters, steps=steps, sagemaker_session=sdk)
-    pipeline.upsert(role_arn=world.pipeline_role, **more)
+    pipeline = Pipeline(account.name(), parameters=parameters, steps=steps, sagemaker_session=sdk)
+    pipeline.upsert(role_arn=account.pipeline_role, **more)
     return pipeline
 
 
-def run(world: World, pipeline: Any, **parameters: Any) -> tuple[str, dict[str, dict[str, Any]]]:
+def run(account: Account, pipeline: Any, **parameters: Any) -> tuple[str, dict[str, dict[str, Any]]]:
     execution = pipeline.start(parameters=parameters)
-    return world.wait(execution.arn)["PipelineExecutionStatus"], world.steps(execution.arn)
+    return account.wait(execution.arn)["PipelineExecutionStatus"], account.steps(execution.arn)
 
 
 def outputs(step: dict[str, Any]) -> dict[str, str]:
     return {item["Name"]: item["Value"] for item in step["Metadata"]["Lambda"]["OutputParameters"]}
 
 
-def test_the_articles_pipeline(world: World, sdk: Any) -> None:
+def test_the_articles_pipeline(account: Account, sdk: Any) -> None:
     """LambdaStep and CallbackStep; upsert twice, with tags; start, describe, lists, stop, delete."""
     from sagemaker.core.workflow.execution_variables import ExecutionVariables
     from sagemaker.core.workflow.parameters import ParameterInteger
 
     jobs = ParameterInteger("MaxJobs", default_value=12)
-    queue = world.queue()
+    queue = account.queue()
     variables = {"out": jobs.to_string(), "execution_id": ExecutionVariables.PIPELINE_EXECUTION_ARN}
-    submit = function_step(world, sdk, "Submit", ("statusCode", "out", "execution_id"), inputs=variables)
+    submit = function_step(account, sdk, "Submit", ("statusCode", "out", "execution_id"), inputs=variables)
     wait = callback(queue, "Wait", job_ids=submit.properties.Outputs["out"])
-    use = function_step(world, sdk, "Use", ("out",), inputs={"out": wait.properties.Outputs["job_status"]})
-    pipeline = make(world, sdk, [submit, wait, use], [jobs], tags=[{"Key": "a", "Value": "1"}])
+    use = function_step(account, sdk, "Use", ("out",), inputs={"out": wait.properties.Outputs["job_status"]})
+    pipeline = make(account, sdk, [submit, wait, use], [jobs], tags=[{"Key": "a", "Value": "1"}])
     root = json.loads(pipeline.definition())
     assert {"PipelineExperimentConfig", "MlflowConfig"} <= set(root)
-    again = pipeline.upsert(role_arn=world.pipeline_role, tags=[{"Key": "b", "Value": "2"}])
+    again = pipeline.upsert(role_arn=account.pipeline_role, tags=[{"Key": "b", "Value": "2"}])
     assert again["PipelineVersionId"] == 2 == pipeline.latest_pipeline_version_id
-    tags = world.sagemaker.list_tags(ResourceArn=again["PipelineArn"])["Tags"]
+    tags = account.sagemaker.list_tags(ResourceArn=again["PipelineArn"])["Tags"]
     assert tags == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
     execution = pipeline.start(parameters={"MaxJobs": 3}, execution_display_name="run")
-    message = world.message(queue)
+    message = account.message(queue)
     assert message["arguments"] == {"job_ids": "3"}
-    world.sagemaker.send_pipeline_execution_step_success(
+    account.sagemaker.send_pipeline_execution_step_success(
         CallbackToken=message["token"], OutputParameters=[{"Name": "job_status", "Value": "Completed"}]
     )
-    assert world.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert account.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded"
     assert execution.describe()["PipelineExperimentConfig"] == {
         "ExperimentName": pipeline.name,
         "TrialName": execution.arn.rpartition("/")[2],
@@ -105,23 +105,23 @@ def test_the_articles_pipeline(world: World, sdk: Any) -> None:
     assert outputs(steps["Use"]) == {"out": "Completed"}
     assert execution.list_parameters()["PipelineParameters"] == [{"Name": "MaxJobs", "Value": "3"}]
     stopped = pipeline.start()
-    token = world.message(queue)["token"]
+    token = account.message(queue)["token"]
     stopped.stop()
-    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="stopped")
-    assert world.wait(stopped.arn)["PipelineExecutionStatus"] == "Stopped"
+    account.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="stopped")
+    assert account.wait(stopped.arn)["PipelineExecutionStatus"] == "Stopped"
     assert len(pipeline.list_executions()["PipelineExecutionSummaries"]) == 2
     pipeline.delete()
 
 
-def test_a_large_definition_goes_over_s3(world: World, sdk: Any) -> None:
-    steps = [function_step(world, sdk, f"Step{i}", description="x" * 3000) for i in range(40)]
-    pipeline = make(world, sdk, steps)
+def test_a_large_definition_goes_over_s3(account: Account, sdk: Any) -> None:
+    steps = [function_step(account, sdk, f"Step{i}", description="x" * 3000) for i in range(40)]
+    pipeline = make(account, sdk, steps)
     assert len(pipeline.describe()["PipelineDefinition"]) > 100 * 1024
-    assert run(world, pipeline)[0] == "Succeeded"
+    assert run(account, pipeline)[0] == "Succeeded"
 
 
 @pytest.mark.parametrize(("number", "taken"), [(5, "Large"), (1, "Small"), (3, "Fail")])
-def test_conditions_and_fail(world: World, sdk: Any, number: int, taken: str) -> None:
+def test_conditions_and_fail(account: Account, sdk: Any, number: int, taken: str) -> None:
     from sagemaker.core.workflow.conditions import (
         ConditionEquals,
         ConditionGreaterThan,
@@ -145,7 +145,7 @@ def test_conditions_and_fail(world: World, sdk: Any, number: int, taken: str) ->
             ConditionLessThan(given, 3),
             ConditionOr([ConditionLessThanOrEqualTo(given, 1), ConditionEquals(given, 2)]),
         ],
-        if_steps=[function_step(world, sdk, "Small")],
+        if_steps=[function_step(account, sdk, "Small")],
         else_steps=[fail],
     )
     large = ConditionStep(
@@ -155,10 +155,10 @@ def test_conditions_and_fail(world: World, sdk: Any, number: int, taken: str) ->
             ConditionGreaterThanOrEqualTo(given, 5),
             ConditionNot(ConditionIn(given, [1, 2, 3])),
         ],
-        if_steps=[function_step(world, sdk, "Large")],
+        if_steps=[function_step(account, sdk, "Large")],
         else_steps=[small],
     )
-    status, steps = run(world, make(world, sdk, [large], [given]), N=number)
+    status, steps = run(account, make(account, sdk, [large], [given]), N=number)
     assert status == ("Failed" if taken == "Fail" else "Succeeded")
     assert set(steps) == {"IsLarge", taken} | ({"IsSmall"} if taken != "Large" else set())
     assert steps["IsLarge"]["Metadata"]["Condition"]["Outcome"] == str(number > 4)
@@ -166,24 +166,24 @@ def test_conditions_and_fail(world: World, sdk: Any, number: int, taken: str) ->
         assert steps["Fail"]["FailureReason"] == steps["Fail"]["Metadata"]["Fail"]["ErrorMessage"] == "can't use 3"
 
 
-def test_step_dependencies_with_triggers(world: World, sdk: Any) -> None:
+def test_step_dependencies_with_triggers(account: Account, sdk: Any) -> None:
     from sagemaker.mlops.workflow import StepDependency, TriggerCondition
 
-    train = function_step(world, sdk, "Train", inputs={"fail": "no"})
-    notify = function_step(world, sdk, "Notify", depends_on=[StepDependency(train, TriggerCondition.FAILED)])
-    tidy = function_step(world, sdk, "Tidy", depends_on=[StepDependency(train, TriggerCondition.ANY)])
-    deploy = function_step(world, sdk, "Deploy", depends_on=[train])
-    status, steps = run(world, make(world, sdk, [train, notify, tidy, deploy]))
+    train = function_step(account, sdk, "Train", inputs={"fail": "no"})
+    notify = function_step(account, sdk, "Notify", depends_on=[StepDependency(train, TriggerCondition.FAILED)])
+    tidy = function_step(account, sdk, "Tidy", depends_on=[StepDependency(train, TriggerCondition.ANY)])
+    deploy = function_step(account, sdk, "Deploy", depends_on=[train])
+    status, steps = run(account, make(account, sdk, [train, notify, tidy, deploy]))
     assert status == "CompletedWithFailures"
     assert set(steps) == {"Train", "Notify", "Tidy"}
 
 
-def test_for_each(world: World, sdk: Any) -> None:
+def test_for_each(account: Account, sdk: Any) -> None:
     from sagemaker.mlops.workflow.for_each_step import CurrentItem, ForEachSelector, ForEachStep, IterationOutput
     from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum
 
     item = CurrentItem()
-    body = function_step(world, sdk, "Do", ("out",), inputs={"out": item.name, "score": item.score})
+    body = function_step(account, sdk, "Do", ("out",), inputs={"out": item.name, "score": item.score})
     body.outputs.append(LambdaOutput("score", LambdaOutputTypeEnum.Integer))
     field = IterationOutput(body).OutputParameters["score"]
     loop = ForEachStep(
@@ -194,20 +194,20 @@ def test_for_each(world: World, sdk: Any) -> None:
         selector=ForEachSelector("MaxBy", field),
     )
     last = function_step(
-        world, sdk, "Last", ("out", "first", "count"),
+        account, sdk, "Last", ("out", "first", "count"),
         inputs={
             "out": loop.properties.Selected.OutputParameters["out"],
             "first": loop.properties.IterationOutputs[0].Do.OutputParameters["out"],
             "count": loop.properties.SucceededStepCount,
         },
     )  # fmt: skip
-    status, steps = run(world, make(world, sdk, [loop, last]))
+    status, steps = run(account, make(account, sdk, [loop, last]))
     assert status == "Succeeded", steps
     assert set(steps) == {"Loop", "Do-0", "Do-1", "Do-2", "Last"}
     assert outputs(steps["Last"]) == {"out": "b", "first": "a", "count": "3"}
 
 
-def test_processing_and_cleanup(world: World, sdk: Any, tmp_path: Any) -> None:
+def test_processing_and_cleanup(account: Account, sdk: Any, tmp_path: Any) -> None:
     from sagemaker.core.processing import ProcessingInput, ProcessingOutput, ScriptProcessor
     from sagemaker.core.shapes import ProcessingS3Input, ProcessingS3Output
     from sagemaker.core.workflow.conditions import ConditionEquals
@@ -218,18 +218,18 @@ def test_processing_and_cleanup(world: World, sdk: Any, tmp_path: Any) -> None:
     from sagemaker.mlops.workflow.condition_step import ConditionStep
     from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
 
-    bucket = world.name("sdk")
-    world.s3.create_bucket(Bucket=bucket)
-    world.s3.put_object(Bucket=bucket, Key="in/words.txt", Body="one two three")
+    bucket = account.name("sdk")
+    account.s3.create_bucket(Bucket=bucket)
+    account.s3.put_object(Bucket=bucket, Key="in/words.txt", Body="one two three")
     script = tmp_path / "count.py"
     script.write_text(
         "import json, pathlib\n"
         "words = pathlib.Path('/opt/ml/processing/input/words.txt').read_text().split()\n"
         "pathlib.Path('/opt/ml/processing/report/report.json').write_text(json.dumps({'words': len(words)}))\n"
     )
-    session = PipelineSession(boto_session=boto3.Session(region_name=world.aws.region), default_bucket=bucket)
+    session = PipelineSession(boto_session=boto3.Session(region_name=account.aws.region), default_bucket=bucket)
     processor = ScriptProcessor(
-        role=world.role("sdk-job", "sagemaker.amazonaws.com", "s3:*", "logs:*"),
+        role=account.role("sdk-job", "sagemaker.amazonaws.com", "s3:*", "logs:*"),
         image_uri="public.ecr.aws/docker/library/python:3.12",
         command=["python3"],
         instance_count=1,
@@ -256,7 +256,7 @@ def test_processing_and_cleanup(world: World, sdk: Any, tmp_path: Any) -> None:
     place = count.properties.ProcessingOutputConfig.Outputs["report"].S3Output.S3Uri
     check = ConditionStep(
         "Check", conditions=[ConditionEquals(words, 3)],
-        if_steps=[function_step(world, sdk, "Use", ("out",), inputs={"out": place})],
+        if_steps=[function_step(account, sdk, "Use", ("out",), inputs={"out": place})],
         else_steps=[],
     )  # fmt: skip
     tidy = CleanupStep(
@@ -266,15 +266,15 @@ def test_processing_and_cleanup(world: World, sdk: Any, tmp_path: Any) -> None:
     )
     from sagemaker.mlops.workflow import Pipeline
 
-    pipeline = Pipeline(world.name(), steps=[count, check, tidy], sagemaker_session=session)
-    pipeline.upsert(role_arn=world.pipeline_role)
-    status, steps = run(world, pipeline)
+    pipeline = Pipeline(account.name(), steps=[count, check, tidy], sagemaker_session=session)
+    pipeline.upsert(role_arn=account.pipeline_role)
+    status, steps = run(account, pipeline)
     assert status == "Succeeded", steps
     assert outputs(steps["Use"]) == {"out": f"s3://{bucket}/out"}
-    assert world.s3.list_objects_v2(Bucket=bucket, Prefix="out/")["KeyCount"] == 0
+    assert account.s3.list_objects_v2(Bucket=bucket, Prefix="out/")["KeyCount"] == 0
 
 
-def test_a_source_directory_is_processed(world: World, sdk: Any, tmp_path: Any) -> None:
+def test_a_source_directory_is_processed(account: Account, sdk: Any, tmp_path: Any) -> None:
     from sagemaker.core.processing import FrameworkProcessor, ProcessingOutput
     from sagemaker.core.shapes import ProcessingS3Output
     from sagemaker.core.workflow.execution_variables import ExecutionVariables
@@ -284,18 +284,18 @@ def test_a_source_directory_is_processed(world: World, sdk: Any, tmp_path: Any) 
     from sagemaker.mlops.workflow import Pipeline
     from sagemaker.mlops.workflow.steps import ProcessingStep
 
-    bucket = world.name("framework")
-    world.s3.create_bucket(Bucket=bucket)
+    bucket = account.name("framework")
+    account.s3.create_bucket(Bucket=bucket)
     (tmp_path / "helper.py").write_text("WORD = 'helped'\n")
     (tmp_path / "main.py").write_text(
         "import pathlib, sys, helper\n"
         "pathlib.Path('/opt/ml/processing/out/x').write_text(' '.join([helper.WORD, *sys.argv[1:]]))\n"
     )
     count = ParameterInteger("Count", default_value=1)
-    session = PipelineSession(boto_session=boto3.Session(region_name=world.aws.region), default_bucket=bucket)
+    session = PipelineSession(boto_session=boto3.Session(region_name=account.aws.region), default_bucket=bucket)
     processor = FrameworkProcessor(
         image_uri="683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
-        role=world.role("framework-job", "sagemaker.amazonaws.com", "s3:*", "logs:*"),
+        role=account.role("framework-job", "sagemaker.amazonaws.com", "s3:*", "logs:*"),
         command=["python3"], instance_count=count, instance_type="ml.m5.large", sagemaker_session=session,
     )  # fmt: skip
     place = Join(on="/", values=["s3:/", bucket, ExecutionVariables.PIPELINE_EXECUTION_ID])
@@ -305,32 +305,32 @@ def test_a_source_directory_is_processed(world: World, sdk: Any, tmp_path: Any) 
         outputs=[ProcessingOutput(output_name="out", s3_output=target)],
     )  # fmt: skip
     step = ProcessingStep("Run", step_args=arguments)
-    pipeline = Pipeline(world.name(), parameters=[count], steps=[step], sagemaker_session=session)
-    pipeline.upsert(role_arn=world.pipeline_role)
+    pipeline = Pipeline(account.name(), parameters=[count], steps=[step], sagemaker_session=session)
+    pipeline.upsert(role_arn=account.pipeline_role)
     execution = pipeline.start()
-    assert world.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded", world.steps(execution.arn)
+    assert account.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded", account.steps(execution.arn)
     key = execution.arn.rpartition("/")[2] + "/x"
-    assert world.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"helped --n 1"
+    assert account.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"helped --n 1"
 
 
-def test_selective_execution_and_parallelism(world: World, sdk: Any) -> None:
+def test_selective_execution_and_parallelism(account: Account, sdk: Any) -> None:
     from sagemaker.mlops.workflow import ParallelismConfiguration
     from sagemaker.mlops.workflow.selective_execution_config import SelectiveExecutionConfig
 
-    first = function_step(world, sdk, "First", ("out",), inputs={"out": "kept"})
-    second = function_step(world, sdk, "Second", ("out",), inputs={"out": first.properties.Outputs["out"]})
-    pipeline = make(world, sdk, [first, second], parallelism_config=ParallelismConfiguration(1))
-    assert run(world, pipeline)[0] == "Succeeded"
+    first = function_step(account, sdk, "First", ("out",), inputs={"out": "kept"})
+    second = function_step(account, sdk, "Second", ("out",), inputs={"out": first.properties.Outputs["out"]})
+    pipeline = make(account, sdk, [first, second], parallelism_config=ParallelismConfiguration(1))
+    assert run(account, pipeline)[0] == "Succeeded"
     execution = pipeline.start(selective_execution_config=SelectiveExecutionConfig(selected_steps=["Second"]))
-    assert world.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded"
-    assert "SelectiveExecutionResult" in world.steps(execution.arn)["First"]
+    assert account.wait(execution.arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert "SelectiveExecutionResult" in account.steps(execution.arn)["First"]
     assert pipeline.build_parameters_from_execution(execution.arn) == {}
 
 
-def test_a_step_type_that_does_not_run_here_is_refused(world: World, sdk: Any) -> None:
+def test_a_step_type_that_does_not_run_here_is_refused(account: Account, sdk: Any) -> None:
     from botocore.exceptions import ClientError
     from sagemaker.mlops.workflow.emr_step import EMRStep, EMRStepConfig
 
     step = EMRStep("Spark", "Spark", "d", "j-1", EMRStepConfig(jar="s3://b/x.jar"))
     with pytest.raises(ClientError, match="Step Spark has type 'EMR', which the embedded AWS does not run; it runs"):
-        make(world, sdk, [step])
+        make(account, sdk, [step])

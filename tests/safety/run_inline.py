@@ -1,4 +1,4 @@
-"""Plays notebooks in this process, on either target, every API call of theirs going through a `Rehearsal`."""
+"""Run notebooks in this process, on either target, with each API call going through a `FaultInjectionProxy`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb"))
 ACCOUNT = "123456789012"  # a key of twelve digits is the root of that account on the embedded AWS
 
 
-def play(
+def run(
     notebook: Path, attempt: Callable[[Callable[[], None]], None] = lambda cell: cell(), **parameters: Any
 ) -> dict[str, Any]:
     """Run a notebook's cells, with these parameters instead of its own; returns its variables.
@@ -43,7 +43,7 @@ def play(
 @contextmanager
 def local(endpoint_url: str) -> Iterator[None]:
     """`connect("local")` finds this endpoint as the embedded AWS that runs already."""
-    server = local_aws.ServerInfo(endpoint_url, int(endpoint_url.rpartition(":")[2]), 0, "stage", Path(os.devnull))
+    server = local_aws.ServerInfo(endpoint_url, int(endpoint_url.rpartition(":")[2]), 0, "proxy", Path(os.devnull))
     with _clean() as patch:
         patch.setattr(local_aws, "start", lambda *_, **__: server)
         yield

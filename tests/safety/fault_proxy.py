@@ -1,10 +1,10 @@
-"""A stage between a client and the embedded AWS, on which AWS's less friendly sides are played.
+"""A proxy between a client and the embedded AWS, which injects the faults that AWS has now and then.
 
-    with Rehearsal(endpoint_url, [throttled(3), roles_take(2.0), one_item_a_page()]) as stage:
-        boto3.client("iam", endpoint_url=stage.endpoint_url, ...)
+    with FaultInjectionProxy(endpoint_url, [throttled(3), roles_take(2.0), one_item_a_page()]) as proxy:
+        boto3.client("iam", endpoint_url=proxy.endpoint_url, ...)
 
-An HTTP server of its own in a thread: each request is recognized as an API call by botocore's models, shown to the acts
-one after another, and forwarded. An act is an object with any of
+An HTTP server in a thread. It recognizes each request as an API call by botocore's models, passes it to one fault after
+another, and forwards it. A fault is an object with any of
 
     before(call) -> (code, message, status) | None     the call is answered with this error instead
     change(call) -> None                                the call's parameters are edited; it is signed anew
@@ -13,7 +13,7 @@ one after another, and forwarded. An act is an object with any of
     after_xml(call, root) -> None                       the answer of IAM, in XML, is edited
     there(text) -> text, back(text) -> text             a request's or an answer's text is edited, unseen by the others
 
-Everything is counted: `stage.calls` is every call that was made, errors included.
+Everything is counted: `proxy.calls` is every call that was made, errors included.
 """
 
 from __future__ import annotations
@@ -68,23 +68,23 @@ class Call:
         return not WRITES_NOTHING.match(self.operation)
 
 
-class Rehearsal:
-    def __init__(self, endpoint_url: str, acts: Iterable[Any] = (), secrets: dict[str, str] | None = None) -> None:
-        self.target, self.acts = urlsplit(endpoint_url).netloc, list(acts)
+class FaultInjectionProxy:
+    def __init__(self, endpoint_url: str, faults: Iterable[Any] = (), secrets: dict[str, str] | None = None) -> None:
+        self.target, self.faults = urlsplit(endpoint_url).netloc, list(faults)
         self.secrets = {"test": "test", **(secrets or {})}  # of the keys whose changed calls must be signed anew
         self.calls: list[Call] = []
         self.lock = threading.Lock()
-        stage = self
+        owner = self
 
         class Handler(_Handler):
-            rehearsal = stage
+            proxy = owner
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.netloc = f"127.0.0.1:{self.server.server_address[1]}"
         self.endpoint_url = f"http://{self.netloc}"
 
-    def __enter__(self) -> Rehearsal:
+    def __enter__(self) -> FaultInjectionProxy:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -98,46 +98,46 @@ class Rehearsal:
         return [call.action for call in self.calls if call.writes]
 
     def ask(self, hook: str, *arguments: Any) -> Any:
-        """The first answer an act has."""
+        """The first answer a fault has."""
         with self.lock:
-            for act in self.acts:
-                answer = getattr(act, hook)(*arguments) if hasattr(act, hook) else None
+            for fault in self.faults:
+                answer = getattr(fault, hook)(*arguments) if hasattr(fault, hook) else None
                 if answer is not None:
                     return answer
         return None
 
     def edit(self, hook: str, text: Any) -> Any:
-        """The text (or bytes) after all acts that edit it have done so."""
-        for act in self.acts:
-            text = getattr(act, hook)(text) if hasattr(act, hook) else text
+        """The text (or bytes) after all faults that edit it have done so."""
+        for fault in self.faults:
+            text = getattr(fault, hook)(text) if hasattr(fault, hook) else text
         return text
 
 
 class _Handler(BaseHTTPRequestHandler):
-    rehearsal: ClassVar[Rehearsal]
+    proxy: ClassVar[FaultInjectionProxy]
     protocol_version = "HTTP/1.1"
 
     def handle_one(self) -> None:
         body = self._body()
-        edit = self.rehearsal.edit
+        edit = self.proxy.edit
         kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         headers = {name: edit("there", value) for name, value in kept.items()}
         self.path = edit("there", self.path)
         if body[:1] in (b"{", b"<", b"A"):  # JSON, XML and a query's "Action=...", not an object's content
             body = edit("there", body)
         call, put_back = recognize(self.command, self.path, headers, body)
-        self.rehearsal.calls.append(call)
-        refusal = self.rehearsal.ask("before", call)
+        self.proxy.calls.append(call)
+        refusal = self.proxy.ask("before", call)
         if refusal:
             call.error, call.message, call.status = refusal
             self._answer(*error(call.service, *refusal))
             return
         path = self.path
-        self.rehearsal.ask("change", call)
+        self.proxy.ask("change", call)
         if call.changed:
             path, body = put_back(call.params)
             headers = self._signed(call, path, body, headers)
-        connection = http.client.HTTPConnection(self.rehearsal.target, timeout=90)
+        connection = http.client.HTTPConnection(self.proxy.target, timeout=90)
         try:
             connection.request(self.command, path, body, headers)
             response = connection.getresponse()
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
         call.status = response.status
-        if response.status < 400 and (lost := self.rehearsal.ask("lose", call)):
+        if response.status < 400 and (lost := self.proxy.ask("lose", call)):
             call.error, call.message, call.status = lost
             self._answer(*error(call.service, *lost))
             return
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
                 call.error = name.rpartition("#")[2].partition(":")[0]
                 call.message = answer.get("message") or answer.get("Message") or ""
             elif isinstance(answer, dict):
-                self.rehearsal.ask("after", call, answer)
+                self.proxy.ask("after", call, answer)
                 data = json.dumps(answer).encode()
         elif response.status >= 400:
             code = re.search(rb"<Code>([^<]+)", data)
@@ -165,10 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
             call.message = said.group(1).decode() if said else ""
         elif call.service == "iam":
             root = ElementTree.fromstring(data)
-            self.rehearsal.ask("after_xml", call, root)
+            self.proxy.ask("after_xml", call, root)
             data = ElementTree.tostring(root)
         if call.service == "sqs":  # a queue's URL has the address that was called; pipelines know the server's only
-            data = data.replace(self.rehearsal.netloc.encode(), self.rehearsal.target.encode())
+            data = data.replace(self.proxy.netloc.encode(), self.proxy.target.encode())
         if data[:1] in (b"{", b"<"):
             data = edit("back", data)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = AWSRequest(self.command, f"http://{self.headers['Host']}{path}", headers=kept, data=body)
         key = call.access_key
         token = self.headers.get("X-Amz-Security-Token")
-        credentials = Credentials(key, self.rehearsal.secrets.get(key, "test"), token)
+        credentials = Credentials(key, self.proxy.secrets.get(key, "test"), token)
         SigV4Auth(credentials, call.service, call.region).add_auth(request)
         return dict(request.headers.items())
 

@@ -46,9 +46,9 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
     )["FunctionArn"]  # fmt: skip
     queue = client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
     s3 = client("s3")
-    s3.create_bucket(Bucket="furnished")
-    s3.put_object(Bucket="furnished", Key="key", Body=b"a\nb\n")
-    upload = s3.create_multipart_upload(Bucket="furnished", Key="key")["UploadId"]
+    s3.create_bucket(Bucket="populated-account")
+    s3.put_object(Bucket="populated-account", Key="key", Body=b"a\nb\n")
+    upload = s3.create_multipart_upload(Bucket="populated-account", Key="key")["UploadId"]
 
     ec2, batch = client("ec2"), client("batch")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
@@ -71,7 +71,7 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
             "executionRoleArn": roles["ecs-tasks"], "jobRoleArn": roles["ecs-tasks"],
             "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
         },
-        parameters={"uri": "s3://furnished"},
+        parameters={"uri": "s3://populated-account"},
     )["jobDefinitionArn"]  # fmt: skip
     jobs = [
         batch.submit_job(jobName=f"job-{index}", jobQueue=job_queue, jobDefinition=definition)["jobId"]
@@ -115,9 +115,9 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         "resourceArn": [environment, job_queue, definition, pipeline, *executions],
         "image": ["public.ecr.aws/aws-cli/aws-cli", "nosuch/image"],
         "value": ["0.25", "512", "1"],
-        "Bucket": ["furnished"],
+        "Bucket": ["populated-account"],
         "Key": ["key"],
-        "CopySource": ["furnished/key"],
+        "CopySource": ["populated-account/key"],
         "UploadId": [upload],
     }
 
@@ -163,7 +163,7 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
         ("batch", "RegisterJobDefinition",
          {"jobDefinitionName": "<new>", "type": "container", "platformCapabilities": ["FARGATE"],
           "containerProperties": container, **limits}),
-        ("batch", "SubmitJob", submit | {"parameters": {"uri": "s3://furnished/x"}, "tags": {"a": "b"}}),
+        ("batch", "SubmitJob", submit | {"parameters": {"uri": "s3://populated-account/x"}, "tags": {"a": "b"}}),
         ("batch", "SubmitJob", submit | {"arrayProperties": {"size": 3}}),
         ("batch", "SubmitJob", submit | {"dependsOn": [{"jobId": known["jobId"][0], "type": "SEQUENTIAL"}]}),
         ("batch", "SubmitJob", submit | {"containerOverrides": overrides}),

@@ -1,4 +1,4 @@
-"""AWS's less friendly sides, to be played on a `Rehearsal`; each says what it is taken from."""
+"""Faults of AWS for a `FaultInjectionProxy`, each with the source it is taken from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import botocore.session
-from rehearsal import Call
+from fault_proxy import Call
 
 # What a service answers when it is called too often, as botocore's own retry tables know it (data/_retry.json).
 _THROTTLES = {
@@ -100,7 +100,7 @@ _ROLE_WORDS = {
 class OneItemAPage:
     """Every listing that AWS may break into pages comes in pages of one item.
 
-    The stage breaks them itself, since an emulator may answer in one piece whatever it is asked.
+    The proxy breaks them itself, since an emulator may answer in one piece whatever it is asked.
     """
 
     pages: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -111,7 +111,7 @@ class OneItemAPage:
         if not page:
             return
         token = str(call.params.get(page["input_token"], ""))
-        self._starts[id(call)] = int(token.removeprefix("stage-")) if token.startswith("stage-") else 0
+        self._starts[id(call)] = int(token.removeprefix("proxy-")) if token.startswith("proxy-") else 0
         for name in (page["input_token"], page.get("limit_key", "")):
             if name in call.params:
                 del call.params[name]
@@ -126,7 +126,7 @@ class OneItemAPage:
         answer[page["result"]] = items[start : start + 1]
         answer.pop(page["output_token"], None)
         if start + 1 < len(items):
-            answer[page["output_token"]] = f"stage-{start + 1}"
+            answer[page["output_token"]] = f"proxy-{start + 1}"
             self.pages[call.action] += 1
 
     def after_xml(self, call: Call, root: ElementTree.Element) -> None:
@@ -144,7 +144,7 @@ class OneItemAPage:
                 result.remove(old)
         ElementTree.SubElement(result, f"{space}IsTruncated").text = str(start + 1 < len(members)).lower()
         if start + 1 < len(members):
-            ElementTree.SubElement(result, f"{space}{page['output_token']}").text = f"stage-{start + 1}"
+            ElementTree.SubElement(result, f"{space}{page['output_token']}").text = f"proxy-{start + 1}"
             self.pages[call.action] += 1
 
 
@@ -281,10 +281,10 @@ class InterruptedAt:
 
     def before(self, call: Call) -> tuple[str, str, int] | None:
         self.dead = self.dead or named(call) == self.fatal
-        return ("Interrupted", "The rehearsal ends here.", 400) if self.dead else None
+        return ("Interrupted", "The run ends here.", 400) if self.dead else None
 
 
 def named(call: Call) -> str:
-    """A call by its action and its parameters, less what differs from stage to stage."""
+    """A call by its action and its parameters, less what differs from proxy to proxy."""
     lasting = {name: value for name, value in call.params.items() if name != "ClientRequestToken"}
     return re.sub(r"http://127\.0\.0\.1:\d+", "", f"{call.action} {json.dumps(lasting, sort_keys=True)}")

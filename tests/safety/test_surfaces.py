@@ -96,7 +96,7 @@ def test_a_method_cannot_be_disguised(server: Server) -> None:
         "GET /2015-03-31/functions",
     ],
 )
-def test_ministacks_own_doors_are_shut(server: Server, request_line: str) -> None:
+def test_ministacks_own_endpoints_are_shut(server: Server, request_line: str) -> None:
     """Its reset needs no signature, and a claim of one must not open it either."""
     claim = f"Authorization: {CLAIM}"
     request = (f"{request_line} HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Content-Length: 0")
