@@ -57,7 +57,7 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         computeEnvironmentName="environment", type="MANAGED",
         computeResources={"type": "FARGATE", "maxvCpus": 2, "subnets": [subnet], "securityGroupIds": [group]},
     )["computeEnvironmentArn"]  # fmt: skip
-    while (environment := batch.describe_compute_environments()["computeEnvironments"][0])["status"] != "VALID":
+    while (described := batch.describe_compute_environments()["computeEnvironments"][0])["status"] != "VALID":
         pass
     job_queue = batch.create_job_queue(
         jobQueueName="queue", priority=1, computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment}]
@@ -105,7 +105,7 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         "subnets": [subnet],
         "securityGroupIds": [group],
         "computeEnvironment": ["environment", environment],
-        "cluster": [environment["ecsClusterArn"].rpartition("/")[2], environment["ecsClusterArn"]],
+        "cluster": [described["ecsClusterArn"].rpartition("/")[2], described["ecsClusterArn"]],
         "jobQueue": ["queue", job_queue],
         "jobDefinition": ["definition", "definition:1", definition],
         "jobId": jobs,
