@@ -22,7 +22,7 @@ help:
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
 	@echo "make functions  the two Lambda functions as zips (build/submit_jobs.zip, build/check_jobs.zip)"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
-	@echo "make lint       ruff, types and maintainability; make format repairs what ruff can"
+	@echo "make lint       ruff, types, maintainability and the English; make format repairs what ruff can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
 	@echo "make audit      known vulnerabilities of the locked packages; make sbom lists them (build/sbom.json)"
 	@echo "make clean      stop the embedded AWS, remove what make made"
@@ -124,6 +124,7 @@ lint: .venv/.installed
 	$(BIN)/mypy -p utils -p local_aws
 	@set -e; for folder in job_code $(wildcard lambda_code/*/); do $(BIN)/mypy $$folder/*.py; done
 	$(BIN)/python .ci/maintainability.py
+	$(BIN)/python .ci/prose.py
 
 # Runs every notebook and saves it with its outputs, which the tests then compare.
 outputs: .venv/.installed
