@@ -33,6 +33,7 @@ from rich.markup import escape
 from . import conditions
 from .cleanup import leftovers, only_tagged
 from .config import Config, ConfigError, load_config
+from .interrupt import Interrupt
 from .report import execution_facts, write_page
 from .session import connect, embedded_state
 
@@ -217,18 +218,33 @@ def main(
     options = _options(arguments, sorted(notebooks.glob("[0-9][0-9]_*.ipynb")))
     console = Console(highlight=False, soft_wrap=True)
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would log, the report says
+    with Interrupt() as interrupt:
+        try:
+            return _report(options, outputs, console, interrupt)
+        except KeyboardInterrupt:
+            console.print("\ninterrupted; what was made so far is still there", style="red")
+            return 130
+
+
+def _report(options: argparse.Namespace, outputs: Path, console: Console, interrupt: Interrupt) -> int:
+    """Run the notebooks and say what came of it; returns the exit status.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted, whatever failed because of that.
+    """
     try:
         conditions.raise_file_limit()
         conditions.make_outputs(outputs, _written(options.notebooks))
         return _tutorial(options, outputs, console)
     except NotebookFailed as failure:
+        if interrupt.came:
+            raise KeyboardInterrupt from failure
         _explain(failure, options, outputs, console)
     # AWS not usable, or silent when asked what became of the run; the embedded AWS not startable
     except (ConfigError, RuntimeError, BotoCoreError, ClientError) as error:
+        if interrupt.came:
+            raise KeyboardInterrupt from error
         console.print(_words(error), style="red", markup=False)
-    except KeyboardInterrupt:
-        console.print("\ninterrupted; what was made so far is still there", style="red")
-        return 130
     return 1
 
 

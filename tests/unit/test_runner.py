@@ -1,5 +1,6 @@
 """The runner on notebooks of a line or two; tests/notebooks runs the real ones with it."""
 
+import contextlib
 import json
 import os
 import re
@@ -199,6 +200,25 @@ def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     assert "interrupted" in told
     assert "Traceback" not in errors
     assert not any(kernel.is_running() for kernel in kernels)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Kernel died"), None])
+def test_what_fails_because_of_an_interrupt_is_no_failure(make, tmp_path, monkeypatch, capsys, error):
+    """Between two notebooks it hits a kernel that is being started, which then seems to have died."""
+
+    def interrupted(notebook, *_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise error or runner.NotebookFailed(notebook, 1, "1", "Kernel died")
+
+    monkeypatch.setattr(runner, "run_notebook", interrupted)
+    monkeypatch.setattr(
+        runner.Kernels, "_start", lambda self, notebooks: self._started.update(dict.fromkeys(notebooks))
+    )
+    monkeypatch.setattr(runner.Kernels, "stop", lambda self, notebook: self._started.pop(notebook))
+    assert main([], make(**{"01_a": ["1"]}), tmp_path / "outputs") == 130
+    told = capsys.readouterr()
+    assert told.out == "\ninterrupted; what was made so far is still there\n" and told.err == ""
 
 
 # What the machine lacks, or has too much of
