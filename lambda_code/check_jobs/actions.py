@@ -72,7 +72,7 @@ def finish(step, decision):
             report_failures(report_uri, failed, logged=first["jobId"])
         if decision.outcome == FAIL:
             return StepResult(failure=failure_reason(first, counts), jobs_ended=jobs_ended)
-    return StepResult(outputs=outputs_of(counts, report_uri), jobs_ended=jobs_ended)
+    return StepResult(outputs=outputs_of(counts, report_uri, step.output_uri), jobs_ended=jobs_ended)
 
 
 def last_end(counts):

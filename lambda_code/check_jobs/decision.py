@@ -51,7 +51,7 @@ def decide(step, ids, jobs, now):
     Returns:
         A Decision.
     """
-    counts = count_jobs(ids, jobs)
+    counts = count_jobs(ids, jobs, step.succeeded_before)
     unfinished = tuple(counts.unfinished)
     if step.stopping:
         return Decision(STOP, counts, terminate=unfinished)
@@ -89,13 +89,13 @@ def was_late(step, job):
     return job.get("statusReason") == DEADLINE_PASSED or (array_of(job)[0] > 1 and ended_after > step.deadline_seconds)
 
 
-def count_jobs(ids, jobs):
-    """The JobCounts of these ids."""
+def count_jobs(ids, jobs, succeeded_before=0):
+    """The JobCounts of these ids, and of jobs that are known to have succeeded."""
     unknown = [id for id in ids if id not in jobs]
     unfinished = [id for id in ids if id not in jobs or jobs[id]["status"] not in TERMINAL]
     numbers = [count_one(jobs.get(id)) for id in ids]
     total, succeeded, failed = (sum(column) for column in zip(*numbers, strict=True)) if numbers else (0, 0, 0)
-    return JobCounts(jobs, unknown, unfinished, total, succeeded, failed)
+    return JobCounts(jobs, unknown, unfinished, total + succeeded_before, succeeded + succeeded_before, failed)
 
 
 def count_one(job):

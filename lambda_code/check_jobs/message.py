@@ -48,6 +48,8 @@ def read_step(record, body):
         deadline_seconds=deadline or setting("DEADLINE_SECONDS"),
         tolerated_failure_percentage=number_of(arguments, "tolerated_failure_percentage", 0, 100),
         report_uri=report_uri,
+        output_uri=str(arguments.get("output_uri") or ""),
+        succeeded_before=int(number_of(arguments, "succeeded_before", 0, 1_000) or 0),
         polls=deliveries_of(record),
         max_polls=setting("MAX_POLLS"),
         sent=int(record.get("attributes", {}).get("SentTimestamp", time.time() * 1000)) / 1000,

@@ -14,6 +14,8 @@ class PendingStep:
     deadline_seconds: float = float("inf")
     tolerated_failure_percentage: float | None = None
     report_uri: str = ""
+    output_uri: str = ""  # where its jobs write, to be handed on
+    succeeded_before: int = 0  # jobs of the step's trial, which count with its own
     polls: int = 1  # how often SQS has delivered the message
     max_polls: float = float("inf")  # how often it may
     sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970; 0 when an event came instead

@@ -10,6 +10,7 @@ from model import PendingStep
 
 TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
 TOLERATED_TAG, REPORT_TAG = "sagemaker-batch:tolerated-failure-percentage", "sagemaker-batch:report-uri"
+OUTPUT_TAG, BEFORE_TAG = "sagemaker-batch:output-uri", "sagemaker-batch:succeeded-before"
 
 
 def register_push_token(step, ids, jobs):
@@ -37,6 +38,10 @@ def tags_of(step, number_of_jobs):
         tags[TOLERATED_TAG] = str(step.tolerated_failure_percentage)
     if step.report_uri:
         tags[REPORT_TAG] = step.report_uri
+    if step.output_uri:
+        tags[OUTPUT_TAG] = step.output_uri
+    if step.succeeded_before:
+        tags[BEFORE_TAG] = str(step.succeeded_before)
     return tags
 
 
@@ -57,6 +62,8 @@ def registered_step(summaries):
         job_ids=" ".join(job["jobId"] for job in jobs),
         tolerated_failure_percentage=float(tags[TOLERATED_TAG]) if TOLERATED_TAG in tags else None,
         report_uri=tags.get(REPORT_TAG, ""),
+        output_uri=tags.get(OUTPUT_TAG, ""),
+        succeeded_before=int(tags.get(BEFORE_TAG, 0)),
     )
 
 

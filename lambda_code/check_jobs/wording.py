@@ -9,10 +9,11 @@ def shorten(text, length=FAILURE_REASON_CHARACTERS):
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def outputs_of(counts, failed_items_uri=""):
+def outputs_of(counts, failed_items_uri="", output_uri=""):
     numbers = {"jobs_total": counts.total, "jobs_succeeded": counts.succeeded, "jobs_failed": counts.failed}
     outputs = {"job_status": "Completed", **{name: str(number) for name, number in numbers.items()}}
-    return {**outputs, "failed_items_uri": failed_items_uri}
+    outputs["failed_items_uri"] = failed_items_uri
+    return {**outputs, "output_uri": output_uri} if output_uri else outputs  # a step names it where it is told it
 
 
 def failure_reason(job, counts):

@@ -18,6 +18,8 @@ MAX_MANIFEST_BYTES = 32 * 1024 * 1024  # all lines are as long as the longest: w
 def plan_arrays(options):
     """[{manifest_uri, size, line_bytes}] of this execution and step: the first call's plan, whatever came since.
 
+    With a trial, its items are the first array.
+
     Objects may have been added or deleted since, by the jobs of the first call for one; and two calls may be at work at
     once. So the plan is written only if there is none yet, and the manifests' names say what is in them.
     """
@@ -40,7 +42,10 @@ def new_plan(options):
     longest = max(map(len, items), default=0) + 1
     size = min(MAX_ARRAY_SIZE, MAX_MANIFEST_BYTES // longest)
     folder = jobs_folder(options)
-    return [write_manifest(folder, items[first : first + size]) for first in range(0, len(items), size)]
+    trial = options.get("trial", 0)
+    parts = [items[:trial]] if items[:trial] else []
+    parts += [items[first : first + size] for first in range(trial, len(items), size)]
+    return [write_manifest(folder, part) for part in parts]
 
 
 def write_plan(plan_uri, plan):

@@ -4,25 +4,29 @@ import hashlib
 import json
 import re
 
+from job_options import is_job_key, read_job_options
+from values import BadEvent, read_name_pattern, read_truth, read_whole_number
+
 STEP_OUTPUT_CHARACTERS = 1_024
 MAX_FILE_JOBS = 1_000
 MAX_ITEMS = 1_000_000  # Batch holds no more jobs in SUBMITTED
 REQUIRED = ("output_uri", "job_queue", "job_definition", "execution_id", "step_name")
+MAX_TRIAL = 1_000
+NO_STRINGS = {"max_jobs", "may_be_empty", "trial", "only_trial"}
+OPTIONAL = {"mode", "trial", "only_trial", "pipeline_steps"}
+# What is asked for is the same without them: the call for the trial and the one for the rest share a plan.
+NOT_IN_DIGEST = {"only_trial", "pipeline_steps"}
 KEYS_OF_MODE = {
     "per_file": {"input_uri", "max_jobs", "input_name", "output_name"},
     "array": {"input_uri", "manifest_uri", "max_jobs", "may_be_empty"},
 }
 
 
-class BadEvent(ValueError):
-    """The event is not one this function can work with; the message says why and what to pass instead."""
-
-
 def validate(event):
     """The event's options with defaults filled in; raises BadEvent with one sentence for what is wrong."""
     if not isinstance(event, dict):
         raise BadEvent(f"The event must be a JSON object with {', '.join(REQUIRED)}, but it is {event!r}.")
-    options = {key: value for key, value in event.items() if value not in (None, "")}
+    options = {key: value for key, value in event.items() if value is not None and (value != "" or keeps_empty(key))}
     mode = options.setdefault("mode", "per_file")
     if mode not in KEYS_OF_MODE:
         raise BadEvent(f"mode must be per_file or array, but it is {mode!r}.")
@@ -30,14 +34,14 @@ def validate(event):
     missing = [key for key in required if key not in options]
     if missing:
         raise BadEvent(f"The event lacks {', '.join(missing)}: pass them in the LambdaStep's inputs.")
-    known = {*REQUIRED, "mode", *KEYS_OF_MODE[mode]}
-    unknown = sorted(set(options) - known)
+    known = {*REQUIRED, *OPTIONAL, *KEYS_OF_MODE[mode]}
+    unknown = sorted(key for key in set(options) - known if not is_job_key(key))
     if unknown:
         raise BadEvent(
             f"The event has unknown keys {', '.join(unknown)}: with mode {mode} use {', '.join(sorted(known))}."
         )
     for key, value in options.items():
-        if key not in ("max_jobs", "may_be_empty") and not isinstance(value, str):
+        if not (key in NO_STRINGS or is_job_key(key) or isinstance(value, str)):
             raise BadEvent(f"{key} must be a string, but it is {value!r}.")
     for key in {"input_uri", "output_uri", "manifest_uri"} & set(options):
         options[key] = options[key].rstrip("/")
@@ -48,19 +52,36 @@ def validate(event):
     execution_name(options["execution_id"])
     if len(report_uri(options)) > STEP_OUTPUT_CHARACTERS:
         raise BadEvent(f"output_uri is too long: a step's output holds {STEP_OUTPUT_CHARACTERS:,} characters.")
+    read_job_options(options)
+    read_trial(options)
     return validate_files(options) if mode == "per_file" else validate_items(options)
 
 
+def keeps_empty(key):
+    """Whether an empty value is one. A pipeline can't leave out a parameter, so elsewhere empty is not given."""
+    return key.startswith("environment.")
+
+
+def read_trial(options):
+    """How many items are tried first, and whether this call submits them alone."""
+    if "trial" in options:
+        options["trial"] = read_whole_number("trial", options["trial"], 1, MAX_TRIAL)
+    options["only_trial"] = read_truth("only_trial", options.get("only_trial", False))
+    if options["only_trial"] and "trial" not in options:
+        raise BadEvent("The event has only_trial and no trial: pass how many items to try.")
+
+
 def validate_files(options):
-    options["max_jobs"] = whole_number("max_jobs", options["max_jobs"], MAX_FILE_JOBS)
+    more = "; for more, use mode array"
+    options["max_jobs"] = read_whole_number("max_jobs", options["max_jobs"], 1, MAX_FILE_JOBS, more)
     for key, default in (("input_name", "file_{i:02d}.json"), ("output_name", "output_{i:02d}.json")):
-        options[key] = name_pattern(key, options.get(key, default))
+        options[key] = read_name_pattern(key, options.get(key, default))
     return options
 
 
 def validate_items(options):
-    options["max_jobs"] = whole_number("max_jobs", options.get("max_jobs", MAX_ITEMS), MAX_ITEMS)
-    options["may_be_empty"] = truth("may_be_empty", options.get("may_be_empty", False))
+    options["max_jobs"] = read_whole_number("max_jobs", options.get("max_jobs", MAX_ITEMS), 1, MAX_ITEMS)
+    options["may_be_empty"] = read_truth("may_be_empty", options.get("may_be_empty", False))
     given = {"input_uri", "manifest_uri"} & set(options)
     if len(given) == 2 or not (given or options["may_be_empty"]):
         raise BadEvent("With mode array pass either input_uri, whose objects are the items, or manifest_uri.")
@@ -70,36 +91,6 @@ def validate_items(options):
             "for inputs."
         )
     return options
-
-
-def whole_number(key, value, high):
-    """The value as an int; a pipeline passes numbers as int, float (12.0) or string ("12", "12.0")."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = 0.0
-    if isinstance(value, bool) or not (1 <= number <= high and number.is_integer()):
-        more = "; for more, use mode array" if high == MAX_FILE_JOBS else ""
-        raise BadEvent(f"{key} must be a whole number from 1 to {high:,}{more}, but it is {value!r}.")
-    return int(number)
-
-
-def truth(key, value):
-    """The value as a bool; a pipeline passes truth values as bool or string ("true", "True")."""
-    if str(value).lower() not in ("true", "false"):
-        raise BadEvent(f"{key} must be true or false, but it is {value!r}.")
-    return str(value).lower() == "true"
-
-
-def name_pattern(key, pattern):
-    """The pattern, once it is known to give every job a name of its own."""
-    try:
-        names = {pattern.format(i=i) for i in (1, 2)}
-    except (IndexError, KeyError, ValueError, AttributeError) as error:
-        raise BadEvent(f"{key} must be like 'file_{{i:02d}}.json', but it is {pattern!r} ({error}).") from error
-    if len(names) < 2:
-        raise BadEvent(f"{key} must contain {{i}}, the job's number, or all jobs share one object: it is {pattern!r}.")
-    return pattern
 
 
 def execution_name(execution_id):
@@ -113,14 +104,19 @@ def execution_name(execution_id):
     return name
 
 
+def step_name(options):
+    """The name of the step that waits for this call's jobs, in their names and tags."""
+    return f"{options['step_name']}-Trial" if options["only_trial"] else options["step_name"]
+
+
 def job_prefix(options):
-    """How all names of the step's jobs begin."""
-    return f"{execution_name(options['execution_id'])}-{options['step_name']}"
+    """How all names of this call's jobs begin."""
+    return f"{execution_name(options['execution_id'])}-{step_name(options)}"
 
 
 def jobs_folder(options):
-    """The s3:// prefix of what this function writes for the step."""
-    return f"{options['output_uri']}/_jobs/{job_prefix(options)}"
+    """The s3:// prefix of what this function writes for the step, its trial included."""
+    return f"{options['output_uri']}/_jobs/{execution_name(options['execution_id'])}-{options['step_name']}"
 
 
 def report_uri(options):
@@ -130,4 +126,5 @@ def report_uri(options):
 
 def digest(options):
     """What is asked for, in a few characters: the same for every call of one step."""
-    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
+    asked = {key: value for key, value in options.items() if key not in NOT_IN_DIGEST}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]

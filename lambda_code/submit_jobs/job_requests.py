@@ -1,16 +1,20 @@
 """What to submit: the parameters of SubmitJob for each job, by job name."""
 
 from arrays import plan_arrays
-from event import digest, execution_name, job_prefix
+from event import digest, execution_name, job_prefix, step_name
+from job_options import job_parameters
 
 REQUEST_TAG = "sagemaker-batch:request"  # what was asked for, as a digest
 
 
 def job_requests(options):
-    """{job name: SubmitJob parameters} of all jobs of the step.
+    """The jobs of this call: the trial's, or all others.
 
     Args:
         options: the event's, as `validate` returns them.
+
+    Returns:
+        {job name: SubmitJob parameters}, and how many items the trial has.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
     """
@@ -18,44 +22,45 @@ def job_requests(options):
 
 
 def file_requests(options):
-    """One job per file. Names have at most 50 + 64 + 6 characters."""
-    prefix = job_prefix(options)
-    return {
-        name: {
-            **common(options, name),
-            "parameters": {
+    """One job per file. Names have at most 50 + 64 + 13 characters."""
+    trial = min(options.get("trial", 0), options["max_jobs"])
+    requests = {}
+    for i in range(1, options["max_jobs"] + 1):
+        if (i <= trial) == options["only_trial"]:
+            request = new_request(options, i)
+            request["parameters"] = {
+                **request.get("parameters", {}),
                 "s3Input": f"{options['input_uri']}/{options['input_name'].format(i=i)}",
                 "s3Output": f"{options['output_uri']}/{options['output_name'].format(i=i)}",
-            },
-        }
-        for i in range(1, options["max_jobs"] + 1)
-        for name in [f"{prefix}-{i:02d}"]
-    }
+            }
+            requests[request["jobName"]] = request
+    return requests, trial
 
 
 def array_requests(options):
     """One job for each array of items. Writes the arrays' manifests to S3."""
+    arrays = plan_arrays(options)
+    trial = arrays[:1] if "trial" in options else []
     requests = {}
-    for number, array in enumerate(plan_arrays(options), 1):
-        name = f"{job_prefix(options)}-{number:02d}"
-        environment = {"MANIFEST_URI": array["manifest_uri"], "MANIFEST_LINE_BYTES": str(array["line_bytes"])}
-        requests[name] = {
-            **common(options, name),
-            "containerOverrides": {"environment": [{"name": k, "value": v} for k, v in environment.items()]},
-        }
-        if array["size"] > 1:  # Batch has no arrays of one; a plain job reads the first line
-            requests[name]["arrayProperties"] = {"size": array["size"]}
-    return requests
+    for number, array in enumerate(arrays, 1):
+        if (number <= len(trial)) == options["only_trial"]:
+            environment = {"MANIFEST_URI": array["manifest_uri"], "MANIFEST_LINE_BYTES": str(array["line_bytes"])}
+            request = new_request(options, number, environment)
+            if array["size"] > 1:  # Batch has no arrays of one; a plain job reads the first line
+                request["arrayProperties"] = {"size": array["size"]}
+            requests[request["jobName"]] = request
+    return requests, sum(array["size"] for array in trial)
 
 
-def common(options, name):
+def new_request(options, number, environment=None):
     return {
-        "jobName": name,
+        "jobName": f"{job_prefix(options)}-{number:02d}",
         "jobQueue": options["job_queue"],
         "jobDefinition": options["job_definition"],
+        **job_parameters(options, environment or {}),
         "tags": {
             "sagemaker-batch:execution": execution_name(options["execution_id"]),
-            "sagemaker-batch:step": options["step_name"],
+            "sagemaker-batch:step": step_name(options),
             REQUEST_TAG: digest(options),
         },
     }

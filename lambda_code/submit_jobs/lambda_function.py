@@ -13,6 +13,7 @@ from event import STEP_OUTPUT_CHARACTERS, jobs_folder, report_uri, validate
 from job_requests import job_requests
 from log import log
 from s3 import put
+from selection import refuse_partial_selection
 from submitting import submit_missing
 
 SECONDS_TO_KEEP_IN_HAND = 10  # stop submitting this long before the function's timeout, to say what happened
@@ -26,17 +27,20 @@ def lambda_handler(event, context):
         context: Lambda's, for the time left.
 
     Returns:
-        {"statusCode": 200, "jobIds": ..., "jobCount": ..., "submittedCount": ..., "reportUri": ...}
+        {"statusCode": 200, "jobIds": ..., "jobCount": ..., "submittedCount": ..., "reportUri": ...}, and with a trial
+        {"trialCount": ...}
 
     Raises:
         BadEvent: the inputs are wrong; nothing was submitted.
         TimeoutError: there was not enough time; call it again.
     """
     options = validate(event)
-    requests = job_requests(options)
+    refuse_partial_selection(options)
+    requests, trial = job_requests(options)
     give_up_at = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_KEEP_IN_HAND
     ids, submitted = submit_missing(options, requests, give_up_at)
-    job_ids = fit_step_output([ids[name] for name in requests], f"{jobs_folder(options)}/job_ids.json")
+    list_name = "trial_job_ids.json" if options["only_trial"] else "job_ids.json"
+    job_ids = fit_step_output([ids[name] for name in requests], f"{jobs_folder(options)}/{list_name}")
     log(
         "jobs submitted",
         execution=options["execution_id"],
@@ -52,6 +56,7 @@ def lambda_handler(event, context):
         "jobCount": len(requests),
         "submittedCount": submitted,
         "reportUri": report_uri(options),
+        **({"trialCount": trial} if "trial" in options else {}),
     }
 
 

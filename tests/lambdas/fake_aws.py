@@ -494,6 +494,7 @@ class SageMaker:
         self.aws = aws
         self.waiting: set[str] = set()
         self.answers: list[tuple[float, str, str, Any]] = []  # when, token, "Success" or "Failure", outputs or reason
+        self.selected: list[str] = []  # the steps of a selective execution
         self.second_answer = "ResourceNotFound"  # AWS doesn't document which; tests try several
         self.second_answer_text = "No step waits for this callback token."
         self.numbers = itertools.count(1)
@@ -504,6 +505,13 @@ class SageMaker:
         self.waiting.add(token)
         self.send(token, {"job_ids": job_ids, **arguments})
         return token
+
+    def describe_pipeline_execution(self, PipelineExecutionArn):
+        steps = [{"StepName": name} for name in self.selected]
+        return {
+            "PipelineExecutionArn": PipelineExecutionArn,
+            **({"SelectiveExecutionConfig": {"SelectedSteps": steps}} if steps else {}),
+        }
 
     def send(self, token: str, arguments: Any, **more: Any) -> None:
         body = {"token": token, "pipelineExecutionArn": EXECUTION, "arguments": arguments, **more}

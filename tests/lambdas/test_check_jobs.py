@@ -53,6 +53,23 @@ def test_success_carries_the_status_and_counts(fake, check):
     assert not fake.sqs.queues["callbacks-sagemaker"]
 
 
+def test_the_outputs_name_where_the_jobs_wrote_if_the_step_says_so(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()), output_uri="s3://bucket-sagemaker/out")
+    run(fake, check)
+    [(_, outputs)] = answers(fake)
+    assert outputs["output_uri"] == "s3://bucket-sagemaker/out"
+
+
+def test_the_trials_jobs_count_with_the_rest(fake, check):
+    """Also in the share of those that failed."""
+    arguments = {"succeeded_before": "2.0", "tolerated_failure_percentage": 25}
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(), Plan(exit_code=1)), **arguments)
+    run(fake, check)
+    [(kind, outputs)] = answers(fake)
+    counts = outputs["jobs_total"], outputs["jobs_succeeded"], outputs["jobs_failed"]
+    assert (kind, *counts) == ("Success", "4", "3", "1")
+
+
 def test_the_list_of_ids_is_read_from_s3(fake, check):
     ids = submit_jobs(fake, *[Plan()] * 28).split()
     fake.s3.objects["s3://bucket/out/_jobs/x.json"] = json.dumps({"job_ids": ids}).encode()

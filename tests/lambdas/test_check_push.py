@@ -53,6 +53,13 @@ def test_the_last_jobs_event_answers_the_step_at_once(fake, check, start):
     assert answered == max(fake.batch.end_of(job) for job in fake.batch.jobs.values())
 
 
+def test_what_the_outputs_need_travels_with_the_token(fake, check, start):
+    start(Plan(end=60), output_uri="s3://bucket-sagemaker/out", succeeded_before=3)
+    end_next(fake, check)
+    [(_, _, _, outputs)] = fake.sagemaker.answers
+    assert (outputs["jobs_total"], outputs["output_uri"]) == ("4", "s3://bucket-sagemaker/out")
+
+
 def test_the_message_left_over_is_deleted_at_its_next_poll(fake, check, start):
     start(Plan(end=60))
     end_next(fake, check)

@@ -22,17 +22,17 @@ class Deployed:
         self.session = embedded_session(aws.endpoint_url)
         self.config = load_config(target="local", prefix="sagemaker-lambda-tests")
         self.deploy()
-        # Its policy lets the function answer the kit's own pipeline. There are more here.
-        (answer,) = (
-            statement
-            for statement in iam.render("monitor_lambda.json", self.config)["Statement"]
-            if statement["Sid"] == "AnswerCallbackSteps"
-        )
-        answer["Resource"] = self.config.arn("sagemaker", f"pipeline/{self.config.prefix}-*")
-        document = json.dumps({"Version": "2012-10-17", "Statement": answer})
-        self.session.client("iam").put_role_policy(
-            RoleName=self.config.monitor_lambda_role, PolicyName="more-pipelines", PolicyDocument=document
-        )
+        # Their policies name the kit's own pipeline. There are more here.
+        for role, template, sid in (
+            (self.config.monitor_lambda_role, "monitor_lambda.json", "AnswerCallbackSteps"),
+            (self.config.submit_lambda_role, "submit_lambda.json", "ReadTheSelectedSteps"),
+        ):
+            (statement,) = (each for each in iam.render(template, self.config)["Statement"] if each["Sid"] == sid)
+            statement["Resource"] = self.config.arn("sagemaker", f"pipeline/{self.config.prefix}-*")
+            document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+            self.session.client("iam").put_role_policy(
+                RoleName=role, PolicyName="more-pipelines", PolicyDocument=document
+            )
 
     def deploy(self, push=False, **settings):
         self.kit = kit.deploy(
@@ -213,12 +213,11 @@ def sdk(deployed, aws, monkeypatch):
     from utils.batch_step import BatchStep
 
     def step(name, items, **options):
-        options.setdefault("output_uri", deployed.config.s3_uri(name))
+        options = {"output_uri": deployed.config.s3_uri(name), "job_queue": deployed.kit.job_queue, **options}
         return BatchStep(
             name,
             items=items,
             job_definition=deployed.kit.job_definition,
-            job_queue=deployed.kit.job_queue,
             submit_function_arn=deployed.kit.submit_function,
             callback_queue_url=deployed.kit.callback_queue,
             sagemaker_session=session,
@@ -253,7 +252,7 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, sdk):
     failed = first.properties.Outputs["failed_items_uri"]
     third = sdk.step("Third", failed, may_be_empty=True, tolerated_failure_percentage=100, depends_on=[second])
     fourth = sdk.step("Fourth", second.properties.Outputs["failed_items_uri"], may_be_empty=True)
-    execution = sdk.flow("steps", [fourth, third, first, second]).start().arn
+    execution = sdk.flow("steps", [*fourth.steps, *third.steps, *first.steps, *second.steps]).start().arn
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
 
     names = ("First", "Second", "Third", "Fourth")
@@ -288,7 +287,7 @@ def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):
         if_steps=[*taken.steps, nested],
         else_steps=[*other.steps],
     )
-    flow = sdk.flow("condition", [before, condition, after], parameters=[answer])
+    flow = sdk.flow("condition", [*before.steps, condition, *after.steps], parameters=[answer])
     for given, ran in (("yes", {"Taken", "Deep", "After"}), ("no", {"Other"})):
         execution = flow.start({"Answer": given}).arn
         assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
@@ -298,6 +297,103 @@ def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):
         jobs = deployed.jobs(execution)
         assert {job["jobName"].split("-")[1] for job in jobs} == {"Before", *ran} - {"After"}, "After has no items"
         assert {job["status"] for job in jobs} == {"SUCCEEDED"}, "every job was waited for"
+
+
+def test_a_trial_runs_first_and_a_condition_compares_the_counts(deployed, sdk):
+    from sagemaker.core.workflow.conditions import ConditionLessThanOrEqualTo
+    from sagemaker.mlops.workflow import ConditionStep
+
+    items = [{"n": n, "exit_code": 3 if n == 4 else 0} for n in range(5)]
+    days = sdk.step("Days", sdk.manifest("days", items), trial=2, tolerated_failure_percentage=50)
+    few = ConditionLessThanOrEqualTo(days.properties.Outputs["jobs_failed"], 1)
+    train = sdk.step("Train", sdk.manifest("train", [{"n": 1}]))
+    condition = ConditionStep("Few", conditions=[few], if_steps=[*train.steps])
+    execution = sdk.flow("trial", [*days.steps, condition]).start().arn
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+    assert "Train" in statuses(deployed, execution)
+    outputs = monitoring.step_outputs(deployed.session, execution, "Days")
+    assert (outputs["jobs_total"], outputs["jobs_succeeded"], outputs["jobs_failed"]) == ("5", "4", "1")
+    assert outputs["output_uri"] == deployed.config.s3_uri("Days")
+    sizes = {
+        job["jobName"].split("-", 1)[1]: job["arrayProperties"]["size"]
+        for job in deployed.jobs(execution)
+        if "arrayProperties" in job
+    }
+    assert sizes == {"Days-Trial-01": 2, "Days-02": 3}
+
+
+def test_a_trial_that_fails_keeps_the_rest_from_being_submitted(deployed, sdk):
+    items = [{"n": n, "exit_code": 3 if n == 0 else 0} for n in range(5)]
+    days = sdk.step("Days", sdk.manifest("bad-days", items), trial=1, tolerated_failure_percentage=50)
+    execution = sdk.flow("bad-trial", [*days.steps]).start().arn
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
+    assert statuses(deployed, execution) == {"Days-Trial-Submit": "Succeeded", "Days-Trial": "Failed"}
+    assert len(deployed.jobs(execution)) == 1
+
+
+def test_the_step_that_submits_can_not_be_selected_alone(deployed, sdk):
+    from sagemaker.mlops.workflow.selective_execution_config import SelectiveExecutionConfig
+
+    days = sdk.step("Days", sdk.manifest("selected-days", [{"n": 1}]))
+    flow = sdk.flow("selected", [*days.steps])
+    first = flow.start().arn
+    deployed.finish(first)
+    for selected, status in ((["Days-Submit"], "Failed"), (["Days-Submit", "Days"], "Succeeded")):
+        config = SelectiveExecutionConfig(selected_steps=selected, source_pipeline_execution_arn=first)
+        execution = flow.start(selective_execution_config=config).arn
+        assert deployed.finish(execution)["PipelineExecutionStatus"] == status
+        assert len(deployed.jobs(execution)) == (status == "Succeeded")
+    page = deployed.session.client("sagemaker").list_pipeline_executions(
+        PipelineName=f"{deployed.config.prefix}-selected"
+    )
+    assert len(page["PipelineExecutionSummaries"]) == 3
+
+
+def test_jobs_are_told_what_the_step_says_also_in_a_fair_share_queue(deployed, sdk):
+    """A queue with a fair-share policy, which refuses jobs that name no share. It is used, and not the kit's."""
+    client, name = deployed.session.client("batch"), f"{deployed.config.prefix}-fair"
+    policy = client.create_scheduling_policy(
+        name=name, fairsharePolicy={"shareDistribution": [{"shareIdentifier": "churn"}]}
+    )
+    kit_queue = client.describe_job_queues(jobQueues=[deployed.config.job_queue])["jobQueues"][0]
+    queue = client.create_job_queue(
+        jobQueueName=name,
+        priority=1,
+        computeEnvironmentOrder=kit_queue["computeEnvironmentOrder"],
+        schedulingPolicyArn=policy["arn"],
+    )["jobQueueArn"]
+    deployed.until(lambda: client.describe_job_queues(jobQueues=[queue])["jobQueues"][0]["status"] == "VALID")
+    document = {"Effect": "Allow", "Action": ["batch:SubmitJob", "batch:TagResource"], "Resource": queue}
+    deployed.session.client("iam").put_role_policy(
+        RoleName=deployed.config.submit_lambda_role,
+        PolicyName="another-queue",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": document}),
+    )
+    days = sdk.step(
+        "Days",
+        sdk.manifest("fair", [{"n": 1}]),
+        job_queue=queue,
+        share_identifier="churn",
+        scheduling_priority=3,
+        vcpus=0.5,
+        memory_mib=1024,
+        attempts=2,
+        timeout=600,
+        environment={"LOG_LEVEL": "DEBUG"},
+    )
+    execution = sdk.flow("fair", [*days.steps]).start().arn
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+    filters = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}-*"]}]
+    [summary] = client.list_jobs(jobQueue=queue, filters=filters)["jobSummaryList"]
+    [job] = client.describe_jobs(jobs=[summary["jobId"]])["jobs"]
+    assert (job["shareIdentifier"], job["schedulingPriority"], job["timeout"]) == (
+        "churn",
+        3,
+        {"attemptDurationSeconds": 600},
+    )
+    assert job["retryStrategy"]["attempts"] == 2
+    assert {"name": "LOG_LEVEL", "value": "DEBUG"} in job["container"]["environment"]
+    assert {"type": "VCPU", "value": "0.5"} in job["container"]["resourceRequirements"]
 
 
 def test_batch_steps_of_a_for_each_step_run_their_own_jobs(deployed, sdk):

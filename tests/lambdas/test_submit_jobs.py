@@ -58,6 +58,18 @@ def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
         ({"mode": "array", "input_uri": None}, "pass either input_uri"),
         ({"mode": "array", "output_uri": "s3://bucket-sagemaker/input/out"}, "must not lie within input_uri"),
         ({"output_name": "{j}.json"}, "output_name must be like"),
+        ({"trial": 0}, "trial must be a whole number from 1 to 1,000, but it is 0"),
+        ({"only_trial": "true"}, "The event has only_trial and no trial"),
+        ({"vcpus": "many"}, "vcpus must be a number from 0.25 to 10,000, but it is 'many'"),
+        ({"memory_mib": 1.5}, "memory_mib must be a whole number from 4 to"),
+        ({"attempts": 11}, "attempts must be a whole number from 1 to 10, but it is 11"),
+        ({"timeout_seconds": 59}, "timeout_seconds must be a whole number from 60 to"),
+        ({"scheduling_priority": 10_000}, "scheduling_priority must be a whole number from 0 to 9,999"),
+        ({"share_identifier": "my-team"}, "share_identifier must be 1 to 255 letters and digits"),
+        ({"parameters.s3Input": "x"}, "parameters.s3Input can't be passed"),
+        ({"environment.AWS_BATCH_X": "x"}, "environment.AWS_BATCH_X can't be passed"),
+        ({"environment.X": ["x"]}, "environment.X must be a string or a number"),
+        ({"environment.": "x"}, "unknown keys environment."),
         ({"output_name": "{i.x}.json"}, "output_name must be like"),
     ],
 )
@@ -453,3 +465,116 @@ def test_jobs_that_describe_jobs_does_not_know_yet_are_asked_for_again(fake, sub
     fake.batch.describe_jobs = lambda jobs: unseen.pop() if unseen else describe(jobs)
     with pytest.raises(submit["event"].BadEvent, match="step_name SubmitCopies has been used"):
         run(submit, input_uri="s3://bucket-sagemaker/b")
+
+
+JOB_OPTIONS = {
+    "parameters.threshold": "0.5",
+    "parameters.rounds": 3.0,
+    "environment.LOG_LEVEL": "DEBUG",
+    "environment.EMPTY": "",
+    "vcpus": "1.0",
+    "memory_mib": 2048.0,
+    "attempts": "2",
+    "timeout_seconds": 3600.0,
+    "share_identifier": "churn",
+    "scheduling_priority": 0,
+}
+
+
+@pytest.mark.parametrize("mode", ["per_file", "array"])
+def test_every_job_is_told_what_the_step_says(fake, submit, mode):
+    """The fake checks each request against botocore's model."""
+    put_inputs(fake, "a", "b")
+    (run if mode == "per_file" else run_array)(submit, **JOB_OPTIONS)
+    for request in fake.called("SubmitJob"):
+        assert {"threshold": "0.5", "rounds": "3"}.items() <= request["parameters"].items()
+        overrides = request["containerOverrides"]
+        variables = {pair["name"]: pair["value"] for pair in overrides["environment"]}
+        assert {"LOG_LEVEL": "DEBUG", "EMPTY": ""}.items() <= variables.items()
+        assert ("MANIFEST_URI" in variables) == (mode == "array")
+        assert overrides["resourceRequirements"] == [
+            {"type": "VCPU", "value": "1"},
+            {"type": "MEMORY", "value": "2048"},
+        ]
+        assert request["retryStrategy"] == {"attempts": 2}
+        assert request["timeout"] == {"attemptDurationSeconds": 3600}
+        assert (request["shareIdentifier"], request["schedulingPriorityOverride"]) == ("churn", 0)
+
+
+def test_a_job_that_is_told_nothing_has_no_overrides(fake, submit):
+    run(submit)
+    told = {"jobName", "jobQueue", "jobDefinition", "parameters", "tags"}
+    assert all(set(request) == told for request in fake.called("SubmitJob"))
+
+
+def test_a_changed_option_makes_it_another_step(fake, submit):
+    run(submit, vcpus=1)
+    with pytest.raises(submit["event"].BadEvent, match="has been used in this execution for other jobs"):
+        run(submit, vcpus=2)
+
+
+def test_the_trial_is_submitted_first_and_the_rest_later(fake, submit):
+    run(submit, max_jobs=5, trial=2, only_trial="true")
+    trial = list(fake.batch.jobs.values())
+    assert [job.name for job in trial] == [f"a1b2c3d4e5f6-SubmitCopies-Trial-{i:02d}" for i in (1, 2)]
+    assert {job.tags["sagemaker-batch:step"] for job in trial} == {"SubmitCopies-Trial"}
+    answer = run(submit, max_jobs=5, trial=2)
+    rest = [fake.batch.jobs[id] for id in answer["jobIds"].split()]
+    assert [job.name for job in rest] == [f"a1b2c3d4e5f6-SubmitCopies-{i:02d}" for i in (3, 4, 5)]
+    assert answer["trialCount"] == 2
+    inputs = [job.parameters["s3Input"][-7:-5] for job in (*trial, *rest)]
+    assert inputs == ["01", "02", "03", "04", "05"], "each item once"
+
+
+def test_the_rest_of_an_array_is_what_the_trial_has_left(fake, submit):
+    """Even if there are other objects by now."""
+    put_inputs(fake, "b", "c", "d", "e")
+    trial = run_array(submit, trial="2.0", only_trial="true")
+    put_inputs(fake, "a", "f")
+    rest = run_array(submit, trial="2.0")
+    assert (trial["trialCount"], rest["trialCount"]) == (2, 2)
+    worked_on = [
+        item_of(fake, fake.batch.jobs[answer["jobIds"]], index)["input"][-1]
+        for answer in (trial, rest)
+        for index in (0, 1)
+    ]
+    assert worked_on == ["b", "c", "d", "e"]
+    assert run_array(submit, trial="2.0")["submittedCount"] == 0
+
+
+@pytest.mark.parametrize("trial", [3, 1_000])
+def test_a_trial_of_all_items_leaves_nothing(fake, submit, check, trial):
+    put_inputs(fake, "a", "b", "c")
+    for answers in (
+        [run_array(submit, trial=trial, only_trial=True), run_array(submit, trial=trial)],
+        [run(submit, trial=trial, only_trial=True, step_name="Files"), run(submit, trial=trial, step_name="Files")],
+    ):
+        assert answers[1]["jobIds"] == "none"
+        assert answers[1]["trialCount"] == 3
+    fake.sagemaker.start_callback("none", succeeded_before=3)
+    fake.sqs.invoke(check.lambda_handler)
+    [(_, _, kind, outputs)] = fake.sagemaker.answers
+    assert (kind, outputs["jobs_total"], outputs["jobs_succeeded"]) == ("Success", "3", "3")
+
+
+TOGETHER = {"pipeline_steps": "Days-Submit Days"}
+
+
+def test_a_step_selected_in_part_is_refused_naming_all_its_steps(fake, submit):
+    fake.sagemaker.selected = ["Days-Submit", "Merge"]
+    with pytest.raises(submit["event"].BadEvent, match=r"selects Days-Submit alone.*: select Days-Submit, Days"):
+        run(submit, **TOGETHER)
+    assert not fake.batch.jobs
+
+
+@pytest.mark.parametrize("selected", [[], ["Days", "Days-Submit"], ["Merge", "Days", "Days-Submit"], ["Loop"]])
+def test_a_step_selected_whole_or_not_by_name_runs(fake, submit, selected):
+    fake.sagemaker.selected = selected
+    assert run(submit, **TOGETHER)["submittedCount"] == 3
+
+
+def test_without_the_permission_to_ask_what_is_selected_nothing_is_refused(fake, submit, capsys):
+    fake.sagemaker.selected = ["Days-Submit"]
+    fake.fail_next("DescribePipelineExecution", AwsError("AccessDeniedException", "not authorized", 400))
+    assert run(submit, **TOGETHER)["submittedCount"] == 3
+    assert "selected steps not checked" in capsys.readouterr().out

@@ -165,6 +165,22 @@ def step_done_again(kit: Deployment) -> None:
         raise Failed(f"submit_jobs: {first}, and then {second}")
 
 
+def part_of_a_step_selected(kit: Deployment) -> None:
+    """A selective execution selects one of two steps that belong together: the function sees it and refuses."""
+    selected = {"SelectedSteps": [{"StepName": "CountInputs"}]}
+    execution = kit.client("sagemaker").start_pipeline_execution(
+        PipelineName=kit.config.pipeline, SelectiveExecutionConfig=selected
+    )["PipelineExecutionArn"]
+    event = {"input_uri": kit.config.s3_uri(data.INPUT), "max_jobs": 1, "pipeline_steps": "CountInputs SubmitCopies"}
+    try:
+        submit(kit, execution, **event)
+    except Failed as refusal:
+        if "belong together" in str(refusal):
+            return
+        raise
+    raise Failed("submit_jobs: submitted jobs of a step that is selected in part")
+
+
 def job_submitted_twice(kit: Deployment) -> None:
     name = f"twice{next(_numbers)}"
     for _ in range(2):
@@ -332,6 +348,7 @@ NEEDED_BY: dict[str, dict[str, Callable[[Deployment], None]]] = {
         "batch:ListJobs": whole_pipeline,
         "batch:DescribeJobs": step_done_again,
         "batch:TerminateJob": job_submitted_twice,
+        "sagemaker:DescribePipelineExecution": part_of_a_step_selected,
         "s3:ListBucket": items_under_a_prefix,
         "s3:PutObject": items_under_a_prefix,
         "s3:GetObject": items_of_a_manifest,
