@@ -60,7 +60,7 @@ def test_every_diagram_of_the_documents_says_in_words_what_it_shows():
 
 
 def test_a_dead_link_is_seen():
-    text = "[a](docs/gone.md) [b](#no-such-part) [c](README.md#two-commands) [d](https://example.org/gone)"
+    text = "[a](docs/gone.md) [b](#no-such-part) [c](README.md#the-notebooks) [d](https://example.org/gone)"
     assert dead_links(ROOT / "README.md", text) == ["docs/gone.md", "#no-such-part"]
 
 
