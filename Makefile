@@ -8,7 +8,7 @@ MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book functions bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book functions deploy undeploy bench lint format lock audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-clients  other programs that use AWS Batch, each in an environment of its own, on the embedded AWS"
 	@echo "make book       the notebooks as a website (build/book/html/index.html)"
 	@echo "make functions  the two Lambda functions as zips (build/submit_jobs.zip, build/check_jobs.zip)"
+	@echo "make deploy     the functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md); make undeploy"
 	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       ruff, types, maintainability and the English; make format repairs what ruff can"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
@@ -115,16 +116,30 @@ build/book/mermaid-$(MERMAID).min.js:
 functions: .venv/.installed
 	@$(BIN)/python -c "from pathlib import Path; from utils import lambdas; print(*lambdas.write_packages(Path('build')), sep='\n')"
 
+# The stack for your own pipeline; ARGS takes what `python -m deploy.stack deploy --help` lists beside these.
+deploy: .venv/.installed
+	@$(BIN)/python -m deploy.stack deploy --stack "$(STACK)" --pipelines "$(PIPELINES)" --job-queues "$(JOB_QUEUES)" \
+		--job-definitions "$(JOB_DEFINITIONS)" --buckets "$(BUCKETS)" $(ARGS)
+
+undeploy: .venv/.installed
+	@$(BIN)/python -m deploy.stack delete --stack "$(STACK)" $(ARGS)
+
 bench: .venv/.installed
 	@set -e; for benchmark in $(BENCH); do echo "== $$benchmark"; $(BIN)/python $$benchmark; echo; done
 
-lint: .venv/.installed
+lint: .venv/.installed build/deploy/env/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy -p utils -p local_aws
+	$(BIN)/mypy -p utils -p local_aws -p deploy
 	@set -e; for folder in job_code $(wildcard lambda_code/*/); do $(BIN)/mypy $$folder/*.py; done
 	$(BIN)/python .ci/maintainability.py
 	$(BIN)/python .ci/prose.py
+	build/deploy/env/bin/cfn-lint deploy/template.yaml
+
+build/deploy/env/.installed: deploy/requirements.lock
+	@mkdir -p build/deploy && $(PYTHON) -m venv --clear build/deploy/env
+	@build/deploy/env/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
 
 # Runs every notebook and saves it with its outputs, which the tests then compare.
 outputs: .venv/.installed
@@ -141,6 +156,8 @@ lock: .venv/.installed
 	$(BIN)/python .ci/environment.py
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group book --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file docs/requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group deploy --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file deploy/requirements.lock
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile tests/studio/requirements.in --universal \
 		--overrides tests/studio/overrides.txt --python-version 3.12 --generate-hashes --no-emit-index-url --quiet \
 		--output-file tests/studio/requirements.lock

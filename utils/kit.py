@@ -11,6 +11,10 @@ import boto3
 from . import batch, data, events, existing, iam, lambdas, preflight, queues
 from .config import Config, ConfigError
 
+# Of the two functions: 256 MiB do for thousands of items. A manifest of a million, or of very long ones, takes more.
+FUNCTION_MEMORY_MIB = 512
+FUNCTION_TIMEOUT_SECONDS = 120  # a LambdaStep's default
+VISIBILITY_TIMEOUT_SECONDS = 900
 JOB_VCPUS = 0.25  # the least that Fargate offers: so with 6 vCPUs 24 jobs run at once
 # Twice the least. In an account with GuardDuty's runtime monitoring an agent takes its share of a task's memory.
 # https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
@@ -105,13 +109,16 @@ def deploy(
     callback_url = queues.ensure_queue(
         session,
         config.callback_queue,
-        visibility_timeout_seconds=900,
+        visibility_timeout_seconds=VISIBILITY_TIMEOUT_SECONDS,
         dead_letter_queue=queues.queue_arn(session, dead_letter_url),
         tags=tags,
     )
-    # 256 MiB do for thousands of items; a manifest of a million, or of very long ones, takes more.
     ensure_function = functools.partial(
-        lambdas.ensure_function, session, timeout_seconds=120, memory_mib=512, tags=tags
+        lambdas.ensure_function,
+        session,
+        timeout_seconds=FUNCTION_TIMEOUT_SECONDS,
+        memory_mib=FUNCTION_MEMORY_MIB,
+        tags=tags,
     )
     submit_function = ensure_function(
         config.submit_jobs_function,

@@ -17,6 +17,8 @@ from .waiting import last_result
 # to come first; what is left for the dead-letter queue is a message that kills the function.
 MAX_RECEIVE_COUNT = 1000
 RETENTION_SECONDS = 14 * 24 * 3600
+BATCH_SIZE = 10  # messages that one invocation of the function may get
+MAXIMUM_CONCURRENCY = 2  # invocations at once
 
 # The statement that lets a rule send to the queue, and its name in the queues of earlier versions.
 RULE_SID, FORMER_RULE_SID = "AllowRuleToSend", "LetTheRuleSend"
@@ -101,19 +103,24 @@ def queue_url(session: boto3.Session, name: str) -> str:
         ) from None
 
 
+def rule_statement(queue: Any, rule: Any) -> dict[str, Any]:
+    """The statement of a queue's policy that lets an EventBridge rule send to it; both are ARNs."""
+    return {
+        "Sid": RULE_SID,
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+    }
+
+
 def allow_rule_to_send(session: boto3.Session, url: str, *, rule: str) -> None:
     """Allow an EventBridge rule (its ARN) to send to a queue. Other statements of the queue's policy stay.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
     """
-    statement = {
-        "Sid": RULE_SID,
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue_arn(session, url),
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-    }
+    statement = rule_statement(queue_arn(session, url), rule)
     sqs = session.client("sqs")
     current = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
     policy: dict[str, Any] = json.loads(current) if current else {"Version": "2012-10-17", "Statement": []}
@@ -175,8 +182,8 @@ def ensure_mapping(
     *,
     queue: str,
     function: str,
-    batch_size: int = 10,
-    maximum_concurrency: int = 2,
+    batch_size: int = BATCH_SIZE,
+    maximum_concurrency: int = MAXIMUM_CONCURRENCY,
     tags: dict[str, str],
 ) -> dict[str, Any]:
     """The event source mapping from a queue to a function, created or brought up to date, and Enabled.

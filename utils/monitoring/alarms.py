@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import boto3
 
@@ -27,6 +28,24 @@ def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, in
     return alarms
 
 
+def alarm_settings(config: Config) -> dict[str, dict[str, Any]]:
+    """What PutMetricAlarm is told of each alarm, by its name, but for whom it notifies."""
+    return {
+        name: {
+            "Namespace": namespace,
+            "MetricName": metric,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            "Statistic": statistic,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": threshold,
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "TreatMissingData": "notBreaching",  # a queue or function without traffic measures nothing
+        }
+        for name, (namespace, metric, dimensions, statistic, threshold) in _alarms(config).items()
+    }
+
+
 def alarm_names(config: Config) -> list[str]:
     """The alarms of a kit, as `ensure_alarms` makes them."""
     return list(_alarms(config))
@@ -44,25 +63,14 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     """
-    alarms = _alarms(config)
+    alarms = alarm_settings(config)
     cloudwatch = session.client("cloudwatch")
     existing = {
         alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms(AlarmNames=list(alarms))["MetricAlarms"]
     }
     tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]
-    for name, (namespace, metric, dimensions, statistic, threshold) in alarms.items():
-        wanted = {
-            "Namespace": namespace,
-            "MetricName": metric,
-            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-            "Statistic": statistic,
-            "ComparisonOperator": "GreaterThanThreshold",
-            "Threshold": threshold,
-            "Period": 60,
-            "EvaluationPeriods": 1,
-            "TreatMissingData": "notBreaching",  # a queue or function without traffic measures nothing
-            "AlarmActions": list(notify),
-        }
+    for name, settings in alarms.items():
+        wanted = {**settings, "AlarmActions": list(notify)}
         there = existing.get(name, {})
         if any(there.get(key) != value for key, value in wanted.items()):
             cloudwatch.put_metric_alarm(AlarmName=name, **wanted, Tags=tags)

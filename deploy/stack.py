@@ -1,0 +1,162 @@
+"""Deploy or delete the stack, by the AWS CLI: `python -m deploy.stack deploy --help`, or `make deploy`.
+
+Each command that it runs is printed, so that you can run it yourself or take it into your own pipeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from deploy.render import TEMPLATE
+from utils import lambdas
+from utils.config import Config, ConfigError
+from utils.stack import backend
+
+# The longest name of a resource is a function's, which Lambda lets have 64 characters.
+STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,51}")
+FUNCTIONS = {"SubmitJobsKey": "submit_jobs", "CheckJobsKey": "check_jobs"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; its failure ends the program with one sentence."""
+    options = _parser().parse_args(arguments)
+    try:
+        if not STACK_NAME.fullmatch(options.stack):
+            raise ConfigError(
+                f'stack is "{options.stack}"; it must have at most 52 letters, digits and hyphens, and begin with a '
+                "letter, since it begins the functions' names."
+            )
+        session = boto3.Session(region_name=options.region)
+        if not session.region_name:
+            raise ConfigError("No region is set: give --region, or set AWS_REGION.")
+        options.run(session, options)
+    except (ConfigError, LookupError) as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"`aws {error.cmd[1]} {error.cmd[2]}` ended with the status {error.returncode}.")
+
+
+def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
+    """Upload the functions' packages, create or update the stack, and print what BatchStep takes."""
+    account = session.client("sts").get_caller_identity()["Account"]
+    config = Config("aws", "sagemaker-stack", session.region_name, account).with_existing(
+        pipelines=options.pipelines,
+        job_queues=options.job_queues,
+        job_definitions=options.job_definitions,
+        buckets=options.buckets,
+        kms_keys=options.kms_keys,
+    )
+    values = parameters(config, options)
+    bucket = options.code_bucket or (options.buckets[0].rpartition(":")[2] if options.buckets else "")
+    if not bucket:
+        raise ConfigError("The packages need a bucket: give --buckets or --code-bucket.")
+    folder = TEMPLATE.parent.parent / "build"
+    lambdas.write_packages(folder)
+    values["CodeBucket"] = bucket
+    for parameter, name in FUNCTIONS.items():
+        package = folder / f"{name}.zip"
+        # A key that follows the content: the same code changes nothing, and other code updates the function.
+        values[parameter] = f"{options.stack}/{name}-{hashlib.sha256(package.read_bytes()).hexdigest()[:16]}.zip"
+        _aws(session, "s3", "cp", "--only-show-errors", str(package), f"s3://{bucket}/{values[parameter]}")
+    overrides = [f"{name}={value}" for name, value in values.items()]
+    _aws(
+        session, "cloudformation", "deploy", "--stack-name", options.stack, "--template-file", str(TEMPLATE),
+        "--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset", "--parameter-overrides", *overrides,
+    )  # fmt: skip
+    print(f"backend = {json.dumps(backend(session, options.stack), indent=4)}")
+
+
+def delete(session: boto3.Session, options: argparse.Namespace) -> None:
+    """Delete the stack and the packages that were uploaded for it."""
+    stack = session.client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
+    bucket = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}["CodeBucket"]
+    _aws(session, "cloudformation", "delete-stack", "--stack-name", options.stack)
+    _aws(session, "cloudformation", "wait", "stack-delete-complete", "--stack-name", options.stack)
+    _aws(session, "s3", "rm", "--only-show-errors", "--recursive", f"s3://{bucket}/{options.stack}/")
+
+
+def parameters(config: Config, options: argparse.Namespace) -> dict[str, str]:
+    """The stack's parameters that the options give. In an update, the others keep their values."""
+    own = Config(config.target, config.prefix, config.region, config.account)
+    lists = {
+        "PipelineArns": config.existing_pipeline_arns,
+        "JobQueueArns": _beside(config.job_queue_arns, own.job_queue_arns),
+        "JobDefinitionArns": [
+            each for each in _beside(config.job_definition_arns, own.job_definition_arns) if not each.endswith(":*")
+        ],
+        "BucketArns": _beside(config.bucket_arns, own.bucket_arns),
+        "KmsKeyArns": config.kms_keys,
+        "PipelineRoleNames": options.pipeline_roles,
+    }
+    texts = {
+        "PermissionsBoundaryArn": options.permissions_boundary,
+        "AlarmTopicArn": options.alarm_topic,
+        "Push": None if options.push is None else str(options.push).lower(),
+        "PollMinSeconds": options.poll_min_seconds,
+        "DeadlineSeconds": options.deadline_seconds,
+    }
+    given: dict[str, Any] = {name: ",".join(values) for name, values in lists.items() if values}
+    return given | {name: str(value) for name, value in texts.items() if value is not None}
+
+
+def _beside(all_arns: tuple[str, ...], own: tuple[str, ...]) -> list[str]:
+    return [each for each in all_arns if each not in own]
+
+
+def _aws(session: boto3.Session, *arguments: str) -> None:
+    """Run the AWS CLI: this environment's own, else the one on the PATH."""
+    beside = Path(sys.executable).with_name("aws")
+    program = str(beside) if beside.exists() else shutil.which("aws")
+    if not program:
+        raise LookupError("The AWS CLI was not found. Install it with `pip install awscli`.")
+    command = [program, *arguments, "--region", session.region_name]
+    print("$ " + shlex.join(["aws", *command[1:]]), flush=True)
+    subprocess.run(command, check=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.stack", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    create = commands.add_parser("deploy", help="create or update the stack")
+    remove = commands.add_parser("delete", help="delete the stack and its packages")
+    for command, run in ((create, deploy), (remove, delete)):
+        command.set_defaults(run=run)
+        command.add_argument(
+            "--stack", required=True, help="name of the stack, which begins the names of its resources"
+        )
+        command.add_argument("--region", help="such as eu-west-1; default: that of your profile or environment")
+    for name, what in (
+        ("pipelines", "names of the pipelines that use it"),
+        ("job-queues", "names or ARNs of the job queues"),
+        ("job-definitions", "names or ARNs of the job definitions"),
+        ("buckets", "names of the buckets of inputs and outputs"),
+        ("kms-keys", "ARNs of the keys that encrypt these buckets"),
+        ("pipeline-roles", "names of the pipelines' roles, to attach the policy to that they need"),
+    ):
+        create.add_argument(f"--{name}", type=_names, default=[], metavar="A,B", help=f"{what}, separated by commas")
+    create.add_argument("--permissions-boundary", metavar="ARN", help="boundary of the functions' roles")
+    create.add_argument("--alarm-topic", metavar="ARN", help="SNS topic that the alarms notify")
+    create.add_argument("--push", action=argparse.BooleanOptionalAction, help="answer when a job ends; default: poll")
+    create.add_argument("--poll-min-seconds", type=int, help="least time between two polls; default: 10")
+    create.add_argument("--deadline-seconds", type=int, help="how long a step may wait; default: a day")
+    create.add_argument("--code-bucket", help="bucket for the functions' packages; default: the first of --buckets")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+if __name__ == "__main__":
+    main()

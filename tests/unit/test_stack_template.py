@@ -1,0 +1,100 @@
+"""The stack's template: what is committed is what is rendered, and what the deploying command tells it."""
+
+import json
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+from deploy import policies, render, stack
+from utils import iam
+from utils.config import Config
+
+
+def options(*arguments):
+    return ["deploy", "--stack", "sagemaker-churn", *arguments]
+
+
+def test_the_template_is_what_the_script_writes():
+    assert render.TEMPLATE.read_text() == render.render(), "run `.venv/bin/python -m deploy.render`"
+
+
+def test_every_parameter_is_used_and_said_in_the_readme():
+    text, page = render.TEMPLATE.read_text(), (render.TEMPLATE.parent / "README.md").read_text()
+    for name in render.parameters():
+        assert f"!Ref '{name}'" in text
+        assert f"`{name}`" in page
+
+
+@pytest.mark.parametrize("template", ["submit_lambda.json", "monitor_lambda.json"])
+def test_the_stacks_policies_have_the_notebooks_statements(template):
+    config = Config("aws", "sagemaker-x", "eu-west-1", "123456789012", kms_keys=("arn:aws:kms:eu-west-1:1:key/x",))
+    ours = iam.render(template, config)["Statement"]
+    theirs = [
+        each.value[1] if isinstance(each, policies.Call) else each for each in policies.policy(template)["Statement"]
+    ]
+    assert [(each["Sid"], each["Action"]) for each in theirs] == [(each["Sid"], each["Action"]) for each in ours]
+
+
+class Ran(list):
+    """The AWS CLI's command lines, instead of running them."""
+
+    def __call__(self, command, check):
+        assert check
+        self.append(command[1:])
+
+    def overrides(self):
+        (command,) = [each for each in self if each[1] == "deploy"]
+        values = command[command.index("--parameter-overrides") + 1 : command.index("--region")]
+        return dict(each.split("=", 1) for each in values)
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    ran = Ran()
+    identity = SimpleNamespace(get_caller_identity=lambda: {"Account": "123456789012"})
+    session = SimpleNamespace(region_name="eu-west-1", client=lambda _: identity)
+    monkeypatch.setattr(boto3, "Session", lambda **_: session)
+    monkeypatch.setattr("subprocess.run", ran)
+    monkeypatch.setattr(stack, "backend", lambda *_: {"callback_queue_url": "https://queue"})
+    return ran
+
+
+def test_names_become_the_arns_that_the_template_takes(ran, capsys):
+    stack.main(
+        options(
+            "--pipelines", "MyModel, other", "--job-queues", "q", "--job-definitions", "etl,train:3",
+            "--buckets", "data", "--push", "--alarm-topic", "arn:aws:sns:eu-west-1:123456789012:alarms",
+        )
+    )  # fmt: skip
+    values = ran.overrides()
+    names = [arn.rpartition("pipeline/")[2] for arn in values["PipelineArns"].split(",")]
+    assert names == ["MyModel", "mymodel", "other"]
+    assert values["JobQueueArns"] == "arn:aws:batch:eu-west-1:123456789012:job-queue/q"
+    assert [arn.rpartition("/")[2] for arn in values["JobDefinitionArns"].split(",")] == ["etl", "train:3"]
+    assert (values["BucketArns"], values["CodeBucket"]) == ("arn:aws:s3:::data", "data")
+    assert (values["Push"], values["AlarmTopicArn"][-7:]) == ("true", ":alarms")
+    assert not {"KmsKeyArns", "PollMinSeconds", "PermissionsBoundaryArn"} & set(values), "an update keeps them"
+    assert set(values) <= set(render.parameters())
+    assert json.loads(capsys.readouterr().out.partition("backend = ")[2]) == {"callback_queue_url": "https://queue"}
+
+
+def test_the_same_code_has_the_same_key(ran):
+    for _ in range(2):
+        stack.main(options("--buckets", "data"))
+    uploads = [each[-3] for each in ran if each[0] == "s3"]
+    assert len(uploads) == 4 and len(set(uploads)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["deploy", "--stack", "1st"], 'stack is "1st"; it must have at most 52 letters'),
+        (options("--job-queues", "q"), "The packages need a bucket: give --buckets or --code-bucket."),
+        (options("--pipelines", "my_model"), "pipelines has 'my_model'"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(ran, arguments, sentence):
+    with pytest.raises(SystemExit, match=sentence):
+        stack.main(arguments)
+    assert ran == []
