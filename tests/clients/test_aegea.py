@@ -1,4 +1,4 @@
-"""aegea submits jobs of a definition that is there, watches them and reads their logs."""
+"""aegea submits jobs of a definition that is there and of its own, watches them and reads their logs."""
 
 import json
 import re
@@ -35,8 +35,11 @@ def test_a_job_that_fails(account, definition):
     assert "cannot access 'nothing-here'" in done.stdout
 
 
-def test_a_definition_of_its_own_is_refused(account):
-    """It asks for the user 0 and for ulimits. The user is what a process can't have."""
+def test_a_definition_that_aegea_makes_is_taken(account):
+    """It asks for the user 0. What its jobs run needs programs of the image, which a process lacks."""
     done = submit(account, "--image", "python", "--command", "true")
-    assert done.returncode == 1
-    assert "does not cover another user (containerProperties.user)" in done.stderr
+    assert done.returncode == 0, done.stderr
+    batch = account.client("batch")
+    job = batch.describe_jobs(jobs=[json.loads(done.stdout)["jobId"]])["jobs"][0]
+    assert "/aegea_" in job["jobDefinition"]
+    assert job["container"]["user"] == "0"

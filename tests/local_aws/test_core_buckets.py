@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+from xml.etree import ElementTree
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -132,3 +133,8 @@ def test_a_bucket_that_is_expected_to_be_anothers_is_not_touched(aws: Any, bucke
     ):
         assert refusal(call, **arguments)[0] == "AccessDenied"
     assert s3.get_object(**source, ExpectedBucketOwner=aws.account)["Body"].read() == b"abc"
+
+
+@pytest.mark.parametrize("path", ["/%00/key", "/{}?list-type=2&prefix=%00", "/{}?versions&prefix=%01"])
+def test_an_answer_that_repeats_what_xml_cannot_have_can_be_read(send: Send, bucket: str, path: str) -> None:
+    assert ElementTree.fromstring(send("GET", path.format(bucket))[1]).tag

@@ -67,6 +67,8 @@ def docker_argv(docker: str, spec: Spec, name: str, environment: dict[str, str])
         argv.append("--init")
     if spec.container.get("privileged"):
         argv.append("--privileged")
+    if user := spec.container.get("user"):
+        argv += ["--user", user]
     for limit in spec.container["ulimits"]:
         argv += ["--ulimit", f"{limit['name']}={limit['softLimit']}:{limit['hardLimit']}"]
     for variable in environment:

@@ -15,6 +15,7 @@ from local_aws.batch.model.errors import client_error, not_covered, rejected
 
 MAX_DEFINITION_BYTES = 24 * 1024
 ARM_MACHINES = ("arm64", "aarch64")
+ROOT = ("0", "root", "0:0", "root:root")  # the user that images have when they name none
 
 
 def machine() -> str:
@@ -97,6 +98,8 @@ def _checked_container(container: dict[str, Any], fargate: bool) -> dict[str, An
     for member in ("jobRoleArn", "executionRoleArn"):
         if member in container and not re.fullmatch(r"arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+", container[member]):
             raise client_error(f"{member} {container[member]!r} is not the ARN of a role.")
+    if container.get("user", "root") not in ROOT:
+        raise not_covered("another user than root (containerProperties.user)")
     _check_runtime(container.get("runtimePlatform", {}))
     requirements.check_resources(container, fargate)
     if "logConfiguration" in container:

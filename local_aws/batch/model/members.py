@@ -86,6 +86,7 @@ WITHOUT_EFFECT: dict[str, str] = {
     "containerProperties.ephemeralStorage": "checked; a job has this machine's disk",
     "containerProperties.privileged": "a process has the server's rights on this machine, never more; Docker gets it",
     "containerProperties.ulimits": "a process has the server's limits; Docker gets them",
+    "containerProperties.user": "only root, the images' default; a process has the server's user; Docker gets it",
 }
 
 _EKS = "jobs on Amazon EKS"
@@ -116,7 +117,6 @@ REFUSED: dict[str, str] = {
     "containerProperties.mountPoints": "volumes",
     "containerProperties.secrets": "secrets",
     "containerProperties.repositoryCredentials": "private registries",
-    "containerProperties.user": "another user",
     "containerProperties.readonlyRootFilesystem": "read-only file systems",
     "containerProperties.enableExecuteCommand": "ECS Exec",
     "containerProperties.linuxParameters.devices": "devices of the host",

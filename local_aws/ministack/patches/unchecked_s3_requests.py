@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from local_aws import refusals
 from local_aws.ministack import members, s3_requests
 from local_aws.ministack.requests import Call
 from local_aws.protocol import ApiError
@@ -42,7 +43,14 @@ def apply() -> None:
             return s3._error(error.code, error.message, error.status)
         return dispatch(method, bucket, key, headers, body, query)
 
-    s3._dispatch = checked
+    document = s3._xml_body
+
+    @functools.wraps(document)
+    def readable(root: Any) -> bytes:
+        """What an answer repeats of the request may have characters that XML can't have."""
+        return refusals.readable_xml(document(root).decode()).encode()
+
+    s3._dispatch, s3._xml_body = checked, readable
     s3.handle_request = _readable(s3.handle_request, s3._error)
 
 

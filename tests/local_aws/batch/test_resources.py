@@ -305,6 +305,7 @@ def resources(vcpu: str, memory: str) -> dict[str, Any]:
         ({"secrets": [{"name": "a", "valueFrom": "b"}]}, "does not cover secrets"),
         ({"volumes": [{"name": "a"}]}, "does not cover volumes"),
         ({"user": "nobody"}, "does not cover another user"),
+        ({"user": "0:1000"}, "does not cover another user"),
         ({"readonlyRootFilesystem": True}, "readonlyRootFilesystem"),
         ({"linuxParameters": {"sharedMemorySize": 64}}, "sharedMemorySize is not applicable for Fargate"),
         ({"instanceType": "m5.large"}, "multi-node"),
