@@ -261,9 +261,9 @@ def test_privileged_and_ulimits_are_taken_on_ec2(account: Account, ec2_queue: st
 
 
 @pytest.mark.parametrize("user", ["0", "root", "0:0", "root:root"])
-def test_the_user_root_is_taken(world: World, queue: str, user: str) -> None:
+def test_the_user_root_is_taken(account: Account, queue: str, user: str) -> None:
     """A process has the server's user, as it has for an image that names none, whose user is root."""
-    job = world.run(queue, "true", container={"user": user})
+    job = account.run(queue, "true", container={"user": user})
     assert (job["status"], job["container"]["user"]) == ("SUCCEEDED", user)
 
 
