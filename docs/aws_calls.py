@@ -189,6 +189,9 @@ CALLS: dict[str, Call] = {
         (), "Not while it is created or updated.", (f"{DOCS}/lambda/latest/api/API_DeleteEventSourceMapping.html",)
     ),
     "lambda:DeleteFunction": Call(),
+    "lambda:UpdateEventSourceMapping": Call((), "Not while it is created or updated."),
+    "lambda:UpdateFunctionCode": Call(),
+    "lambda:UpdateFunctionConfiguration": Call(("lambda:UpdateFunctionConfiguration", "iam:PassRole")),
     "lambda:GetAccountSettings": Call(),
     "lambda:GetEventSourceMapping": Call(),
     "lambda:GetFunction": Call(),
@@ -250,6 +253,11 @@ CALLS: dict[str, Call] = {
         "",
         (f"{DOCS}/sagemaker/latest/dg/build-and-manage-steps-types.html",),
         "How long a callback step may wait. No page has a limit.",
+    ),
+    "sagemaker:StopPipelineExecution": Call(
+        (),
+        "A waiting callback step must be answered before the execution stops.",
+        (f"{SAGEMAKER_API}/API_StopPipelineExecution.html",),
     ),
     "servicequotas:GetServiceQuota": Call(
         (),

@@ -89,9 +89,9 @@ class LocalAws:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees the machine's AWS profile, and none finds a server that it did not start itself."""
+    """No test sees the machine's AWS profile or the kit's own variables, or finds a server that it did not start."""
     saved = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "SAGEMAKER_BATCH_"))]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"

@@ -152,7 +152,8 @@ class Config:
     @property
     def pipeline_arns(self) -> tuple[str, ...]:
         """The pipelines whose steps the kit may answer."""
-        return (self.arn("sagemaker", f"pipeline/{self.pipeline}"), *self.existing_pipeline_arns)
+        names = (self.pipeline, self.pipeline_by_hand)
+        return (*(self.arn("sagemaker", f"pipeline/{name}") for name in names), *self.existing_pipeline_arns)
 
     @property
     def existing_pipeline_arns(self) -> tuple[str, ...]:
@@ -289,6 +290,11 @@ class Config:
     @property
     def pipeline(self) -> str:
         return f"{self.prefix}-flights"
+
+    @property
+    def pipeline_by_hand(self) -> str:
+        """Notebook 04's, of one step that waits."""
+        return f"{self.prefix}-by-hand"
 
     # CloudWatch
 

@@ -106,8 +106,9 @@ KIT_SECONDS = 240  # what 02, 04 and 07 wait for, in one notebook
 NOTEBOOKS = {
     "01_iam": Notebook(),
     "02_batch_setup": Notebook((Jobs(COPY, 1),), settle_seconds=60),
-    "03_lambdas": Notebook(),
-    "04_sqs_and_mapping": Notebook(settle_seconds=60),
+    "03_lambdas": Notebook((Jobs(COPY, 6),)),
+    # A job, one more for the loop, and one that fails; eight executions of one step.
+    "04_sqs_and_mapping": Notebook((Jobs(COPY, 1),) * 3, steps=8, settle_seconds=180),
     "05_pipeline_build": Notebook((Jobs(COPY, 12), Jobs(AGGREGATE, 12)), steps=6),
     "06_monitoring": Notebook((Jobs(COPY, 12),), steps=3),
     "07_cleanup": Notebook(settle_seconds=120),

@@ -298,14 +298,15 @@ def retry_iam_propagation(seconds: float = 60):
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
     """
     return retry(
-        retry=retry_if_exception(_not_assumable_yet),
+        retry=retry_if_exception(is_not_assumable_yet),
         wait=wait_exponential_jitter(multiplier=0.5, max=5),
         stop=stop_after_delay(seconds),
         reraise=True,
     )
 
 
-def _not_assumable_yet(error: BaseException) -> bool:
+def is_not_assumable_yet(error: BaseException) -> bool:
+    """Whether a call failed only because another service does not know a new role or policy yet."""
     # A refusal is no matter of time; it names the caller, often an "assumed-role", so its words would look alike.
     if not isinstance(error, ClientError) or "AccessDenied" in error.response["Error"]["Code"]:
         return False

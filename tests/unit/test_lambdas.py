@@ -1,4 +1,5 @@
 import io
+import linecache
 import os
 import zipfile
 
@@ -137,3 +138,21 @@ def test_a_function_that_raises_is_an_error_with_its_words(session, config, ensu
 def test_a_missing_function_says_which_notebook_deploys_it(session, config):
     with pytest.raises(LookupError, match="run notebook 03_lambdas"):
         lambdas.function_arn(session, config.submit_jobs_function)
+
+
+def test_a_cell_is_packaged_whole_as_the_function():
+    source = 'GREETING = "hello"\n\n\ndef lambda_handler(event, context):\n    return GREETING\n'
+    linecache.cache["a cell"] = (len(source), None, source.splitlines(keepends=True), "a cell")
+    variables = {}
+    exec(compile(source, "a cell", "exec"), variables)
+    code = lambdas.package_cell(variables["lambda_handler"])
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        assert archive.read("lambda_function.py").decode() == source
+    assert code == lambdas.package_cell(variables["lambda_handler"])
+
+
+def test_a_cell_whose_text_is_lost_must_run_again():
+    variables = {}
+    exec(compile("def lambda_handler(event, context): ...", "a lost cell", "exec"), variables)
+    with pytest.raises(LookupError, match="The cell that defines lambda_handler is unknown; run it again"):
+        lambdas.package_cell(variables["lambda_handler"])

@@ -162,3 +162,22 @@ def test_a_policy_that_lambda_does_not_know_yet_is_waited_for(mapping, calls, no
     calls.refuse("CreateEventSourceMapping", "InvalidParameterValueException", young, times=2)
     assert mapping()["State"] == "Enabled"
     assert calls.made.count("CreateEventSourceMapping") == 3
+
+
+def test_a_paused_mapping_is_enabled_again_by_ensure_and_no_mapping_is_no_error(session, config, queue, mapping):
+    source = queues.queue_arn(session, queue())
+    queues.pause_mapping(session, queue=source, function=config.check_jobs_function)
+    made = mapping()
+    for _ in range(2):
+        queues.pause_mapping(session, queue=source, function=config.check_jobs_function)
+        found = queues.find_mapping(session, queue=source, function=config.check_jobs_function)
+        assert (found["UUID"], found["State"]) == (made["UUID"], "Disabled")
+    assert mapping()["State"] == "Enabled"
+
+
+def test_taking_a_certain_message_leaves_the_others(session, queue):
+    url, sqs = queue(visibility=0), session.client("sqs")
+    for body in ("of another", "of mine"):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    assert queues.receive_one(session, url, containing="mine", seconds=30) == "of mine"
+    assert queues.receive_one(session, url, seconds=30) == "of another"

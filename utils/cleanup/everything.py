@@ -17,7 +17,7 @@ from .tag_register import tagged
 # last callbacks. The log groups come after the functions and the jobs, whose last lines would create them anew. The
 # roles are last, since all the others use them.
 _FINDERS: tuple[Callable[[boto3.Session, Config], Iterator[Resource]], ...] = (
-    pipeline.find_pipeline,
+    pipeline.find_pipelines,
     watching.find_rules,
     watching.find_alarms,
     watching.find_dashboard,

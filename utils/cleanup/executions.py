@@ -21,8 +21,8 @@ class StillRunning(RuntimeError):
     """An execution that can't be stopped; the message names it and says what to do."""
 
 
-def stop_executions(session: boto3.Session, config: Config) -> None:
-    """Stop the pipeline's executions and wait until they have ended.
+def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> None:
+    """Stop a pipeline's executions and wait until they have ended.
 
     While the functions are still there, they terminate the jobs and answer the steps. Where they don't, because they
     are broken or cut off from their queue, this does: an execution does not stop while a callback step waits for its
@@ -34,7 +34,7 @@ def stop_executions(session: boto3.Session, config: Config) -> None:
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecution.html
     """
     sagemaker = session.client("sagemaker")
-    pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=config.pipeline)
+    pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=pipeline)
     running = {
         summary["PipelineExecutionArn"]: summary["PipelineExecutionStatus"]
         for page in pages
@@ -51,7 +51,7 @@ def stop_executions(session: boto3.Session, config: Config) -> None:
 
     def still_running_when_answered() -> list[str]:
         for arn in still_running():
-            _answer_steps(sagemaker, config, arn)
+            _answer_steps(sagemaker, pipeline, arn)
         return still_running()
 
     if not last_remaining(still_running, GRACE_SECONDS):
@@ -62,7 +62,7 @@ def stop_executions(session: boto3.Session, config: Config) -> None:
     for arn in last_remaining(still_running_when_answered, LAST_SECONDS):
         steps = " and ".join(step["StepName"] for step in _unfinished_steps(sagemaker, arn))
         raise StillRunning(
-            f"All is deleted but the pipeline {config.pipeline}: its execution {arn} has not stopped, since its step "
+            f"All is deleted but the pipeline {pipeline}: its execution {arn} has not stopped, since its step "
             f"{steps} goes on; when it has ended, run the cleanup again."
         )
 
@@ -90,7 +90,7 @@ def end_jobs(client: Any, queue: str) -> None:
     until_empty(unfinished, "jobs are still running")
 
 
-def _answer_steps(sagemaker: Any, config: Config, execution: str) -> None:
+def _answer_steps(sagemaker: Any, pipeline: str, execution: str) -> None:
     """Fail the steps that wait for an answer."""
     for step in _unfinished_steps(sagemaker, execution):
         token = step.get("Metadata", {}).get("Callback", {}).get("CallbackToken")
@@ -104,7 +104,7 @@ def _answer_steps(sagemaker: Any, config: Config, execution: str) -> None:
             code = error.response["Error"]["Code"]
             if "AccessDenied" in code:
                 raise StillRunning(
-                    f"All is deleted but the pipeline {config.pipeline}: its execution {execution} can't be stopped, "
+                    f"All is deleted but the pipeline {pipeline}: its execution {execution} can't be stopped, "
                     f"since its step {step['StepName']} waits for an answer that you may not give; get the permission "
                     "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
                 ) from None

@@ -8,6 +8,7 @@ from .failure import explain
 from .figures import picture
 from .live_view import Watched, watch
 from .logs import answers, job_log
+from .loop import watch_job, watch_loop
 from .pipeline_steps import step_outputs, steps
 from .step_graph import graph
 
@@ -30,4 +31,6 @@ __all__ = [
     "steps",
     "wait_for_jobs",
     "watch",
+    "watch_job",
+    "watch_loop",
 ]

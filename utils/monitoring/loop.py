@@ -1,0 +1,115 @@
+"""States as they pass: of one job, and of a message that makes a polling loop."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+import pandas as pd
+
+from ..batch import DONE
+from ..pipeline import FINAL
+from ..queues import message_counts
+from ..tables import as_html
+from .batch_jobs import describe_jobs
+from .pipeline_steps import list_steps
+
+
+def watch_job(
+    session: boto3.Session, job_id: str, *, every: float | None = None, seconds: float = 900
+) -> dict[str, Any]:
+    """Show a job's states as they pass, until it has ended.
+
+    Args:
+        job_id: id that SubmitJob returned.
+        every: seconds between two polls. Default: a tenth, then more and more, up to two.
+        seconds: how long to watch at most. Default: 900.
+
+    Returns:
+        The job as DescribeJobs returns it.
+
+    Raises:
+        TimeoutError: the job is unfinished after `seconds`. It continues. Call again to watch it further.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+    """
+    batch = session.client("batch")
+    job: dict[str, Any] = {}
+
+    def poll() -> dict[str, Any]:
+        job.update(batch.describe_jobs(jobs=[job_id])["jobs"][0])
+        return {"status": job["status"], "reason": job.get("statusReason", "")}
+
+    if not _show_changes(poll, lambda row: row["status"] in DONE, every, seconds):
+        raise TimeoutError(f"Job {job_id} is still {job['status']} after {seconds:.0f} seconds; watch it again.")
+    return job
+
+
+def watch_loop(
+    session: boto3.Session,
+    queue_url: str,
+    execution: str,
+    job_ids: str,
+    *,
+    every: float | None = None,
+    seconds: float = 900,
+) -> pd.DataFrame:
+    """Show a polling loop as it turns: the message, the jobs and the step that waits, a row for each change.
+
+    Args:
+        queue_url: of the callback queue.
+        execution: ARN of the execution.
+        job_ids: of the jobs that its step waits for, joined by spaces.
+        every: seconds between two polls. Default: a tenth, then more and more, up to two.
+        seconds: how long to watch at most. Default: 900.
+
+    Returns:
+        Columns seconds, message, jobs, step.
+
+    Raises:
+        TimeoutError: the step waits after `seconds`. It waits on.
+    """
+    batch = session.client("batch")
+
+    def poll() -> dict[str, Any]:
+        counts = message_counts(session, queue_url)
+        jobs = Counter(job["status"] for job in describe_jobs(batch, [{"jobId": id} for id in job_ids.split()]))
+        step = next(iter(list_steps(session, execution)), {"StepStatus": "Starting"})
+        return {
+            "message": "hidden" if counts["hidden"] else "visible" if counts["waiting"] else "none",
+            "jobs": f"{jobs['SUCCEEDED']} of {jobs.total()} succeeded",
+            "step": step["StepStatus"],
+        }
+
+    rows = _show_changes(poll, lambda row: row["step"] in FINAL and row["message"] == "none", every, seconds)
+    if not rows:
+        raise TimeoutError(f"The step of {execution} still waits after {seconds:.0f} seconds.")
+    return pd.DataFrame(rows)
+
+
+def _show_changes(
+    poll: Callable[[], Mapping[str, Any]],
+    is_last: Callable[[Mapping[str, Any]], bool],
+    every: float | None,
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """Poll, and show a table with a row for each change and its second, until the last; none if that does not come."""
+    from IPython.display import display
+
+    rows: list[dict[str, Any]] = []
+    begun, pause = time.monotonic(), every or 0.1
+    view = display({"text/plain": "Loading ..."}, raw=True, display_id=True)
+    while (elapsed := time.monotonic() - begun) < seconds:
+        row = poll()
+        if not rows or any(rows[-1][key] != value for key, value in row.items()):
+            rows.append({"seconds": round(elapsed, 1), **row})
+            table = pd.DataFrame(rows)
+            view.update({"text/html": as_html(table), "text/plain": table.to_string()}, raw=True)
+        if is_last(row):
+            return rows
+        time.sleep(pause)
+        pause = every or min(2, pause * 1.2)
+    return []
