@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -41,3 +43,27 @@ def _aligned(row: str, words: list[bool]) -> str:
                 cells[place] = f'{cell[:3]} style="text-align: left">{cell[4:]}'
             number += 1
     return "".join(cells)
+
+
+def folded(texts: dict[str, str]) -> Any:
+    """Long texts to show at the end of a cell, each folded under its title.
+
+    Args:
+        texts: text by title.
+
+    Returns:
+        What IPython shows as HTML. Where there is no page, the titles are shown.
+    """
+
+    class Folded:
+        def _repr_html_(self) -> str:
+            parts = (
+                f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
+                for title, text in texts.items()
+            )
+            return "\n".join(parts)
+
+        def __repr__(self) -> str:
+            return "\n".join(texts)
+
+    return Folded()

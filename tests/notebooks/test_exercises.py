@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import player
 import pytest
+import run_inline
 
 ANSWER = re.compile(r"<summary><b>What you should see</b></summary>(.*?)</details>", re.DOTALL)
 FURTHER = sorted((Path(__file__).parents[2] / "notebooks" / "going_further").glob("[!.]*.ipynb"))
@@ -31,7 +31,7 @@ def printed(source: str, variables: dict[str, Any]) -> str:
     return output.getvalue()
 
 
-@pytest.mark.parametrize("notebook", [*player.NOTEBOOKS, *FURTHER], ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", [*run_inline.NOTEBOOKS, *FURTHER], ids=lambda path: path.stem)
 def test_an_exercise_has_code_and_says_what_it_prints(notebook):
     if answer(notebook):
         assert fences("python", answer(notebook))
@@ -43,9 +43,9 @@ def test_an_exercise_has_code_and_says_what_it_prints(notebook):
 def test_each_exercise_prints_what_its_answer_says(own_aws):
     """In each notebook's own context, right after its last cell."""
     differs = {}
-    with player.local(own_aws.endpoint_url):
-        for notebook in [*player.NOTEBOOKS, *(path for path in FURTHER if answer(path))]:
-            variables = player.play(notebook)
+    with run_inline.local(own_aws.endpoint_url):
+        for notebook in [*run_inline.NOTEBOOKS, *(path for path in FURTHER if answer(path))]:
+            variables = run_inline.run(notebook)
             text = answer(notebook)
             wanted = "".join(fences("text", text))
             if (seen := printed("\n".join(fences("python", text)), variables)) != wanted:

@@ -22,8 +22,25 @@ pytestmark = pytest.mark.slow
 AGAIN = {
     "01_iam": {"sts:AssumeRole": 1},  # which is refused
     "02_batch_setup": {"batch:SubmitJob": 1},  # the job by hand is the lesson
-    "03_lambdas": {"lambda:Invoke": 1},  # a call that shows an error
-    "04_sqs_and_mapping": {"sqs:SendMessage": 1, "sqs:DeleteMessage": 1},  # the message that goes astray
+    # The function by hand, then the kit's in its place, and calls of both.
+    "03_lambdas": {"lambda:CreateFunction": 1, "lambda:UpdateFunctionCode": 2, "lambda:Invoke": 6},
+    # The same with the monitor, which waiting steps are given to. Until the end, the queue comes back in ten seconds,
+    # and the mapping is paused where the messages are taken by hand.
+    "04_sqs_and_mapping": {
+        "sqs:CreateQueue": 1,  # refused, as the next two
+        "sagemaker:CreatePipeline": 1,
+        "lambda:CreateEventSourceMapping": 1,
+        "sqs:SetQueueAttributes": 2,
+        "lambda:UpdateEventSourceMapping": 4,
+        "lambda:UpdateFunctionCode": 2,
+        "lambda:UpdateFunctionConfiguration": 2,
+        "lambda:Invoke": 10,
+        "batch:SubmitJob": 4,
+        "sagemaker:StartPipelineExecution": 7,
+        "sagemaker:StopPipelineExecution": 1,
+        "sqs:SendMessage": 1,  # the message that makes no sense
+        "sqs:DeleteMessage": 8,
+    },
     "05_pipeline_build": {
         "sagemaker:UpdatePipeline": 1,  # the SDK's upsert updates without comparing
         "sagemaker:CreatePipeline": 1,  # ... after it tried to create
