@@ -1,4 +1,4 @@
-# Everything one does here. Needs GNU make, git and Python 3.11 or newer; `make PYTHON=python3.12` picks one.
+# All tasks of this project. Needs GNU make, git and Python 3.11 or newer. `make PYTHON=python3.12` picks a Python.
 # uv installs from wherever this machine's pip is set up to install from; the lock's hashes decide what is accepted.
 PYTHON ?= python3
 ARGS ?=
@@ -14,19 +14,19 @@ help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make outputs    run every notebook and save its outputs in place"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make test       the tests to wait for while you work, the notebooks' saved outputs among them"
-	@echo "make test-all   every test but the browser's, Studio's and other clients'; CI runs it"
-	@echo "make test-browser  the notebooks in JupyterLab and the book, in Chromium; pictures in outputs/screens/"
-	@echo "make test-studio   utils, Lambdas and notebooks with the package versions of SageMaker Studio's image"
-	@echo "make test-clients  other programs that use AWS Batch, each in an environment of its own, on the embedded AWS"
-	@echo "make book       the notebooks as a website (build/book/html/index.html)"
-	@echo "make functions  the two Lambda functions as zips (build/submit_jobs.zip, build/check_jobs.zip)"
-	@echo "make deploy     the functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md); make undeploy"
-	@echo "make bench      the measurements in the README (BENCH=benchmarks/tutorial.py for one)"
-	@echo "make lint       ruff, types, maintainability and the English; make format repairs what ruff can"
+	@echo "make test       lint, and run the tests to wait for while you work"
+	@echo "make test-all   run every test except the browser's, Studio's and other clients' (CI runs it)"
+	@echo "make test-browser  test the notebooks in JupyterLab and the book, in Chromium (pictures in outputs/screens/)"
+	@echo "make test-studio   test utils, Lambdas and notebooks with the package versions of SageMaker Studio's image"
+	@echo "make test-clients  test other programs that use AWS Batch on the embedded AWS, each in its own environment"
+	@echo "make book       build the notebooks as a website (build/book/html/index.html)"
+	@echo "make functions  package the two Lambda functions (build/submit_jobs.zip, build/check_jobs.zip)"
+	@echo "make deploy     deploy functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md); make undeploy"
+	@echo "make bench      measure the numbers in the README (BENCH=benchmarks/tutorial.py for one)"
+	@echo "make lint       check code, types, maintainability and the English (make format fixes the format)"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
-	@echo "make audit      known vulnerabilities of the locked packages; make sbom lists them (build/sbom.json)"
-	@echo "make clean      stop the embedded AWS, remove what make made"
+	@echo "make audit      check the locked packages for known vulnerabilities (make sbom lists them in build/sbom.json)"
+	@echo "make clean      stop the embedded AWS, and remove all files that make created"
 
 tutorial: .venv/.installed
 	@$(BIN)/python -m utils.runner $(ARGS)

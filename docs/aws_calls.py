@@ -294,7 +294,7 @@ INTRO = """\
 # The AWS calls of the seven notebooks
 
 What each call needs, which limits matter to the kit, and which public page or report says so. The kit has not been run
-on AWS. The last column says what neither a page nor a report tells.
+on AWS. The last column says what neither a page nor a report says.
 
 - **Permission** is what [operator.json](../utils/policies/operator.json) allows, and on which resources. AWS checks
   some permissions beside the call's own, such as the one for its tags and the one to pass a role.
