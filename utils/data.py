@@ -11,9 +11,9 @@ from typing import Any
 import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from .iam import NameConflict
+from .support.waiting import has_code, retry_on
 
 INPUT, COPIES, AGGREGATES, SUMMARY = "input", "copies", "aggregates", "summary.json"
 # Of the 19 columns, those the tutorial speaks of.
@@ -95,17 +95,9 @@ def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> d
     return tags if _takes_tags(s3) else {}
 
 
-def _is_aborted(error: BaseException) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "OperationAborted"
-
-
+_is_aborted = has_code("OperationAborted")
 # S3 refuses a bucket's name for a while after the bucket's deletion. https://github.com/aws/aws-cli/issues/2593
-_until_deleted = retry(
-    retry=retry_if_exception(_is_aborted),
-    wait=wait_exponential_jitter(multiplier=1, exp_base=1.5, max=10, jitter=0.5),
-    stop=stop_after_delay(60),
-    reraise=True,
-)
+_until_deleted = retry_on(_is_aborted, seconds=60, first_pause=1, longest_pause=10)
 
 
 def _takes_tags(s3: Any) -> bool:

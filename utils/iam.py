@@ -14,9 +14,9 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from .config import Config
+from .support.waiting import retry_on
 
 POLICIES = Path(__file__).parent / "policies"
 INLINE_POLICY = "permissions"
@@ -297,18 +297,13 @@ def retry_iam_propagation(seconds: float = 60):
     IAM is eventually consistent: a new role or policy may be unknown elsewhere for some seconds.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
     """
-    return retry(
-        retry=retry_if_exception(is_not_assumable_yet),
-        wait=wait_exponential_jitter(multiplier=0.5, max=5),
-        stop=stop_after_delay(seconds),
-        reraise=True,
-    )
+    return retry_on(is_not_assumable_yet, seconds=seconds, first_pause=0.5)
 
 
 def is_not_assumable_yet(error: BaseException) -> bool:
     """Whether a call failed only because another service does not know a new role or policy yet."""
     # A refusal is no matter of time; it names the caller, often an "assumed-role", so its words would look alike.
-    if not isinstance(error, ClientError) or "AccessDenied" in error.response["Error"]["Code"]:
+    if "AccessDenied" in error.response["Error"]["Code"]:
         return False
     message = error.response["Error"]["Message"].lower()
     words = ("assume", "does not exist", "not valid", "does not have permissions")

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from .batch import ensure_log_group
 from .config import Config
 from .iam import NameConflict, retry_iam_propagation
+from .support.waiting import has_code, retry_on
 
 LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
 RUNTIME = "python3.13"
@@ -199,9 +198,4 @@ def _until_updated(client: Any, name: str) -> None:
 
 def _when_not_updating(call: Any) -> Any:
     """Call again while another update of the function is in progress (ResourceConflictException)."""
-
-    def conflicts(error: BaseException) -> bool:
-        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceConflictException"
-
-    wait = wait_exponential_jitter(multiplier=0.5, max=5)
-    return retry(retry=retry_if_exception(conflicts), wait=wait, stop=stop_after_delay(120), reraise=True)(call)
+    return retry_on(has_code("ResourceConflictException"), seconds=120)(call)

@@ -10,10 +10,10 @@ import warnings
 from typing import Any
 
 import boto3
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from . import pipeline_role
 from .session import lend_region
+from .support.waiting import wait
 
 # The SDK's own wait() knows only Succeeded and Failed and never ends on the other two.
 FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
@@ -49,7 +49,7 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
 
 
 def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 3600) -> dict[str, Any]:
-    """Look at an execution until it has ended, and return it as DescribePipelineExecution answers it.
+    """Poll an execution until it has ended, and return it as DescribePipelineExecution answers it.
 
     Raises:
         TimeoutError: it has not ended after `seconds`; it goes on, and the same call waits for it again.
@@ -57,17 +57,16 @@ def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 360
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html
     """
     sagemaker = session.client("sagemaker")
-
-    def give_up(state) -> None:
-        status = state.outcome.result()["PipelineExecutionStatus"]
-        raise TimeoutError(f"The execution {arn} is still {status} after {seconds:.0f} seconds; wait for it again.")
-
-    return Retrying(
-        retry=retry_if_result(lambda execution: execution["PipelineExecutionStatus"] not in FINAL),
-        wait=wait_exponential_jitter(multiplier=0.2, exp_base=1.2, max=10, jitter=0.1),
-        stop=stop_after_delay(seconds),
-        retry_error_callback=give_up,
-    )(lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn))
+    return wait(
+        lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn),
+        until=lambda execution: execution["PipelineExecutionStatus"] in FINAL,
+        seconds=seconds,
+        longest_pause=10,
+        otherwise=lambda execution: (
+            f"The execution {arn} is still {execution['PipelineExecutionStatus']} after {seconds:.0f} seconds; "
+            "wait for it again."
+        ),
+    )
 
 
 def latest_execution(session: boto3.Session, pipeline: str, status: str | None = None) -> str | None:

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
-from tenacity import Retrying, retry, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from .iam import NameConflict, retry_iam_propagation
-from .waiting import last_result
+from .support.waiting import retry_on, wait
 
 # Every poll of a step's jobs is one delivery of its message. SQS's highest limit is enough for the function's deadline
 # to come first; what is left for the dead-letter queue is a message that kills the function.
@@ -68,14 +66,9 @@ def ensure_queue(
     return url
 
 
-@retry(
-    # A name is free again 60 seconds after its queue was deleted.
-    retry=retry_if_exception(
-        lambda error: isinstance(error, ClientError) and "DeletedRecently" in error.response["Error"]["Code"]
-    ),
-    wait=wait_exponential_jitter(multiplier=2, max=10),
-    stop=stop_after_delay(90),
-    reraise=True,
+# A name is free again 60 seconds after its queue was deleted.
+@retry_on(
+    lambda error: "DeletedRecently" in error.response["Error"]["Code"], seconds=90, first_pause=2, longest_pause=10
 )
 def _create(sqs: Any, **arguments: Any) -> dict[str, Any]:
     return sqs.create_queue(**arguments)
@@ -145,13 +138,8 @@ def message_counts(session: boto3.Session, url: str) -> dict[str, int]:
 
 
 def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dict[str, int]:
-    """Look until a queue is empty, and return the counts; after `seconds` also if it is not."""
-    return Retrying(
-        retry=retry_if_result(lambda counts: any(counts.values())),
-        wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1),
-        stop=stop_after_delay(seconds),
-        retry_error_callback=last_result,
-    )(lambda: message_counts(session, url))
+    """Wait until a queue is empty, and return the counts; after `seconds` also if it is not."""
+    return wait(lambda: message_counts(session, url), until=lambda counts: not any(counts.values()), seconds=seconds)
 
 
 def receive_one(session: boto3.Session, url: str, *, containing: str = "", seconds: float = 180) -> str:
@@ -169,21 +157,19 @@ def receive_one(session: boto3.Session, url: str, *, containing: str = "", secon
     """
     sqs = session.client("sqs")
 
-    def give_up(_state: Any) -> None:
-        name = url.rsplit("/", 1)[1]
-        raise TimeoutError(f'No message came to the queue "{name}" within {seconds:.0f} seconds.')
-
     def receive() -> list[dict[str, Any]]:
         received = sqs.receive_message(
             QueueUrl=url, WaitTimeSeconds=min(20, int(seconds)), MaxNumberOfMessages=10 if containing else 1
         ).get("Messages", [])
         return [message for message in received if containing in message["Body"]]
 
-    messages = Retrying(
-        retry=retry_if_result(lambda received: not received),
-        stop=stop_after_delay(seconds),
-        retry_error_callback=give_up,
-    )(receive)
+    name = url.rsplit("/", 1)[1]
+    messages = wait(
+        receive,
+        until=bool,
+        seconds=seconds,
+        otherwise=lambda _: f'No message came to the queue "{name}" within {seconds:.0f} seconds.',
+    )
     sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
     return messages[0]["Body"]
 
@@ -254,26 +240,26 @@ def pause_mapping(session: boto3.Session, *, queue: str, function: str) -> None:
         _settled_mapping(lambda: client.get_event_source_mapping(UUID=mapping["UUID"]))
 
 
-def _settled_mapping(look: Callable[[], dict[str, Any] | None]) -> Any:
+def _settled_mapping(describe: Callable[[], dict[str, Any] | None]) -> Any:
     """The mapping when it is Enabled or Disabled; None when it is gone.
 
     Raises:
         TimeoutError: it is neither within three minutes.
     """
 
-    def give_up(state: Any) -> None:
-        mapping = state.outcome.result()
-        raise TimeoutError(
+    def still_changes(mapping: dict[str, Any] | None) -> str:
+        assert mapping  # one that is gone is settled
+        return (
             f"The mapping of {mapping['EventSourceArn']} to {mapping['FunctionArn']} is still {mapping['State']} after "
             "three minutes; run this again."
         )
 
-    return Retrying(
-        retry=retry_if_result(lambda mapping: mapping and mapping["State"] not in ("Enabled", "Disabled")),
-        wait=wait_exponential_jitter(multiplier=0.2, max=5),
-        stop=stop_after_delay(180),
-        retry_error_callback=give_up,
-    )(look)
+    return wait(
+        describe,
+        until=lambda mapping: not mapping or mapping["State"] in ("Enabled", "Disabled"),
+        seconds=180,
+        otherwise=still_changes,
+    )
 
 
 def find_mapping(session: boto3.Session, *, queue: str, function: str, deleting: bool = False) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from .. import batch
 from ..config import Config
 from .executions import end_jobs
 from .resource import Resource, has_our_tag
-from .waiting import retry_on, until_empty
+from .waiting import delete_when_free, until_empty
 
 
 def find_job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -47,7 +47,7 @@ def find_compute_environment(session: boto3.Session, config: Config) -> Iterator
         client.update_compute_environment(computeEnvironment=name, state="DISABLED")
         batch.settled(session, "compute environment", name)
         # For some moments Batch still counts the deleted queue as using it.
-        retry_on("ClientException", client.delete_compute_environment, computeEnvironment=name)
+        delete_when_free("ClientException", client.delete_compute_environment, computeEnvironment=name)
         until_empty(
             lambda: batch.describe(session, "compute environment", name), "the compute environment is still there"
         )

@@ -10,7 +10,7 @@ import boto3
 from .. import queues
 from ..config import Config
 from .resource import Resource, has_our_tag
-from .waiting import delete_if_there, retry_on, until_empty
+from .waiting import delete_if_there, delete_when_free, until_empty
 
 
 def find_mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -26,7 +26,7 @@ def find_mapping(session: boto3.Session, config: Config) -> Iterator[Resource]:
 
     def delete() -> None:
         # While it is being created or updated it can't be deleted.
-        retry_on("ResourceInUseException", client.delete_event_source_mapping, UUID=mapping["UUID"])
+        delete_when_free("ResourceInUseException", client.delete_event_source_mapping, UUID=mapping["UUID"])
         until_empty(
             lambda: queues.find_mapping(session, queue=queue, function=config.check_jobs_function, deleting=True),
             "the event source mapping is still there",

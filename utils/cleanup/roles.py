@@ -11,7 +11,7 @@ import boto3
 from .. import iam
 from ..config import Config
 from .resource import Resource, has_our_tag
-from .waiting import retry_on
+from .waiting import delete_when_free
 
 
 def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -34,6 +34,6 @@ def _role_deleter(client: Any, name: str) -> Callable[[], None]:
         for policy in client.list_role_policies(RoleName=name)["PolicyNames"]:
             client.delete_role_policy(RoleName=name, PolicyName=policy)
         # For some moments IAM may still count what was just taken from the role.
-        retry_on("DeleteConflict", client.delete_role, RoleName=name)
+        delete_when_free("DeleteConflict", client.delete_role, RoleName=name)
 
     return delete

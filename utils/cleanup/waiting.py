@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from ..waiting import last_result
+from ..support.waiting import has_code, retry_on, wait
 
 
 def until_empty(remaining: Callable[[], Any], otherwise: str, seconds: float = 300) -> None:
@@ -26,39 +25,16 @@ def until_empty(remaining: Callable[[], Any], otherwise: str, seconds: float = 3
 
 def last_remaining(remaining: Callable[[], Any], seconds: float) -> Any:
     """Call `remaining` until it returns nothing, for at most so many seconds; returns its last answer."""
-    return Retrying(
-        retry=retry_if_result(bool),
-        wait=wait_exponential_jitter(multiplier=0.1, exp_base=1.5, max=5, jitter=0.1),
-        stop=stop_after_delay(seconds),
-        retry_error_callback=last_result,
-    )(remaining)
+    return wait(remaining, until=lambda answer: not answer, seconds=seconds)
 
 
-def retry_on(code: str, call: Callable[..., Any], seconds: float = 120, **arguments: Any) -> None:
-    """Delete something, and call again while AWS answers with this error code.
+def delete_when_free(code: str, call: Callable[..., Any], seconds: float = 120, **arguments: Any) -> None:
+    """Delete something, and call again while AWS answers with this error code, since something still uses it.
 
     Raises:
         ClientError: AWS answers with another error, or with this one after so many seconds.
     """
-
-    def attempt() -> ClientError | None:
-        try:
-            delete_if_there(call, **arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != code:
-                raise
-            return error
-        return None
-
-    def give_up(state: Any) -> None:
-        raise state.outcome.result()
-
-    Retrying(
-        retry=retry_if_result(lambda error: error is not None),
-        wait=wait_exponential_jitter(multiplier=0.2, exp_base=1.5, max=5, jitter=0.1),
-        stop=stop_after_delay(seconds),
-        retry_error_callback=give_up,
-    )(attempt)
+    retry_on(has_code(code), seconds=seconds)(delete_if_there)(call, **arguments)
 
 
 def delete_if_there(call: Callable[..., Any], **arguments: Any) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import boto3
 import pandas as pd
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from ..support.waiting import wait
 
 
 def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame:
@@ -61,16 +62,13 @@ def wait_for_jobs(session: boto3.Session, job_queue: str, execution: str, *, sec
     Raises:
         TimeoutError: there are none after `seconds`.
     """
-
-    def give_up(_) -> None:
-        raise TimeoutError(f"{execution} has no job in {job_queue} after {seconds:.0f} seconds; check its steps.")
-
-    return Retrying(
-        retry=retry_if_result(lambda table: table.empty),
-        wait=wait_fixed(1),
-        stop=stop_after_delay(seconds),
-        retry_error_callback=give_up,
-    )(jobs, session, job_queue, execution)
+    return wait(
+        lambda: jobs(session, job_queue, execution),
+        until=lambda table: not table.empty,
+        seconds=seconds,
+        longest_pause=2,
+        otherwise=lambda _: f"{execution} has no job in {job_queue} after {seconds:.0f} seconds; check its steps.",
+    )
 
 
 def _row(job: dict[str, Any]) -> dict[str, Any]:

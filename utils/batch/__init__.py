@@ -1,0 +1,43 @@
+"""Where jobs run and what they run (notebook 02): compute environment, job queue, job definitions, a job by hand."""
+
+from .compute_environments import ensure_compute_environment
+from .errors import BatchError
+from .job_definitions import (
+    AWS_CLI_IMAGE,
+    JOB_CODE,
+    SAGEMAKER_IMAGE,
+    aggregate_job,
+    copy_job,
+    ensure_job_definition,
+    python_job,
+)
+from .job_queues import ensure_job_queue
+from .jobs import SPOT_INTERRUPTED, interrupt_job, require_success, submit_job, wait_for_job
+from .log_groups import ensure_log_group, log_group
+from .network import default_network
+from .resources import describe, settled
+from .retry_strategies import RETRY_STRATEGIES
+
+__all__ = [
+    "AWS_CLI_IMAGE",
+    "JOB_CODE",
+    "RETRY_STRATEGIES",
+    "SAGEMAKER_IMAGE",
+    "SPOT_INTERRUPTED",
+    "BatchError",
+    "aggregate_job",
+    "copy_job",
+    "default_network",
+    "describe",
+    "ensure_compute_environment",
+    "ensure_job_definition",
+    "ensure_job_queue",
+    "ensure_log_group",
+    "interrupt_job",
+    "log_group",
+    "python_job",
+    "require_success",
+    "settled",
+    "submit_job",
+    "wait_for_job",
+]

@@ -1,0 +1,5 @@
+"""What a resource of AWS Batch that can't be used raises."""
+
+
+class BatchError(RuntimeError):
+    """A resource of AWS Batch that can't be used; the message says which, why, and what to do."""
