@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import botocore.loaders
 
-LOCAL_ACCOUNT = "000000000000"
-LOCAL_REGION = "us-east-1"
+from .session import aws_session
+from .support.targets import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
+
 TAG_KEY = "sagemaker-batch:prefix"
 # What the Python jobs run in: small, since Fargate keeps no image from one job to the next. It has no entrypoint, and
 # must have none: a job's command is given to an image's entrypoint, and Batch can't replace that.
@@ -41,10 +42,6 @@ EXISTING = {
     "buckets": "(arn:[a-z-]+:s3:::)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
     "kms_keys": _ARN.format(service="kms", resource="key/[A-Za-z0-9-]+"),  # a policy can't name a key by its alias
 }
-
-
-class ConfigError(ValueError):
-    """A setting that can't work; the message says which, and what would."""
 
 
 @dataclass(frozen=True)
@@ -363,9 +360,7 @@ def load_config(
     target = target or os.environ.get("SAGEMAKER_BATCH_TARGET") or "local"
     region = region or os.environ.get("SAGEMAKER_BATCH_REGION")
     if target == "aws" and not (region and account):
-        from .session import aws_session  # only then: a local configuration calls nothing
-
-        session = aws_session(region)
+        session = aws_session(region)  # only then: a local configuration calls nothing
         region = session.region_name
         account = account or session.client("sts").get_caller_identity()["Account"]
     config = Config(

@@ -11,8 +11,8 @@ import botocore.session
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
-from . import studio
-from .config import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
+from .support import studio
+from .support.targets import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
 
 # An endpoint that can't be reached, as IAM's from a VPC without a way to the internet, is given up after half a minute.
 # boto3's own 60 seconds, five times, would be five minutes of silence.

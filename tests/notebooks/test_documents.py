@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils import runner
 from utils.config import load_config
+from utils.runner import options
 from utils.session import connect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def test_every_set_of_options_for_make_tutorial_is_understood():
     told = re.findall(r'make tutorial ARGS="(-[^"]+)"', commands("README.md", "CONTRIBUTING.md"))
     assert len(told) >= 3
     for arguments in told:
-        assert runner._options(shlex.split(arguments), notebooks).notebooks
+        assert options.parse(shlex.split(arguments), notebooks).notebooks
 
 
 @pytest.mark.thorough

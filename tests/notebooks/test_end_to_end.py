@@ -8,9 +8,9 @@ from collections import Counter
 import pandas
 import pytest
 
-from utils import runner
 from utils.config import load_config
 from utils.data import flights
+from utils.runner.tutorial import ROOT, main
 from utils.session import connect
 
 SETTINGS = {"target": "local", "prefix": "sagemaker-end-to-end", "region": "eu-west-1"}
@@ -65,10 +65,11 @@ def made_by(jobs: list[dict], definition: str) -> list[dict]:
     return [job for job in jobs if re.search(rf"/{definition}:\d+$", job["jobDefinition"])]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_whole_tutorial(own_aws, tmp_path, capsys):
     """One run, looked at from all sides: it takes longer than all other tests of the project."""
-    assert runner.main([*OPTIONS, "--keep"], outputs=tmp_path) == 0
+    assert main([*OPTIONS, "--keep"], outputs=tmp_path) == 0
     told = capsys.readouterr().out
     there = Deployment()
     first = there.executions()[0]
@@ -90,7 +91,7 @@ def test_the_whole_tutorial(own_aws, tmp_path, capsys):
 
     # Cleanup, twice: the second time there is nothing to do, and that is no error.
     for _ in range(2):
-        assert runner.main([*OPTIONS, "--only", "07"], outputs=tmp_path) == 0
+        assert main([*OPTIONS, "--only", "07"], outputs=tmp_path) == 0
         assert "nothing left behind" in capsys.readouterr().out
 
 
@@ -124,13 +125,13 @@ def the_runner_told_what_happened(told: str, jobs: list[dict]) -> None:
     assert len(jobs) == 24
     assert re.search(r"^outputs +24 of 24 objects, [\d,]{6,} bytes$", told, re.MULTILINE)
     assert [line.split()[0] for line in told.splitlines() if re.match(r"0[1-7]_", line)] == [
-        path.stem for path in sorted((runner.ROOT / "notebooks").glob("0[1-6]_*.ipynb"))
+        path.stem for path in sorted((ROOT / "notebooks").glob("0[1-6]_*.ipynb"))
     ]
 
 
 def the_executed_notebooks_and_the_page_are_written(outputs) -> None:
     page = (outputs / "tutorial.html").read_text()
-    for path in sorted((runner.ROOT / "notebooks").glob("0[1-6]_*.ipynb")):
+    for path in sorted((ROOT / "notebooks").glob("0[1-6]_*.ipynb")):
         executed = json.loads((outputs / path.name).read_text())
         title = next(line for line in "".join(executed["cells"][0]["source"]).splitlines() if line.startswith("# "))
         assert title.removeprefix("# ") in page

@@ -23,12 +23,13 @@ from recorded import SimulatorRefusesCalls
 from servers import allow
 
 import local_aws
-from utils import batch, events, iam, kit, preflight, queues, studio
+from utils import batch, events, iam, kit, preflight, queues
 from utils.config import Config
 from utils.preflight import network, permissions, quotas
 from utils.preflight.asking import BRIEF, BriefSession
 from utils.preflight.resources import arns_to_ask, kind
 from utils.session import embedded_session
+from utils.support import studio
 
 CONFIG = Config("aws", "sagemaker-preflight", "eu-central-1", run_inline.ACCOUNT)
 AS_ROLE = "operator_as_role.json"
@@ -181,13 +182,18 @@ def fits(arn: str, format_: str, name: str) -> bool:
     return bool(re.fullmatch(re.sub(r"\\\$\\{\w+\\}", name, pattern), arn))
 
 
+def listed(value: str | list[str]) -> list[str]:
+    """A policy's Action or Resource, which may be one text."""
+    return [value] if isinstance(value, str) else value
+
+
 ASKED = [
     pytest.param(action, spellings, id=f"{action}-{spellings[0]}")
     for layout in permissions.POLICIES
     for statement in preflight.statements(dataclasses.replace(CONFIG, role_layout=layout))
     if "${aws:username}" not in statement["Resource"]  # to ask about yourself, which the asking shows
-    for action in permissions._listed(statement["Action"])
-    for spellings in arns_to_ask(action, permissions._listed(statement["Resource"]))
+    for action in listed(statement["Action"])
+    for spellings in arns_to_ask(action, listed(statement["Resource"]))
 ]
 
 
@@ -204,8 +210,8 @@ def test_each_arn_asked_about_fits_a_resource_type_of_the_action(action: str, sp
 
 def test_an_action_is_asked_for_on_every_kind_of_resource_that_aws_has_it_for() -> None:
     for statement in OPERATOR:
-        patterns = permissions._listed(statement["Resource"])
-        for action in permissions._listed(statement["Action"]):
+        patterns = listed(statement["Resource"])
+        for action in listed(statement["Action"]):
             asked = {kind(spellings[0]) for spellings in arns_to_ask(action, patterns) if spellings != ("*",)}
             service = action.partition(":")[0]
             of_service = {kind(one) for one in patterns if one.split(":")[2:3] == [service]}
@@ -243,12 +249,17 @@ def test_who_is_kept_in_a_region_may_build_there(endpoint: str) -> None:
     ],
 )
 def test_what_depends_on_the_call_is_not_known(
-    actions: list[str], keys: list[str], ok: bool | None, then: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
+    actions: list[str], keys: list[str], ok: bool | None, then: str, endpoint: str
 ) -> None:
-    known = permissions._refusal
-    beside = {"ResourceSpecificResults": [{"MissingContextValues": keys}]}
-    monkeypatch.setattr(permissions, "_refusal", lambda result, given: known(result | beside, given))
-    checks = preflight.check(as_user(endpoint, *without(actions[0], "*")), CONFIG)
+    user = as_user(endpoint, *without(actions[0], "*"))
+
+    def say_what_is_missing(parsed: dict[str, Any], **_: Any) -> None:
+        for result in parsed["EvaluationResults"]:
+            if result["EvalDecision"] != "allowed":
+                result["ResourceSpecificResults"] = [{"MissingContextValues": keys}]
+
+    user.events.register("after-call.iam.SimulatePrincipalPolicy", say_what_is_missing)
+    checks = preflight.check(user, CONFIG)
     (row,) = checks[checks["need"].eq("permission to manage the queues")].itertuples()
     assert (row.ok, row.remedy) == (ok, then)
 

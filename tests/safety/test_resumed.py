@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 ROOT = Path(__file__).parents[2]
 RUN = """
 import pathlib, sys
-from utils import runner
-sys.exit(runner.main(sys.argv[2:], outputs=pathlib.Path(sys.argv[1])))
+from utils.runner.tutorial import main
+sys.exit(main(sys.argv[2:], outputs=pathlib.Path(sys.argv[1])))
 """
 
 

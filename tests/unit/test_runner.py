@@ -20,9 +20,12 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from utils import report, runner
 from utils.config import Config
-from utils.runner import main
+from utils.runner import kernels, report, tutorial
+from utils.runner.notebooks import NotebookFailed
+from utils.runner.tutorial import main
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = Config("local", "sagemaker-batch", "us-east-1", "000000000000")
 pytestmark = pytest.mark.slow
@@ -35,10 +38,10 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     (tmp_path / "stand-in" / "local_aws.py").write_text(
         "from types import SimpleNamespace\nstart = lambda: SimpleNamespace(endpoint_url='http://127.0.0.1:9')\n"
     )
-    monkeypatch.setattr(runner, "ROOT", tmp_path / "stand-in")  # for the kernels, which connect ahead of the notebook
-    monkeypatch.setattr(runner, "embedded_state", lambda: None)
-    monkeypatch.setattr(runner, "connect", lambda **_: None)
-    monkeypatch.setattr(runner, "only_tagged", lambda *_: [])
+    monkeypatch.setattr(kernels, "ROOT", tmp_path / "stand-in")  # for the kernels, which connect ahead of the notebook
+    monkeypatch.setattr(tutorial, "embedded_state", lambda: None)
+    monkeypatch.setattr(tutorial, "connect", lambda **_: None)
+    monkeypatch.setattr(tutorial, "only_tagged", lambda *_: [])
     (tmp_path / "notebooks").mkdir()
 
     def write(**notebooks: list[str]) -> Path:
@@ -91,21 +94,21 @@ def test_notebooks_run_in_order_and_leave_their_copies_one_page_and_a_record(mak
     ],
 )
 def test_which_notebooks_run(arguments, run, make, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "leftovers", lambda *_: [])
+    monkeypatch.setattr(tutorial, "leftovers", lambda *_: [])
     there = make(**{"01_a": ["1"], "02_b": ["2"], "07_cleanup": ["7"]})
     assert main(arguments, there, tmp_path / "outputs") == 0
     assert sorted(path.stem for path in (tmp_path / "outputs").glob("*.ipynb")) == run
 
 
 def test_what_cleanup_left_is_named_and_is_not_good(make, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "leftovers", lambda *_: ["queue q", "role r"])
+    monkeypatch.setattr(tutorial, "leftovers", lambda *_: ["queue q", "role r"])
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
     assert "cleanup    left behind: queue q, role r" in capsys.readouterr().out
 
 
 def test_what_only_the_tag_register_lists_is_named_and_fails_nothing(make, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "leftovers", lambda *_: [])
-    monkeypatch.setattr(runner, "only_tagged", lambda *_: ["arn:aws:sqs:us-east-1:000000000000:q"])
+    monkeypatch.setattr(tutorial, "leftovers", lambda *_: [])
+    monkeypatch.setattr(tutorial, "only_tagged", lambda *_: ["arn:aws:sqs:us-east-1:000000000000:q"])
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 0
     told = capsys.readouterr().out
     assert "cleanup    nothing left behind" in told
@@ -116,7 +119,7 @@ def test_an_aws_that_refuses_the_closing_questions_is_one_sentence(make, tmp_pat
     def refuse(*_):
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}, "ListRules")
 
-    monkeypatch.setattr(runner, "leftovers", refuse)
+    monkeypatch.setattr(tutorial, "leftovers", refuse)
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
     told = capsys.readouterr().out.splitlines()[-1]
     assert told == "An error occurred (AccessDeniedException) when calling the ListRules operation: not authorized"
@@ -184,9 +187,9 @@ def test_an_import_that_fails_ahead_is_left_for_the_notebooks_own_cell(make, tmp
 def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     there = make(**{"01_a": ["import time; open('begun', 'w').close(); time.sleep(600)"], "02_b": ["2"]})
     code = (
-        "import sys, pathlib, signal\nfrom utils import runner\nrunner.connect = lambda **_: None\n"
+        "import sys, pathlib, signal\nfrom utils.runner import tutorial\ntutorial.connect = lambda **_: None\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a CI may run all in a shell that ignores it
-        f"sys.exit(runner.main([], pathlib.Path({str(there)!r}), pathlib.Path({str(tmp_path / 'outputs')!r})))"
+        f"sys.exit(tutorial.main([], pathlib.Path({str(there)!r}), pathlib.Path({str(tmp_path / 'outputs')!r})))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (there / "begun").exists():
@@ -202,6 +205,18 @@ def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     assert not any(kernel.is_running() for kernel in kernels)
 
 
+class NoKernels:
+    """For notebooks that are not run."""
+
+    def __init__(self, *_):
+        self.get = self.stop = lambda _: None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_): ...
+
+
 @pytest.mark.parametrize("error", [RuntimeError("Kernel died"), None])
 def test_what_fails_because_of_an_interrupt_is_no_failure(make, tmp_path, monkeypatch, capsys, error):
     """Between two notebooks it hits a kernel that is being started, which then seems to have died."""
@@ -209,13 +224,10 @@ def test_what_fails_because_of_an_interrupt_is_no_failure(make, tmp_path, monkey
     def interrupted(notebook, *_):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        raise error or runner.NotebookFailed(notebook, 1, "1", "Kernel died")
+        raise error or NotebookFailed(notebook, 1, "1", "Kernel died")
 
-    monkeypatch.setattr(runner, "run_notebook", interrupted)
-    monkeypatch.setattr(
-        runner.Kernels, "_start", lambda self, notebooks: self._started.update(dict.fromkeys(notebooks))
-    )
-    monkeypatch.setattr(runner.Kernels, "stop", lambda self, notebook: self._started.pop(notebook))
+    monkeypatch.setattr(tutorial, "run_notebook", interrupted)
+    monkeypatch.setattr(tutorial, "Kernels", NoKernels)
     assert main([], make(**{"01_a": ["1"]}), tmp_path / "outputs") == 130
     told = capsys.readouterr()
     assert told.out == "\ninterrupted; what was made so far is still there\n" and told.err == ""
@@ -225,11 +237,11 @@ def test_what_fails_because_of_an_interrupt_is_no_failure(make, tmp_path, monkey
 
 
 def test_a_dead_aws_is_noticed_and_the_advice_is_to_begin_again(make, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "leftovers", lambda *_: [])
+    monkeypatch.setattr(tutorial, "leftovers", lambda *_: [])
     there = make(**{"01_a": ["1"], "02_b": ["1 / 0"], "07_cleanup": ["7"]})
     outputs = tmp_path / "outputs"
     states = iter(["first", "second", "second", "second", "second", "second"])
-    monkeypatch.setattr(runner, "embedded_state", lambda: next(states))
+    monkeypatch.setattr(tutorial, "embedded_state", lambda: next(states))
     assert main(["--prefix", "sagemaker-mine"], there, outputs) == 1
     told = capsys.readouterr().out
     assert "The embedded AWS ended meanwhile" in told and "--from" not in told
@@ -243,15 +255,15 @@ def test_a_dead_aws_is_noticed_and_the_advice_is_to_begin_again(make, tmp_path, 
 
 def test_another_aws_that_has_the_earlier_notebooks_resources_will_do(make, tmp_path, monkeypatch):
     """As when they were run in JupyterLab since."""
-    monkeypatch.setattr(runner, "leftovers", lambda *_: ["queue q"])
-    monkeypatch.setattr(runner, "embedded_state", lambda: "second")
+    monkeypatch.setattr(tutorial, "leftovers", lambda *_: ["queue q"])
+    monkeypatch.setattr(tutorial, "embedded_state", lambda: "second")
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "embedded_aws.json").write_text('{"state_id": "first"}')
     assert main(["--only", "02"], make(**{"01_a": ["1"], "02_b": ["2"]}), tmp_path / "outputs") == 0
 
 
 def test_the_repositorys_own_utils_come_first(make, tmp_path, monkeypatch):
-    (tmp_path / "stand-in" / "utils").symlink_to(Path(runner.__file__).parent)
+    (tmp_path / "stand-in" / "utils").symlink_to(ROOT / "utils")
     (tmp_path / "other" / "utils").mkdir(parents=True)
     (tmp_path / "other" / "utils" / "__init__.py").write_text("raise ImportError('another one')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
@@ -260,7 +272,7 @@ def test_the_repositorys_own_utils_come_first(make, tmp_path, monkeypatch):
 
 LIMITED = """
 import resource, sys
-from utils import conditions
+from utils.runner import conditions
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 try:
     conditions.raise_file_limit()
@@ -281,7 +293,7 @@ def test_the_limit_of_open_files_is_raised_or_one_sentence(soft, hard, said):
 AS_ANOTHER_USER = """
 import os, sys
 from pathlib import Path
-from utils import conditions
+from utils.runner import conditions
 os.setuid(65534)
 try:
     conditions.make_outputs(Path(sys.argv[1]), ["01_iam.ipynb"])
@@ -307,7 +319,7 @@ def test_a_dollar_in_the_path_is_one_sentence(tmp_path):
     folder = tmp_path / "a$b"
     folder.mkdir()
     for name in ("Makefile", "requirements.lock"):
-        shutil.copy(Path(runner.__file__).parent.parent / name, folder)
+        shutil.copy(ROOT / name, folder)
     made = subprocess.run(["make", "tutorial"], cwd=folder, capture_output=True, text=True, check=False)
     assert made.returncode == 2
     assert f'The folder "{folder}" has a $ in its path: move the repository' in made.stderr

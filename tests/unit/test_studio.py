@@ -3,9 +3,10 @@ import json
 import boto3
 import pytest
 
-from utils import session, studio
+from utils import session
 from utils.config import ConfigError
 from utils.preflight import caller
+from utils.support import studio
 
 LAB = {
     "AppType": "JupyterLab",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import studio
+from ..support import studio
 from .asking import BriefSession
 
 

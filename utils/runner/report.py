@@ -8,8 +8,8 @@ from pathlib import Path
 
 import boto3
 
-from .config import Config
-from .monitoring import described_jobs
+from ..config import Config
+from ..monitoring import described_jobs
 
 
 def execution_facts(session: boto3.Session, config: Config, since: datetime | None) -> tuple[list[str], bool]:

@@ -13,8 +13,8 @@ def warm_up(settings: dict[str, Any], modules: list[str]) -> None:
 
     It changes nothing a notebook could see. What fails here is left for the notebook's own cell to meet and to show.
     """
-    from .config import load_config
-    from .session import connect
+    from ..config import load_config
+    from ..session import connect
 
     with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
         config = load_config(**settings)

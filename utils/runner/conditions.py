@@ -9,7 +9,7 @@ import resource
 from collections.abc import Iterable
 from pathlib import Path
 
-from .config import ConfigError
+from ..config import ConfigError
 
 LEAST_FILES = 256  # a notebook's kernel alone has some 60 files and connections open
 RECORD = "embedded_aws.json"  # in outputs: which embedded AWS the notebooks ran on

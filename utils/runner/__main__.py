@@ -1,0 +1,7 @@
+"""`python -m utils.runner`: what `make tutorial` calls."""
+
+import sys
+
+from .tutorial import main
+
+sys.exit(main())
