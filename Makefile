@@ -23,7 +23,7 @@ help:
 	@echo "make functions  package the two Lambda functions (build/submit_jobs.zip, build/check_jobs.zip)"
 	@echo "make deploy     deploy functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md); make undeploy"
 	@echo "make bench      measure the numbers in the README (BENCH=benchmarks/tutorial.py for one)"
-	@echo "make lint       check code, types, maintainability and the English (make format fixes the format)"
+	@echo "make lint       check code, types, lengths and the English (make format fixes the format)"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
 	@echo "make audit      check the locked packages for known vulnerabilities (make sbom lists them in build/sbom.json)"
 	@echo "make clean      stop the embedded AWS, and remove all files that make created"
@@ -133,6 +133,7 @@ lint: .venv/.installed build/deploy/env/.installed
 	$(BIN)/mypy -p utils -p local_aws -p deploy
 	@set -e; for folder in job_code $(wildcard lambda_code/*/); do $(BIN)/mypy $$folder/*.py; done
 	$(BIN)/python .ci/maintainability.py
+	$(BIN)/python .ci/shape.py
 	$(BIN)/python .ci/prose.py
 	build/deploy/env/bin/cfn-lint deploy/template.yaml
 
