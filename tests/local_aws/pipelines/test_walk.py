@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import re
 import sys
-from pathlib import Path
 
 import pytest
+from walks import Hop, first_missing, hops, is_there
 
 from .definitions import callback_step, pipeline
 from .fakes import Bench
 
-ROOT = Path(__file__).parents[3]
-SECTION = (
-    (ROOT / "docs" / "architecture.md").read_text().partition("## A callback token's way")[2].partition("\n## ")[0]
-)
-HOPS = re.findall(r"^\| (\d+) \| `([^`]+)` \| `([^`]+)` \|", SECTION, re.MULTILINE)
+HOPS = hops("A callback token's way")
 
 
-def place(number: str, file: str) -> Path:
-    return ROOT / "local_aws" / (file if int(number) < 3 else f"pipelines/{file}")
-
-
-@pytest.mark.parametrize(("number", "file", "function"), HOPS)
-def test_a_hop_is_there(number: str, file: str, function: str) -> None:
-    tree = ast.parse(place(number, file).read_text())
-    owner, _, name = function.partition(".")
-    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner]
-    assert name in [node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+@pytest.mark.parametrize("hop", HOPS, ids=lambda hop: hop[1])
+def test_a_hop_is_there(hop: Hop) -> None:
+    assert is_there(hop)
 
 
 def test_a_token_passes_the_hops_in_this_order() -> None:
     """From the orchestrator on; the tests of the API are about the hops before it."""
-    walked: list[tuple[str, str]] = []
+    walked: list[Hop] = []
 
     def note(frame, event: str, _) -> None:
         if event == "call" and "/local_aws/pipelines/" in frame.f_code.co_filename:
-            walked.append((frame.f_code.co_filename.partition("/local_aws/pipelines/")[2], frame.f_code.co_qualname))
+            walked.append((frame.f_code.co_filename.rpartition("/local_aws/")[2], frame.f_code.co_qualname))
 
     bench = Bench(pipeline(callback_step("W")))
 
@@ -54,8 +41,6 @@ def test_a_token_passes_the_hops_in_this_order() -> None:
         sys.setprofile(None)
         bench.close()
     assert status == "Succeeded"
-    remaining = iter(walked)
-    expected = [(file, function) for number, file, function in HOPS if int(number) > 3 and not file.startswith("api/")]
+    expected = [hop for hop in HOPS[3:] if "/api/" not in hop[0]]
     assert len(expected) == 6
-    for hop in expected:
-        assert hop in remaining, f"{hop} is not reached after the one before it"
+    assert first_missing(expected, walked) is None
