@@ -14,6 +14,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from processes import is_alive
 
 import local_aws
 
@@ -34,7 +35,7 @@ def command(*arguments: str, home: Path) -> subprocess.CompletedProcess:
 def gone(pid: int) -> bool:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if not local_aws._alive(pid):
+        if not is_alive(pid):
             return True
         time.sleep(0.02)
     return False

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import is_alive
 
 import local_aws
 from local_aws import Ending, Presence
@@ -88,7 +89,7 @@ def test_a_stopped_server_is_there_and_stop_ends_it(home: Path) -> None:
     assert status == 4
     assert f"(process {server.pid}) and does not answer" in said and "python -m local_aws stop" in said
     assert command("stop", home=home) == (0, "The embedded AWS is stopped.\n")
-    assert not local_aws._alive(server.pid)
+    assert not is_alive(server.pid)
     assert local_aws.status(home).presence is Presence.ABSENT
 
 

@@ -133,7 +133,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    listening = local_aws._listen(0)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=local_aws.BACKLOG)
     port = listening.getsockname()[1]
     work = tmp_path_factory.mktemp("work")
     context = Context(f"http://127.0.0.1:{port}", work)

@@ -1,12 +1,29 @@
+import copy
 import hashlib
 import json
 from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader
 
 from utils import cleanup, data, iam
-from utils.session import _EmbeddedSession, boto3
+from utils.session import embedded_session
+
+
+def without_tags(load):
+    """botocore's models as they were before a bucket could be tagged as it is made."""
+
+    def load_older(loader, service, kind, version=None):
+        model = copy.deepcopy(load(loader, service, kind, version))
+        model.get("shapes", {}).get("CreateBucketConfiguration", {}).get("members", {}).pop("Tags", None)
+        return model
+
+    return load_older
+
+
+def tag_list(tags):
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def tags_of(session, bucket):
@@ -25,7 +42,7 @@ def test_a_bucket_is_made_once_in_its_region_with_its_tags(session, config, call
 def test_an_older_boto3_tags_the_bucket_when_it_is_made(session, config, calls, monkeypatch):
     members = session.client("s3").meta.service_model.shape_for("CreateBucketConfiguration").members
     assert "Tags" in members
-    monkeypatch.setattr(data, "_takes_tags", lambda _: False)
+    monkeypatch.setattr(Loader, "load_service_model", without_tags(Loader.load_service_model))
     calls.refuse("PutBucketTagging", "InternalError", "killed here")
     with pytest.raises(ClientError, match="killed here"):
         data.ensure_bucket(session, config.bucket, tags=config.tags)
@@ -56,7 +73,7 @@ def test_a_namesake_that_stays_is_one_sentence(session, config, calls, monkeypat
 
 
 def test_a_bucket_elsewhere_is_made_there(aws, config):
-    session = boto3.Session(botocore_session=core(aws, "test"), region_name="eu-west-1")
+    session = in_europe(aws)
     data.ensure_bucket(session, f"{config.prefix}-eu", tags=config.tags)
     place = session.client("s3").get_bucket_location(Bucket=f"{config.prefix}-eu")
     assert place["LocationConstraint"] == "eu-west-1"
@@ -75,7 +92,7 @@ def test_somebody_elses_bucket_is_refused_and_stays(session, config, calls, tags
     s3 = session.client("s3")
     s3.create_bucket(Bucket=config.bucket)
     if tags:
-        s3.put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": data._tag_list(tags)})
+        s3.put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": tag_list(tags)})
     for key in keys:
         s3.put_object(Bucket=config.bucket, Key=key, Body=b"x")
     calls.made.clear()
@@ -101,7 +118,7 @@ def test_what_was_deleted_from_a_bucket_with_versions_is_still_in_it(session, co
 def test_tags_beside_ours_stay(session, config, calls):
     both = {"team": "blue", **config.tags}
     data.ensure_bucket(session, config.bucket, tags=config.tags)
-    session.client("s3").put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": data._tag_list(both)})
+    session.client("s3").put_bucket_tagging(Bucket=config.bucket, Tagging={"TagSet": tag_list(both)})
     calls.made.clear()
     data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert calls.writes == []
@@ -116,9 +133,9 @@ def test_a_bucket_that_may_not_be_looked_at_is_not_taken(session, config, calls)
 
 
 def test_a_bucket_of_another_account_is_not_taken(aws, calls, config):
-    other = boto3.Session(botocore_session=core(aws, "123456789012"), region_name="eu-west-1")
+    other = in_europe(aws, "123456789012")
     data.ensure_bucket(other, config.bucket, tags={"k": "theirs"})
-    session = boto3.Session(botocore_session=core(aws, "test"), region_name="eu-west-1")
+    session = in_europe(aws)
     with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account, or you lack'):
         data.ensure_bucket(session, config.bucket, tags=config.tags)
     type(calls)(session).refuse("GetBucketTagging", "NoSuchBucket")  # it was made between two calls
@@ -127,9 +144,10 @@ def test_a_bucket_of_another_account_is_not_taken(aws, calls, config):
     assert tags_of(other, config.bucket) == {"k": "theirs"}
 
 
-def core(aws, key):
-    made = _EmbeddedSession(aws.endpoint_url)
-    made.set_credentials(key, "test")
+def in_europe(aws, key="test"):
+    """A session in another region; a key of twelve digits is another account's."""
+    made = embedded_session(aws.endpoint_url, "eu-west-1")
+    made._session.set_credentials(key, "test")
     return made
 
 
