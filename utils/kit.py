@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import boto3
@@ -15,6 +14,13 @@ from .config import Config, ConfigError
 FUNCTION_MEMORY_MIB = 512
 FUNCTION_TIMEOUT_SECONDS = 120  # a LambdaStep's default
 VISIBILITY_TIMEOUT_SECONDS = 900
+# The task whose role a function has.
+FUNCTION_ROLES = {
+    "submit_jobs": "submit_lambda",
+    "check_jobs": "monitor_lambda",
+    "count_inputs": "data_lambda",
+    "merge_results": "data_lambda",
+}
 JOB_VCPUS = 0.25  # the least that Fargate offers: so with 6 vCPUs 24 jobs run at once
 # Twice the least. In an account with GuardDuty's runtime monitoring an agent takes its share of a task's memory.
 # https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
@@ -96,77 +102,35 @@ def deploy(
     existing.require(session, config)
     checks = preflight.check(session, config, max_vcpus=max_vcpus, job_vcpus=JOB_VCPUS, spot=spot)
     preflight.require(checks, allow_unverified=allow_unverified, ignore=ignore)
-    tags = config.tags
     roles = iam.ensure_roles(session, config)
-    data.ensure_bucket(session, config.bucket, tags=tags)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
     if program is None:
         job_queues, definition = config.job_queues, config.job_definitions[0]
     else:
         job_queues = (config.job_queue, *config.job_queues)
-        definition = _batch(session, config, roles, program, max_vcpus, spot)
+        ensure_job_queue(session, config, max_vcpus=max_vcpus, spot=spot)
+        properties = batch.python_job(
+            config, program, roles["batch_job"], roles["batch_execution"], vcpus=JOB_VCPUS, memory_mib=JOB_MEMORY_MIB
+        )
+        definition = batch.ensure_job_definition(session, properties)
 
-    dead_letter_url = queues.ensure_queue(session, config.dead_letter_queue, tags=tags)
-    callback_url = queues.ensure_queue(
-        session,
-        config.callback_queue,
-        visibility_timeout_seconds=VISIBILITY_TIMEOUT_SECONDS,
-        dead_letter_queue=queues.queue_arn(session, dead_letter_url),
-        tags=tags,
-    )
-    ensure_function = functools.partial(
-        lambdas.ensure_function,
-        session,
-        timeout_seconds=FUNCTION_TIMEOUT_SECONDS,
-        memory_mib=FUNCTION_MEMORY_MIB,
-        tags=tags,
-    )
-    submit_function = ensure_function(
-        config.submit_jobs_function,
-        code=lambdas.package("submit_jobs"),
-        role=roles["submit_lambda"],
-    )
-    settings = {
-        "DEAD_LETTER_QUEUE_URL": dead_letter_url,
-        "JOB_QUEUES": " ".join(job_queues),
-        "POLL_MIN_SECONDS": "1",
-        "PUSH_EVENTS": "true" if push else "false",
-        **(check_settings or {}),
-    }
-    check_function = ensure_function(
-        config.check_jobs_function,
-        code=lambdas.package("check_jobs"),
-        role=roles["monitor_lambda"],
-        environment=settings,
-    )
-    queues.ensure_mapping(
-        session,
-        queue=queues.queue_arn(session, callback_url),
-        function=config.check_jobs_function,
-        tags=tags,
-    )
-    events.ensure_stop_rule(session, config, queue_url=callback_url)
+    settings = {"POLL_MIN_SECONDS": "1", "PUSH_EVENTS": "true" if push else "false", **(check_settings or {})}
+    functions = ensure_functions(session, config, roles, job_queues=job_queues, check_settings=settings)
+    callback_url = ensure_callbacks(session, config)
     if push:
-        events.ensure_push_rule(session, config, function=check_function)
+        events.ensure_push_rule(session, config, function=functions["check_jobs"])
     return Kit(
         job_queue=job_queues[0],
         job_definition=definition,
-        submit_function=submit_function,
-        check_function=check_function,
+        submit_function=functions["submit_jobs"],
+        check_function=functions["check_jobs"],
         callback_queue=callback_url,
         pipeline_role=roles["pipeline"],
     )
 
 
-def _batch(
-    session: boto3.Session,
-    config: Config,
-    roles: dict[str, str],
-    program: str,
-    max_vcpus: int,
-    spot: bool,
-) -> str:
-    """The job definition's ARN, once there is all that its jobs run in."""
-    tags = config.tags
+def ensure_job_queue(session: boto3.Session, config: Config, *, max_vcpus: int, spot: bool = False) -> None:
+    """The first part of notebook 02: compute environment in the default VPC, job queue, and the jobs' log group."""
     subnets, security_groups = batch.default_network(session)
     compute = batch.ensure_compute_environment(
         session,
@@ -175,11 +139,70 @@ def _batch(
         security_groups=security_groups,
         max_vcpus=max_vcpus,
         spot=spot,
+        tags=config.tags,
+    )
+    arn = compute["computeEnvironmentArn"]
+    batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, tags=config.tags)
+    batch.ensure_log_group(session, config.job_log_group, tags=config.tags)
+
+
+def ensure_functions(
+    session: boto3.Session,
+    config: Config,
+    roles: dict[str, str],
+    names: Iterable[str] = ("submit_jobs", "check_jobs"),
+    *,
+    job_queues: Sequence[str],
+    check_settings: dict[str, str],
+    timeout_seconds: int = FUNCTION_TIMEOUT_SECONDS,
+) -> dict[str, str]:
+    """Notebook 03: functions, and the dead-letter queue that the checking function needs.
+
+    Args:
+        roles: ARNs by task, as `iam.ensure_roles` returns them.
+        names: folders of lambda_code/, of those in FUNCTION_ROLES. Default: the two that a pipeline needs.
+        job_queues: whose jobs the functions may work with.
+        check_settings: more environment variables of the checking function.
+        timeout_seconds: of one call; at most the callback queue's visibility timeout. Default: 120.
+
+    Returns:
+        The functions' ARNs by name.
+    """
+    dead_letters = queues.ensure_queue(session, config.dead_letter_queue, tags=config.tags)
+    check = {"DEAD_LETTER_QUEUE_URL": dead_letters, "JOB_QUEUES": " ".join(job_queues), **check_settings}
+    return {
+        name: lambdas.ensure_function(
+            session,
+            getattr(config, f"{name}_function"),
+            code=lambdas.package(name),
+            role=roles[FUNCTION_ROLES[name]],
+            timeout_seconds=timeout_seconds,
+            memory_mib=FUNCTION_MEMORY_MIB,
+            environment=check if name == "check_jobs" else {},
+            tags=config.tags,
+        )
+        for name in names
+    }
+
+
+def ensure_callbacks(
+    session: boto3.Session, config: Config, *, visibility_timeout_seconds: int = VISIBILITY_TIMEOUT_SECONDS
+) -> str:
+    """Notebook 04: both queues, the mapping from the first to the checking function, the rule for stopped executions.
+
+    Returns:
+        The callback queue's URL.
+    """
+    tags, dead_letters = config.tags, queues.ensure_queue(session, config.dead_letter_queue, tags=config.tags)
+    callbacks = queues.ensure_queue(
+        session,
+        config.callback_queue,
+        visibility_timeout_seconds=visibility_timeout_seconds,
+        dead_letter_queue=queues.queue_arn(session, dead_letters),
         tags=tags,
     )
-    batch.ensure_job_queue(session, config.job_queue, compute_environment=compute["computeEnvironmentArn"], tags=tags)
-    batch.ensure_log_group(session, config.job_log_group, tags=tags)
-    definition = batch.python_job(
-        config, program, roles["batch_job"], roles["batch_execution"], vcpus=JOB_VCPUS, memory_mib=JOB_MEMORY_MIB
+    queues.ensure_mapping(
+        session, queue=queues.queue_arn(session, callbacks), function=config.check_jobs_function, tags=tags
     )
-    return batch.ensure_job_definition(session, definition)
+    events.ensure_stop_rule(session, config, queue_url=callbacks)
+    return callbacks

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import boto3
 import pandas as pd
 
-from utils import batch, data, events, iam, lambdas, pipeline, queues
+from utils import batch, data, iam, kit, pipeline
 from utils.config import Config
 
-FUNCTIONS = {
-    "submit_jobs": "submit_lambda",
-    "check_jobs": "monitor_lambda",
-    "count_inputs": "data_lambda",
-    "merge_results": "data_lambda",
-}
 OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 QUICK = {"POLL_MIN_SECONDS": "1", "POLL_MAX_SECONDS": "1", "POLLS_TO_CONFIRM_ERROR": "2", "DEADLINE_SECONDS": "120"}
 
@@ -44,10 +37,6 @@ class Deployment:
     files: int = 2
     check_settings: dict[str, str] = field(default_factory=lambda: dict(QUICK))
 
-    @cached_property
-    def network(self) -> tuple[list[str], list[str]]:
-        return batch.default_network(self.session)
-
     def client(self, service: str) -> Any:
         return self.session.client(service)
 
@@ -63,12 +52,7 @@ class Deployment:
         data.ensure_bucket(self.session, config.bucket, tags=tags)
         inputs = {f"file_{month:02d}.json": flights(month) for month in range(1, self.files + 1)}
         data.upload(self.session, config.bucket, data.INPUT, inputs)
-        batch.ensure_log_group(self.session, config.job_log_group, tags=tags)
-        subnets, groups = self.network
-        environment = batch.ensure_compute_environment(
-            self.session, config.compute_environment, subnets=subnets, security_groups=groups, max_vcpus=4, tags=tags
-        )["computeEnvironmentArn"]
-        batch.ensure_job_queue(self.session, config.job_queue, compute_environment=environment, tags=tags)
+        kit.ensure_job_queue(self.session, config, max_vcpus=4)
         job, execution = (
             iam.role_arn(self.session, name) for name in (config.batch_job_role, config.batch_execution_role)
         )
@@ -77,30 +61,18 @@ class Deployment:
 
     def notebook_03(self) -> None:
         """Functions and their log groups."""
-        dead_letters = queues.ensure_queue(self.session, self.config.dead_letter_queue, tags=self.config.tags)
-        settings = {"DEAD_LETTER_QUEUE_URL": dead_letters, "JOB_QUEUES": self.config.job_queue, **self.check_settings}
-        for name, task in FUNCTIONS.items():
-            function = getattr(self.config, f"{name}_function")
-            batch.ensure_log_group(self.session, self.config.lambda_log_group(function), tags=self.config.tags)
-            lambdas.ensure_function(
-                self.session, function, code=lambdas.package(name),
-                role=iam.role_arn(self.session, getattr(self.config, f"{task}_role")), timeout_seconds=60,
-                environment=settings if name == "check_jobs" else {},
-                tags=self.config.tags,
-            )  # fmt: skip
+        roles = {
+            task: iam.role_arn(self.session, getattr(self.config, f"{task}_role"))
+            for task in kit.FUNCTION_ROLES.values()
+        }
+        kit.ensure_functions(
+            self.session, self.config, roles, kit.FUNCTION_ROLES,
+            job_queues=[self.config.job_queue], check_settings=self.check_settings, timeout_seconds=60,
+        )  # fmt: skip
 
     def notebook_04(self) -> None:
-        """Callback queue, dead-letter queue, mapping, the rule that tells of stopped executions."""
-        dead = queues.ensure_queue(self.session, self.config.dead_letter_queue, tags=self.config.tags)
-        queue = queues.ensure_queue(
-            self.session, self.config.callback_queue, visibility_timeout_seconds=60,
-            dead_letter_queue=queues.queue_arn(self.session, dead), tags=self.config.tags,
-        )  # fmt: skip
-        queues.ensure_mapping(
-            self.session, queue=queues.queue_arn(self.session, queue), function=self.config.check_jobs_function,
-            tags=self.config.tags,
-        )  # fmt: skip
-        events.ensure_stop_rule(self.session, self.config, queue_url=queue)
+        """Callback queue, dead-letter queue, mapping, the rule for stopped executions."""
+        kit.ensure_callbacks(self.session, self.config, visibility_timeout_seconds=60)
 
     def notebook_05(self) -> None:
         """Pipeline."""
