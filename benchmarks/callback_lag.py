@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import tenacity
 
 import local_aws
+from utils.support.waiting import wait
 
 ROOT = Path(__file__).parents[1]
 REGION = "us-east-1"
@@ -143,14 +143,13 @@ class Bench:
         batch.create_compute_environment(
             computeEnvironmentName="bench", type="MANAGED", state="ENABLED", computeResources=resources
         )
-        wait_for(
-            "VALID", lambda: batch.describe_compute_environments(computeEnvironments=["bench"]), "computeEnvironments"
-        )
+        environments = {"computeEnvironments": ["bench"]}
+        wait_for_valid(lambda: batch.describe_compute_environments(**environments)["computeEnvironments"][0])
         order = [{"order": 1, "computeEnvironment": "bench"}]
         self.job_queue_arn = batch.create_job_queue(
             jobQueueName="bench", state="ENABLED", priority=1, computeEnvironmentOrder=order
         )["jobQueueArn"]
-        wait_for("VALID", lambda: batch.describe_job_queues(jobQueues=["bench"]), "jobQueues")
+        wait_for_valid(lambda: batch.describe_job_queues(jobQueues=["bench"])["jobQueues"][0])
         batch.register_job_definition(
             jobDefinitionName="sleep",
             type="container",
@@ -261,26 +260,30 @@ class Bench:
         quantiles = statistics.quantiles(lags, n=100, method="inclusive")
         return {"p50_seconds": quantiles[49], "p99_seconds": quantiles[98], "lags_seconds": lags}
 
-    @tenacity.retry(
-        wait=tenacity.wait_fixed(0.5),
-        stop=tenacity.stop_after_delay(600),
-        retry=tenacity.retry_if_result(lambda s: not s),
-    )
-    def wait_for_step(self, execution: str) -> dict | None:
-        steps = self.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
-        [step] = steps["PipelineExecutionSteps"] or [{"StepStatus": "Starting"}]
-        return step if step["StepStatus"] in ("Succeeded", "Failed", "Stopped") else None
+    def wait_for_step(self, execution: str) -> dict:
+        def describe() -> dict:
+            steps = self.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+            return next(iter(steps["PipelineExecutionSteps"]), {"StepStatus": "Starting"})
 
-    @tenacity.retry(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(600))
+        return wait(
+            describe,
+            until=lambda step: step["StepStatus"] in ("Succeeded", "Failed", "Stopped"),
+            seconds=600,
+            longest_pause=0.5,
+            otherwise=lambda step: f"The step of {execution} is still {step['StepStatus']} after 600 seconds.",
+        )
+
     def wait_for_empty_queues(self) -> None:
         """Until the last message is deleted: that takes an invocation too, which counts."""
-        sqs = self.client("sqs")
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         for design in DESIGNS:
-            url = sqs.get_queue_url(QueueName=f"bench-sagemaker-{design}")["QueueUrl"]
-            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            if any(int(value) for value in attributes.values()):
-                raise tenacity.TryAgain
+            url = self.client("sqs").get_queue_url(QueueName=f"bench-sagemaker-{design}")["QueueUrl"]
+            wait(
+                lambda url=url: message_counts(self.client("sqs"), url),
+                until=lambda counts: not any(counts),
+                seconds=600,
+                longest_pause=1,
+                otherwise=lambda counts, url=url: f"{url} still has {sum(counts)} messages after 600 seconds.",
+            )
 
     def count(self, design: str) -> dict:
         pages = self.client("logs").get_paginator("filter_log_events")
@@ -309,10 +312,18 @@ def zipped(modules: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-@tenacity.retry(wait=tenacity.wait_fixed(0.2), stop=tenacity.stop_after_delay(60))
-def wait_for(status: str, describe: Any, key: str) -> None:
-    if describe()[key][0]["status"] != status:
-        raise tenacity.TryAgain
+def message_counts(sqs: Any, url: str) -> list[int]:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    return [int(value) for value in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()]
+
+
+def wait_for_valid(describe: Any) -> None:
+    wait(
+        describe,
+        until=lambda resource: resource["status"] == "VALID",
+        seconds=60,
+        otherwise=lambda resource: f"It is still {resource['status']} after 60 seconds.",
+    )
 
 
 def report(rows: dict[str, dict], options: argparse.Namespace) -> None:
