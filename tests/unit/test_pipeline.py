@@ -66,6 +66,12 @@ print(json.dumps({"steps": [s["Name"] for s in definition["Steps"]], "opted_out"
 """
 
 
+def test_no_helper_but_batch_step_takes_the_seconds_of_the_sdk():
+    code = "import sys\nfrom utils import cleanup, kit, monitoring, pipeline\nassert 'sagemaker' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_sdk_is_imported_late_and_is_silent(aws):
     run = subprocess.run([sys.executable, "-c", QUIET, aws.endpoint_url], capture_output=True, text=True, timeout=120)

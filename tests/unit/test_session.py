@@ -123,28 +123,19 @@ def test_the_sagemaker_sdks_own_clients_go_to_the_embedded_aws(sts, machine):
 
 
 @pytest.mark.slow
-def test_the_sagemaker_sdk_can_be_imported_after_connecting(sts, machine):
-    """In a process of its own: on a machine without a region, the SDK's import fails before."""
-    code = (
-        "import local_aws, types\n"
-        f"local_aws.start = lambda: types.SimpleNamespace(endpoint_url={sts.url!r})\n"
-        "from utils.session import connect\n"
-        "connect()\n"
-        "from sagemaker.ai_registry.air_hub import AIRHub\n"
-        "assert AIRHub._sagemaker_client.meta.endpoint_url == local_aws.start().endpoint_url\n"
-        "import sagemaker.mlops.workflow\n"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+def test_after_connecting_the_sdk_can_be_imported_and_a_step_can_make_its_own_session(sts, machine):
+    """In a process of its own, on a machine without a region.
 
-
-@pytest.mark.slow
-def test_a_step_that_makes_its_own_session_can_be_made_after_connecting(sts, machine):
-    """In a process of its own, on a machine without a region: the SDK makes a session from its settings alone."""
+    The SDK makes a client as soon as it is imported, which fails without a region before. ProcessingStep makes a
+    session from the machine's settings alone.
+    """
     code = (
         "import local_aws, types\n"
         f"local_aws.start = lambda: types.SimpleNamespace(endpoint_url={sts.url!r})\n"
         "from utils.session import connect\n"
         "session = connect()\n"
+        "from sagemaker.ai_registry.air_hub import AIRHub\n"
+        "assert AIRHub._sagemaker_client.meta.endpoint_url == local_aws.start().endpoint_url\n"
         "from sagemaker.core.processing import ScriptProcessor\n"
         "from sagemaker.core.workflow.pipeline_context import PipelineSession\n"
         "from sagemaker.mlops.workflow.steps import ProcessingStep\n"
@@ -153,7 +144,7 @@ def test_a_step_that_makes_its_own_session_can_be_made_after_connecting(sts, mac
         "    sagemaker_session=PipelineSession(boto_session=session, default_bucket='b'))\n"
         "ProcessingStep('Prepare', step_args=processor.run(code='s3://b/prepare.py'))\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=240)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=600)
 
 
 def test_the_region_of_the_local_target_is_none_of_the_aws_target(sts, machine, monkeypatch):
