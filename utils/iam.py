@@ -300,7 +300,7 @@ def retry_iam_propagation(seconds: float = 60):
     return retry_on(is_not_assumable_yet, seconds=seconds, first_pause=0.5)
 
 
-def is_not_assumable_yet(error: BaseException) -> bool:
+def is_not_assumable_yet(error: ClientError) -> bool:
     """Whether a call failed only because another service does not know a new role or policy yet."""
     # A refusal is no matter of time; it names the caller, often an "assumed-role", so its words would look alike.
     if "AccessDenied" in error.response["Error"]["Code"]:

@@ -12,7 +12,7 @@ from .job_definitions import (
     python_job,
 )
 from .job_queues import ensure_job_queue
-from .jobs import SPOT_INTERRUPTED, interrupt_job, require_success, submit_job, wait_for_job
+from .jobs import DONE, SPOT_INTERRUPTED, interrupt_job, require_success, submit_job, wait_for_job
 from .log_groups import ensure_log_group, log_group
 from .network import default_network
 from .resources import describe, settled
@@ -20,6 +20,7 @@ from .retry_strategies import RETRY_STRATEGIES
 
 __all__ = [
     "AWS_CLI_IMAGE",
+    "DONE",
     "JOB_CODE",
     "RETRY_STRATEGIES",
     "SAGEMAKER_IMAGE",
