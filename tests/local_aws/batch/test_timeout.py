@@ -1,6 +1,7 @@
 """Waits by the clock on the wall: AWS Batch's shortest timeout is 60 seconds, and after SIGTERM it waits 30.
 
-The jobs are submitted when the first of these tests begins (conftest.py), so they run beside all the others.
+The jobs are submitted when the first of this folder's tests begins (conftest.py), so they run beside all the others.
+In `make test` the engine's tests prove timeouts on a virtual clock.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import pytest
 
 from .conftest import Account
 
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
-@pytest.mark.slow
+
 def test_a_job_that_ignores_sigterm_is_killed_after_30_seconds(account: Account, stubborn_job: str) -> None:
     job = account.job_is(stubborn_job)
     assert (job["status"], job["statusReason"], job["isTerminated"]) == ("FAILED", "enough", True)
@@ -18,7 +20,6 @@ def test_a_job_that_ignores_sigterm_is_killed_after_30_seconds(account: Account,
     assert 30_000 <= job["stoppedAt"] - job["startedAt"] < 60_000
 
 
-@pytest.mark.slow
 def test_a_timeout_ends_an_attempt_for_good(account: Account, timed_job: str) -> None:
     job = account.job_is(timed_job)
     assert (job["status"], job["statusReason"]) == ("FAILED", "Job attempt duration exceeded timeout")

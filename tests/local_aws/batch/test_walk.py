@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from walks import Hop, first_missing, hops, is_there
 
-from .conftest import make_world
+from .conftest import make_account
 
 HOPS = hops("A job's way")
 # A server that notes which functions it calls from SIGUSR1 to its end.
@@ -55,11 +55,11 @@ def test_a_job_passes_the_hops_in_this_order(aws: Any, tmp_path: Path) -> None:
             assert process.stdout
             port = int(process.stdout.readline())
             server = dataclasses.replace(aws.server, endpoint_url=f"http://127.0.0.1:{port}")
-            world = make_world(dataclasses.replace(aws, server=server, home=home))
-            queue, definition = world.queue(world.environment()), world.definition("true")
+            account = make_account(dataclasses.replace(aws, server=server, home=home))
+            queue, definition = account.queue(account.environment()), account.definition("true")
             os.kill(process.pid, signal.SIGUSR1)
             assert process.stdout.readline() == "noting\n"
-            assert world.job_is(world.submit(queue, definition))["status"] == "SUCCEEDED"
+            assert account.job_is(account.submit(queue, definition))["status"] == "SUCCEEDED"
         finally:
             process.send_signal(signal.SIGTERM)
     walked = [tuple(hop) for hop in json.loads(notes.read_text())]
