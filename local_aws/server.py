@@ -14,7 +14,6 @@ import logging
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import time
@@ -28,8 +27,10 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 import local_aws
-from local_aws import ministack, refusals
+from local_aws import ministack, refusals, work_directory
+from local_aws.disk import Disk, NotWritten
 from local_aws.protocol import Api, ApiError, Response
+from local_aws.saving import Saver
 from local_aws.store import Store
 
 log = logging.getLogger("local_aws.server")
@@ -37,8 +38,6 @@ log = logging.getLogger("local_aws.server")
 Scope = Mapping[str, Any]  # what ASGI says of a connection
 
 LOCAL_PATH = "/_local_aws/"
-MARKER = ".made-by-local-aws"  # in a directory that the server deletes
-SNAPSHOT_SECONDS = 2
 LEAST_FILES = 256
 IDLE_SECONDS = 75  # a connection without a request, or before a request's headers are there
 READ_SECONDS = 20  # the next bytes of a body
@@ -56,6 +55,7 @@ class Context:
     endpoint_url: str
     work_dir: Path
     store: Store | None = None
+    disk: Disk | None = None
     ministack: Any = ministack
     # POST /_local_aws/<name> with a JSON body: things a teacher needs and AWS has no API for (a Spot reclaim).
     local_routes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class App:
     def __init__(self, ministack_app: Callable, context: Context, services: list[Any], health: dict[str, Any]) -> None:
         self.ministack_app, self.context, self.services, self.health = ministack_app, context, services, health
         self.apis = {service.name: Api(service) for service in services}
-        self.changed = False
+        self.saver = Saver(ministack.fork_save, context.disk) if context.disk else None
         self.closed = False
 
     async def __call__(self, scope: Scope, receive: Callable, send: Callable) -> None:
@@ -89,7 +89,6 @@ class App:
             return
         query = scope.get("query_string", b"").decode("latin-1")
         service = _signed_for(headers, query)
-        self.changed |= scope["method"] != "GET"
         api = self.apis.get(service)
         try:
             body = await _read(receive, service)  # of any request: what is not read ends the connection
@@ -105,10 +104,16 @@ class App:
         except ApiError as error:
             await _respond(send, api.error(error) if api else refusals.response(error, service, headers))
             return
-        if api:
-            await self._ours(api, scope, send, headers, query, body)
-        else:
-            await self.ministack_app(scope, _again(body, receive), send)
+        try:
+            if api:
+                await self._ours(api, scope, send, headers, query, body)
+            else:
+                await self.ministack_app(scope, _again(body, receive), send)
+        except NotWritten as missing:
+            await _respond(send, refusals.response(ApiError("InternalError", str(missing), 500), service, headers))
+        finally:
+            if self.saver and scope["method"] != "GET":
+                self.saver.changed = True  # now, since a save that began before this does not have it
 
     async def _ours(
         self, api: Api, scope: Scope, send: Callable, headers: dict[str, str], query: str, body: bytes
@@ -152,23 +157,21 @@ class App:
 
     async def _lifespan(self, scope: Scope, receive: Callable, send: Callable) -> None:
         """MiniStack starts first and stops last; our services between."""
-        snapshots: asyncio.Task | None = None
 
         async def starting(message: dict) -> None:
-            nonlocal snapshots
             if message["type"] == "lifespan.startup.complete":
                 for service in self.services:
                     await service.start()
-                if self.context.store:
-                    snapshots = asyncio.create_task(self._snapshots())
+                if self.saver:
+                    self.saver.start()
             await send(message)
 
         async def stopping() -> dict:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                if snapshots:
-                    snapshots.cancel()
                 await self.close()
+                if self.saver:
+                    await self.saver.close()
             return message
 
         await self.ministack_app(scope, stopping, starting)
@@ -180,14 +183,6 @@ class App:
             for service in reversed(self.services):
                 await service.stop()
             ministack.stop_functions()
-
-    async def _snapshots(self) -> None:
-        """MiniStack saves its state only at a clean shutdown; a killed process must not lose it either."""
-        while True:
-            await asyncio.sleep(SNAPSHOT_SECONDS)
-            if self.changed:
-                self.changed = False
-                ministack.snapshot()
 
 
 def _identify(scope: Scope, raw_path: str, query: str, body: bytes):
@@ -309,17 +304,16 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
     port = listening.getsockname()[1]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     work_dir = home / "local-aws-work"
-    _make_own(work_dir)
-    store = None
-    if state_dir:
-        store = Store(state_dir / "services.sqlite3")
-    ministack_app = ministack.load(port, state_dir)
+    work_directory.make(work_dir)
+    disk = Disk(state_dir) if state_dir else None
+    store = Store(disk.directory / "services.sqlite3", disk.refuse) if disk else None
+    ministack_app = ministack.load(port, disk)
 
     from local_aws.batch import BatchService, TasksService
     from local_aws.pipelines import PipelinesService
     from local_aws.quotas import QuotasService
 
-    context = Context(f"http://127.0.0.1:{port}", work_dir, store)
+    context = Context(f"http://127.0.0.1:{port}", work_dir, store, disk)
     health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
     batch = BatchService(context)
     services = [batch, TasksService(batch), PipelinesService(context), QuotasService()]
@@ -327,34 +321,9 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
     asyncio.run(_until_signalled(app, listening))
     if store:
         store.close()
-    _empty(work_dir)
-    (work_dir / MARKER).unlink()
-    with contextlib.suppress(OSError):  # something in it can't be deleted
-        work_dir.rmdir()
-
-
-def _make_own(directory: Path) -> None:
-    """Make an empty directory, from what a killed server left too, but never from what is not marked as ours.
-
-    Raises:
-        LocalAwsError: it is not ours.
-    """
-    if directory.exists() and any(directory.iterdir()) and not (directory / MARKER).exists():
-        raise local_aws.LocalAwsError(
-            f"{directory} is not the embedded AWS's own directory; move it away, or start with another --home."
-        )
-    directory.mkdir(mode=0o700, exist_ok=True)
-    (directory / MARKER).touch()
-    _empty(directory)
-
-
-def _empty(directory: Path) -> None:
-    """Delete all but the mark, which goes last: whoever is interrupted still knows what is ours."""
-    for entry in directory.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != MARKER:
-            entry.unlink(missing_ok=True)
+    work_directory.remove(work_dir)
+    if disk and disk.refusal:
+        raise local_aws.LocalAwsError(disk.refusal)
 
 
 async def _until_signalled(app: App, listening: socket.socket) -> None:
@@ -362,6 +331,8 @@ async def _until_signalled(app: App, listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    if app.context.disk:
+        app.context.disk.stop = stop.set
     await serve(app, listening, stop)
 
 

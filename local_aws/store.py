@@ -5,10 +5,11 @@ SQLite's write-ahead log survives a killed process, and one connection in autoco
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ _UPSERT = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDAT
 
 
 class Store:
-    """Records by kind and key. Used on the event loop's thread only, as the state it mirrors is."""
+    """Records by kind and key. Used on the event loop's thread only, as the state it mirrors is.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        refused: called with what the database says when a write fails, before the error goes on to the caller.
+    """
+
+    def __init__(self, path: Path, refused: Callable[[sqlite3.Error], None] = lambda _: None) -> None:
+        self._refused = refused
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         path.chmod(0o600)
@@ -30,18 +37,32 @@ class Store:
 
     def put(self, kind: str, key: str, record: dict[str, Any]) -> None:
         """Write one record, replacing the one of the same kind and key."""
-        self._db.execute(_UPSERT, (kind, key, _dumps(record)))
+        with self._writing():
+            self._db.execute(_UPSERT, (kind, key, _dumps(record)))
 
     def put_many(self, kind: str, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Write many records in one transaction."""
-        self._db.execute("BEGIN")
         rows = ((kind, key, _dumps(record)) for key, record in records)
-        self._db.executemany(_UPSERT, rows)
-        self._db.execute("COMMIT")
+        with self._writing():
+            self._db.execute("BEGIN")
+            self._db.executemany(_UPSERT, rows)
+            self._db.execute("COMMIT")
 
     def delete(self, kind: str, key: str) -> None:
         """Forget one record; one that is not there is no error."""
-        self._db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (kind, key))
+        with self._writing():
+            self._db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (kind, key))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):  # a full disk ends a transaction by itself
+                    self._db.execute("ROLLBACK")
+            self._refused(error)
+            raise
 
     def all(self, kind: str) -> dict[str, dict[str, Any]]:
         """Every record of a kind by its key, in the order they were first written."""

@@ -11,12 +11,14 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 log = logging.getLogger("local_aws.containers")
 
 CLOSE_SECONDS = 10
+TURN_SECONDS = 0.01  # of reports, before others get their turn
 # A container's search path, with this Python before the system's.
 SEARCH_PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
 
@@ -34,6 +36,7 @@ class Link:
         self.load = 0  # attempts it has been given that have not ended
         self._orders: list[tuple] = []
         self._closing = False
+        self._pause_at = 0.0
         self._listener: asyncio.Task | None = None
 
     async def open(self) -> None:
@@ -68,15 +71,26 @@ class Link:
         self._orders = []
         self._writer.write(struct.pack("!I", len(body)) + body)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _handle(self, reports: list[tuple]) -> None:
+        """See to reports for a moment at a time: what is read already is handed over without a pause of the loop."""
+        for report in reports:
+            if time.monotonic() > self._pause_at:
+                await asyncio.sleep(0)
+                self._pause_at = time.monotonic() + TURN_SECONDS
+            try:
+                self.on_report(report)
+            except Exception:  # a bug of ours must not stop every other job
+                log.exception("A report of the supervisor could not be handled: %r", report[:2])
+
+    async def read(self, reader: asyncio.StreamReader) -> None:
+        """Hand over the supervisor's reports until its connection ends."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 (length,) = struct.unpack("!I", await reader.readexactly(4))
-                for report in marshal.loads(await reader.readexactly(length)):
-                    try:
-                        self.on_report(report)
-                    except Exception:  # a bug of ours must not stop every other job
-                        log.exception("A report of the supervisor could not be handled: %r", report[:2])
+                await self._handle(marshal.loads(await reader.readexactly(length)))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        await self.read(reader)
         if not self._closing:
             log.error("The supervisor of some jobs died; its jobs end, and a new one is started.")
             await asyncio.to_thread(self._process.wait)

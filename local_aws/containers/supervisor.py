@@ -39,6 +39,8 @@ READ_BYTES = 65536
 LINE_BYTES = 256 * 1024 - 26
 # A job that prints without end must not fill the server's memory. CloudWatch Logs has no such limit.
 OUTPUT_BYTES = 8 * 1024 * 1024
+# The server sees to one report at a time, and to its other callers between two.
+LINES_PER_REPORT = 1000
 TRUNCATED = f"[the embedded AWS keeps the first {OUTPUT_BYTES // 1024**2} MiB of an attempt's output; the rest is gone]"
 # With more than a few jobs, reports wait this long for company: a server woken once for many does less.
 GATHER_SECONDS = 0.005
@@ -227,8 +229,8 @@ class Supervisor:
             while line:
                 text.append(line[:LINE_BYTES].decode(errors="replace"))
                 line = line[LINE_BYTES:]
-        if text:
-            self._emit("output", job.key, _now(), text)
+        for start in range(0, len(text), LINES_PER_REPORT):
+            self._emit("output", job.key, _now(), text[start : start + LINES_PER_REPORT])
 
     # --- ends ---
 

@@ -9,8 +9,9 @@ What we rely on, `tests/local_aws/test_core_server.py` and `test_core_scopes.py`
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
+from local_aws.disk import Disk
+from local_aws.ministack import saving
 from local_aws.ministack.ports.clients import client
 from local_aws.ministack.ports.events import could_be_seen, publish_event
 from local_aws.ministack.ports.identity import authorize, identify, partition
@@ -27,37 +28,40 @@ from local_aws.ministack.ports.roles import (
 )
 from local_aws.ministack.ports.tags import register_tags
 from local_aws.ministack.requests import check_readable
+from local_aws.ministack.saving import fork as fork_save
 from local_aws.ministack.scopes import check_scope
 from local_aws.ministack.settings import ACCOUNT, configure
 
 __all__ = [
     "ACCOUNT", "Credentials", "append_log_events", "assume_role", "authorize", "caller_credentials", "check_readable",
-    "check_scope", "client", "could_be_seen", "create_log_group", "identify", "instance_profile_role", "is_allowed",
-    "load", "partition", "publish_event", "put_log_events", "register_tags", "role_exists", "security_group_exists",
-    "snapshot", "stop_functions", "subnet_exists", "trusts",
+    "check_scope", "client", "could_be_seen", "create_log_group", "fork_save", "identify", "instance_profile_role",
+    "is_allowed", "load", "partition", "publish_event", "put_log_events", "register_tags", "role_exists",
+    "security_group_exists", "stop_functions", "subnet_exists", "trusts",
 ]  # fmt: skip
 
 
-def load(port: int, state_dir: Path | None) -> Callable:
+def load(port: int, disk: Disk | None) -> Callable:
     """Configure MiniStack for this process, mend it, and return its ASGI application.
 
-    Call it once, before anything else here. Its arguments are those of `settings.configure`.
+    Call it once, before anything else here.
+
+    Args:
+        port: where this server listens.
+        disk: where the state is kept. Default: it is kept in memory.
     """
-    configure(port, state_dir)
+    configure(port, disk.directory if disk else None)
+    if disk:
+        saving.recover(disk.directory / "ministack")
     from ministack import app
 
     from local_aws.ministack import patches
+    from local_aws.ministack.patches import object_files
 
     patches.apply()
+    if disk:
+        saving.forbid_own()
+        object_files.apply(disk)
     return app.app
-
-
-def snapshot() -> None:
-    """Write MiniStack's state to its state directory, as it does itself at a clean shutdown."""
-    from ministack import app
-    from ministack.core import persistence
-
-    persistence.save_all(app._build_persistence_save_dict())
 
 
 def stop_functions() -> None:

@@ -7,6 +7,7 @@ from local_aws.ministack.patches import (
     function_roles,
     lambda_errors,
     lambda_workers,
+    log_streams,
     managed_policies,
     mappings,
     own_endpoints,
@@ -29,6 +30,7 @@ def apply() -> None:
     event_targets.apply()
     lambda_errors.apply()
     lambda_workers.apply()
+    log_streams.apply()
     managed_policies.apply()
     policy_variables.apply()
     simulator.apply()

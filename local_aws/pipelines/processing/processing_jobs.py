@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -30,6 +31,7 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 HOST_GONE = "InternalServerError: The host on which the job was running was terminated."
 DEFAULT_SECONDS = 86_400  # StoppingCondition's default: one day, API_ProcessingStoppingCondition
 MAX_FAILURE = 1024
+LINES_AT_ONCE = 1000  # sent to CloudWatch Logs
 
 
 class ProcessingJobs:
@@ -151,7 +153,7 @@ class ProcessingJobs:
             code = await process.wait(float(limit))
         finally:
             del self._processes[arn]
-        stream = self._log(record, credentials, process.lines)
+        stream = await self._log(record, credentials, process.lines)
         self._check_stop(arn)
         if code is None:
             raise StepFailed(f"ClientError: The job exceeded its MaxRuntimeInSeconds of {limit}.")
@@ -162,13 +164,16 @@ class ProcessingJobs:
             words = record.get("ExitMessage") or f"See the log stream {stream} in {LOG_GROUP}."
             raise StepFailed(f"AlgorithmError: {words} exit code: {code}")
 
-    def _log(self, record: dict[str, Any], credentials: Any, lines: list[tuple[int, str]]) -> str:
+    async def _log(self, record: dict[str, Any], credentials: Any, lines: list[tuple[int, str]]) -> str:
         """Send the job's output to CloudWatch Logs as its role; without the permission there is no log, as on AWS."""
         region, account = record["ProcessingJobArn"].split(":")[3:5]
         stream = f"{record['ProcessingJobName']}/algo-1-{int(time.time())}"
         self.ministack.create_log_group(LOG_GROUP, account, region)
         with contextlib.suppress(ApiError):
-            self.ministack.put_log_events(credentials, LOG_GROUP, stream, lines, account, region)
+            for start in range(0, max(1, len(lines)), LINES_AT_ONCE):
+                portion = lines[start : start + LINES_AT_ONCE]
+                self.ministack.put_log_events(credentials, LOG_GROUP, stream, portion, account, region)
+                await asyncio.sleep(0)  # other callers have their turn
         return stream
 
     def shown(self, record: dict[str, Any]) -> dict[str, Any]:
