@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from utils import batch, cost, estimate
+from utils.config import PYTHON_IMAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = {path.stem: path for path in (ROOT / "notebooks").rglob("[!.]*.ipynb") if "checkpoint" not in str(path)}
@@ -35,7 +36,7 @@ def test_an_opening_says_the_time_and_cost_that_are_computed(name):
 
 
 def test_02_and_readme_say_what_a_large_image_costs_in_time():
-    slow, fast = (minutes("05_pipeline_build", image) for image in (batch.SAGEMAKER_IMAGE, batch.PYTHON_IMAGE))
+    slow, fast = (minutes("05_pipeline_build", image) for image in (batch.SAGEMAKER_IMAGE, PYTHON_IMAGE))
     for text in ("\n".join(prose("02_batch_setup")), (ROOT / "README.md").read_text()):
         assert re.search(rf"notebook 05 (then )?takes about\s{slow} minutes instead of {fast}\.", text)
 
@@ -50,5 +51,5 @@ def test_readme_says_what_the_seven_notebooks_take():
 
 def test_readme_names_the_images_that_the_kit_uses():
     text = (ROOT / "README.md").read_text()
-    assert f"`{batch.PYTHON_IMAGE}`" in text
+    assert f"`{PYTHON_IMAGE}`" in text
     assert f"`{batch.SAGEMAKER_IMAGE}`" in text

@@ -540,7 +540,7 @@ def test_in_studio_the_role_that_may_not_ask_is_named_with_its_path(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, arn = as_role(endpoint, *OPERATOR)
-    monkeypatch.setattr(studio, "here", lambda: studio.Studio("JupyterLab", CONFIG.region, arn))
+    monkeypatch.setattr(studio, "detect_studio", lambda: studio.Studio("JupyterLab", CONFIG.region, arn))
     with pytest.raises(preflight.NotReady, match=f"on the role {arn}, "):
         preflight.require(preflight.check(session, CONFIG))
 

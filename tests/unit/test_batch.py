@@ -7,6 +7,7 @@ import pytest
 
 from local_aws.batch.state.retries import will_retry
 from utils import batch, data, iam
+from utils.config import PYTHON_IMAGE
 
 
 def ensure_environment(session, config, **changes):
@@ -269,7 +270,7 @@ def test_a_program_holds_nothing_that_batch_would_replace(program):
 
 def test_another_image_is_taken_from_the_configuration_with_room_for_it(config):
     own = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/flights:1"
-    for image, room in ((batch.PYTHON_IMAGE, None), (own, {"sizeInGiB": 50})):
+    for image, room in ((PYTHON_IMAGE, None), (own, {"sizeInGiB": 50})):
         definition = batch.aggregate_job(dataclasses.replace(config, image=image), "job-role", "execution-role")
         assert definition["containerProperties"]["image"] == image
         assert definition["containerProperties"].get("ephemeralStorage") == room
