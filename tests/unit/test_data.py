@@ -14,8 +14,8 @@ from utils.session import embedded_session
 def without_tags(load):
     """botocore's models as they were before a bucket could be tagged as it is made."""
 
-    def load_older(loader, service, kind, version=None):
-        model = copy.deepcopy(load(loader, service, kind, version))
+    def load_older(*which, **more):
+        model = copy.deepcopy(load(*which, **more))
         model.get("shapes", {}).get("CreateBucketConfiguration", {}).get("members", {}).pop("Tags", None)
         return model
 
