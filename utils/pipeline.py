@@ -77,3 +77,22 @@ def latest_execution(session: boto3.Session, pipeline: str, status: str | None =
             if status in (None, summary["PipelineExecutionStatus"]):
                 return summary["PipelineExecutionArn"]
     return None
+
+
+def last_success(session: boto3.Session, pipeline: str) -> str:
+    """The ARN of a pipeline's newest execution that succeeded.
+
+    Raises:
+        LookupError: there is none; run notebook 05 first.
+    """
+    sagemaker = session.client("sagemaker")
+    try:
+        execution = latest_execution(session, pipeline, status="Succeeded")
+    except sagemaker.exceptions.ResourceNotFound:
+        execution = None
+    if execution is None:
+        raise LookupError(
+            f'The pipeline "{pipeline}" has no execution that succeeded; run notebook 05_pipeline_build with the same '
+            "prefix first."
+        )
+    return execution

@@ -45,20 +45,23 @@ def _aligned(row: str, words: list[bool]) -> str:
     return "".join(cells)
 
 
-def folded(texts: dict[str, str]) -> Any:
+def folded(texts: dict[str, str], *, opened: bool = False) -> Any:
     """Long texts to show at the end of a cell, each folded under its title.
 
     Args:
         texts: text by title.
+        opened: show the texts, ready to be folded. Default: False.
 
     Returns:
         What IPython shows as HTML. Where there is no page, the titles are shown.
     """
 
+    attribute = " open" if opened else ""
+
     class Folded:
         def _repr_html_(self) -> str:
             parts = (
-                f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
+                f"<details{attribute}><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
                 for title, text in texts.items()
             )
             return "\n".join(parts)

@@ -33,7 +33,7 @@ def printed(source: str, variables: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("notebook", [*run_inline.NOTEBOOKS, *FURTHER], ids=lambda path: path.stem)
 def test_an_exercise_has_code_and_says_what_it_prints(notebook):
-    if answer(notebook):
+    if notebook in run_inline.NOTEBOOKS or answer(notebook):
         assert fences("python", answer(notebook))
         assert fences("text", answer(notebook))
 

@@ -141,3 +141,10 @@ def test_answers_are_those_of_one_execution_from_all_pages_of_the_log(session, c
 def test_no_answers_are_an_empty_table(session, config, calls):
     calls.answer("FilterLogEvents", {"events": [], "searchedLogStreams": []})
     assert monitoring.answers(session, config, "arn").columns.tolist() == ["step", "answer", "path", "polls", "lag"]
+
+
+def test_the_dashboard_as_a_table_has_a_row_for_each_graph(session, config):
+    table = monitoring.dashboard_table(session, monitoring.ensure_dashboard(session, config))
+    assert list(table.columns) == ["graph", "statistic", "metrics"]
+    assert table.set_index("graph").loc["Polls"].tolist() == ["Sum", "Polls"]
+    assert table.set_index("graph").at["Invocations", "metrics"] == "Invocations"  # of both functions

@@ -178,3 +178,8 @@ def test_only_what_s3_does_not_have_is_sent(session, config):
         ("input/file_02.json", 8),
         ("input/file_03.json", 2),
     ]
+
+
+def test_every_airline_of_the_flights_has_a_name():
+    assert set(data.flights()["carrier"]) <= set(data.airlines())
+    assert data.airlines()["DL"] == "Delta Air Lines Inc."

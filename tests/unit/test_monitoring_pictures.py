@@ -118,7 +118,7 @@ def test_watching_shows_the_jobs_and_a_log_and_ends_with_the_graph(session, call
     assert watched.samples[["waiting", "hidden"]].to_numpy().tolist() == [[0, 0], [0, 0]]
     live, last = seen.live
     for part in (
-        '<progress value="0.25">',
+        '<progress value="0.25" aria-label="1 of 4 steps"></progress> 1 of 4 steps',
         "1 RUNNABLE, 1 RUNNING",
         "copy &lt;this&gt;",
         'alt="The pipeline as a graph',
@@ -150,16 +150,17 @@ def test_watching_leaves_one_table_of_the_steps(session, calls, config, seen):
     assert set(last) == {"text/html", "text/plain"}
     lines = [re.split(r"\s{2,}", line.strip()) for line in last["text/plain"].splitlines()]
     assert lines == [
-        ["step", "type", "status", "jobs"],
-        ["0", "Count", "Lambda", "Succeeded"],
+        ["step", "type", "status seconds", "jobs"],
+        ["0", "Count", "Lambda", "Succeeded", "4.0"],
         ["1", "Beside", "Lambda", "Not started"],
-        ["2", "Submit", "Lambda", "Succeeded"],
-        ["3", "Wait", "Callback", "Failed", "2 of 3 succeeded"],
+        ["2", "Submit", "Lambda", "Succeeded", "4.0"],
+        ["3", "Wait", "Callback", "Failed", "4.0", "2 of 3 succeeded"],
     ]
-    assert re.findall("<td[^>]*>(.*?)</td>", last["text/html"])[-4:] == [
+    assert re.findall("<td[^>]*>(.*?)</td>", last["text/html"])[-5:] == [
         "Wait",
         "Callback",
         "Failed",
+        "4.0",
         "2 of 3 succeeded",
     ]
 
@@ -199,12 +200,12 @@ def test_the_steps_in_a_conditions_branches_are_in_the_table_and_in_the_graph(se
     monitoring.watch(session, config, ARN)
     lines = [re.split(r"\s{2,}", line.strip()) for line in seen.displayed[1]["text/plain"].splitlines()]
     assert lines[1:] == [
-        ["0", "Count", "Lambda", "Succeeded"],
-        ["1", "Check", "Condition", "Succeeded"],
-        ["2", "Again", "Condition", "Succeeded"],
+        ["0", "Count", "Lambda", "Succeeded", "4.0"],
+        ["1", "Check", "Condition", "Succeeded", "4.0"],
+        ["2", "Again", "Condition", "Succeeded", "4.0"],
         ["3", "Beside", "Lambda", "Not started"],
-        ["4", "Submit", "Lambda", "Succeeded"],
-        ["5", "Wait", "Callback", "Succeeded", "1 of 1 succeeded"],
+        ["4", "Submit", "Lambda", "Succeeded", "4.0"],
+        ["5", "Wait", "Callback", "Succeeded", "4.0", "1 of 1 succeeded"],
     ]
     assert "Check Succeeded, Again Succeeded, Beside Not started, Submit Succeeded" in seen.live[-1].alt
 
@@ -231,8 +232,8 @@ def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):
     calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", startedAt=5)]})
     calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")
-    counts, lines = jobs_now(session, config, ARN)
-    assert (counts, lines) == ({"RUNNING": 1}, [])
+    by_step, lines = jobs_now(session, config, ARN)
+    assert (by_step, lines) == ({"Wait": {"RUNNING": 1}}, [])
 
 
 def test_the_lines_are_the_newest_jobs_that_has_any(session, calls, config):
@@ -254,9 +255,9 @@ def test_the_lines_need_no_time_of_start_in_the_listing(session, calls, config):
     calls.answer("DescribeJobs", {"jobs": streams})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")  # job 1, which started last, has not printed yet
     calls.answer("GetLogEvents", {"events": [{"message": "working"}], "nextForwardToken": "f"})
-    counts, lines = jobs_now(session, config, ARN)
+    by_step, lines = jobs_now(session, config, ARN)
     assert lines == ["working"]
-    assert counts == {"RUNNING": 2, "SUCCEEDED": 1, "RUNNABLE": 1, "STARTING": 1}
+    assert by_step == {"Wait": {"RUNNING": 2, "SUCCEEDED": 1, "RUNNABLE": 1, "STARTING": 1}}
 
 
 def test_of_many_jobs_those_that_run_are_described(session, calls, config):

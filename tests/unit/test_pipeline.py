@@ -77,3 +77,14 @@ def test_the_sdk_is_imported_late_and_is_silent(aws):
     run = subprocess.run([sys.executable, "-c", QUIET, aws.endpoint_url], capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, "")
     assert json.loads(run.stdout) == {"steps": ["One"], "opted_out": True}
+
+
+@pytest.mark.parametrize("status", ["Failed", None])
+def test_without_a_run_that_succeeded_the_notebook_to_run_is_named(session, calls, status):
+    if status is None:
+        calls.refuse("ListPipelineExecutions", "ResourceNotFound", "Pipeline 'sagemaker-x' does not exist.")
+    else:
+        summary = {"PipelineExecutionArn": f"{ARN}0", "PipelineExecutionStatus": status}
+        calls.answer("ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
+    with pytest.raises(LookupError, match=r'"sagemaker-x" has no execution that succeeded; run notebook 05'):
+        pipeline.last_success(session, "sagemaker-x")

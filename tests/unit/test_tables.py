@@ -37,3 +37,10 @@ def test_the_kernel_shows_tables_so_from_then_on(aligned):
         finally:
             formatter.pop(pd.DataFrame)
     assert aligned(data["text/html"]) == ["what", "x"]
+
+
+def test_long_texts_are_folded_under_their_titles_unless_they_are_opened():
+    page = tables.folded({"a <b>": "1 < 2"})._repr_html_()
+    assert page == "<details><summary>a &lt;b&gt;</summary><pre>1 &lt; 2</pre></details>"
+    assert tables.folded({"a": "1"}, opened=True)._repr_html_().startswith("<details open>")
+    assert repr(tables.folded({"a": "1", "b": "2"})) == "a\nb"

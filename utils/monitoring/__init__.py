@@ -3,7 +3,7 @@
 from .alarms import alarm_names, ensure_alarms
 from .batch_jobs import described_jobs, jobs, wait_for_jobs
 from .charts import delays, gantt, queue_over_time
-from .dashboard import ensure_dashboard
+from .dashboard import dashboard_table, ensure_dashboard
 from .failure import explain
 from .figures import picture
 from .live_view import Watched, watch
@@ -16,6 +16,7 @@ __all__ = [
     "Watched",
     "alarm_names",
     "answers",
+    "dashboard_table",
     "delays",
     "described_jobs",
     "ensure_alarms",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import boto3
+import pandas as pd
 from botocore.exceptions import ClientError
 
 from ..config import Config
@@ -61,3 +62,20 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
     if there != (wanted := {"widgets": widgets}):
         cloudwatch.put_dashboard(DashboardName=config.dashboard, DashboardBody=json.dumps(wanted))
     return config.dashboard
+
+
+def dashboard_table(session: boto3.Session, name: str) -> pd.DataFrame:
+    """The graphs of a dashboard, a row for each.
+
+    Returns:
+        Columns graph, statistic, metrics.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetDashboard.html
+    """
+    body = session.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
+    graphs = [widget["properties"] for widget in json.loads(body)["widgets"] if widget["type"] == "metric"]
+    rows = [
+        (graph["title"], graph["stat"], ", ".join(dict.fromkeys(metric[1] for metric in graph["metrics"])))
+        for graph in graphs
+    ]
+    return pd.DataFrame(rows, columns=["graph", "statistic", "metrics"])

@@ -72,21 +72,28 @@ def watch(
             last = _last_table(definition, table, by_step)
             display({"text/html": as_html(last), "text/plain": last.to_string()}, raw=True)
             return Watched(status, pd.DataFrame(samples))
-        counts, lines = jobs_now(session, config, execution)
-        done = steps_done(table, counts) / len(waits_for)
-        graph_now = draw_graph(waits_for, table)
-        view.update(_live(graph_now, done, counts, lines, f"{status}, {elapsed:.0f} s"), raw=True)
+        by_step, lines = jobs_now(session, config, execution)
+        counts = sum(by_step.values(), Counter())
+        waiting = _jobs_waited_for(definition, by_step)
+        graph_now = draw_graph(waits_for, table, {step: f"{_ended(jobs)} jobs" for step, jobs in waiting.items()})
+        heading = f"{status}, {elapsed:.0f} s"
+        view.update(_live(graph_now, steps_done(table, counts), len(waits_for), counts, lines, heading), raw=True)
         time.sleep(every)
 
 
-def jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[Counter[str], list[str]]:
-    """How many jobs are in which state, and the newest lines that a job has printed.
+def jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[dict[str, Counter[str]], list[str]]:
+    """How many jobs are in which state, for each step name in their names, and the newest lines that a job has printed.
 
     Args:
         execution: its ARN.
     """
     summaries = list_jobs(session.client("batch"), config.job_queue, execution)
-    return sum(count_states(summaries).values(), Counter()), _newest_lines(session, config.job_log_group, summaries)
+    return count_states(summaries), _newest_lines(session, config.job_log_group, summaries)
+
+
+def _ended(jobs: Counter[str]) -> str:
+    """Such as "7 of 12"."""
+    return f"{jobs['SUCCEEDED'] + jobs['FAILED']} of {jobs.total()}"
 
 
 def _newest_lines(session: boto3.Session, log_group: str, summaries: list[dict[str, Any]]) -> list[str]:
@@ -119,10 +126,11 @@ def steps_done(table: pd.DataFrame, counts: Counter[str]) -> float:
     return ended + (jobs_ended / counts.total() if jobs_ended < counts.total() else 0)
 
 
-def _live(picture: Any, done: float, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
+def _live(picture: Any, done: float, of: int, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
     """The page that `watch` shows: in the reader's own colours, light or dark; a line where there is no page."""
     data, _ = picture._repr_mimebundle_()
-    bar = f'<progress value="{done:.2f}"></progress>'
+    label = f"{int(done)} of {of} steps"
+    bar = f'<progress value="{done / of:.2f}" aria-label="{label}"></progress> {label};'
     states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
     log = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
     page = (
@@ -133,8 +141,23 @@ def _live(picture: Any, done: float, counts: Counter[str], lines: list[str], hea
     return {"text/html": page, "text/plain": f"{heading}: {states}"}
 
 
+def _jobs_waited_for(definition: list[dict[str, Any]], counts: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
+    """The jobs of each step that waits for some.
+
+    It gets their ids from the step that submitted them, which named them after its step_name.
+    """
+    arguments = {step["Name"]: step["Arguments"] for step in definition}
+    waited = {}
+    for step in definition:
+        submitted = steps_used(step["Arguments"].get("job_ids"))
+        named = {str(arguments[submitter].get("step_name")) for submitter in submitted & arguments.keys()}
+        if jobs := sum((counts.get(name, Counter()) for name in named), Counter()):
+            waited[step["Name"]] = jobs
+    return waited
+
+
 def _last_table(definition: list[dict[str, Any]], table: pd.DataFrame, counts: dict[str, Counter[str]]) -> pd.DataFrame:
-    """A row a step, in the graph's order, with nothing in it that differs from run to run.
+    """A row per step, in the graph's order.
 
     Args:
         definition: as `step_definitions` returns it.
@@ -142,19 +165,17 @@ def _last_table(definition: list[dict[str, Any]], table: pd.DataFrame, counts: d
         counts: as `count_states` returns it.
     """
     columns = columns_of(dependencies(definition))
-    arguments = {step["Name"]: step["Arguments"] for step in definition}
-    statuses = dict(zip(table["step"], table["status"], strict=True))
+    known, waited = table.set_index("step"), _jobs_waited_for(definition, counts)
     rows = []
     for step in sorted(definition, key=lambda step: columns[step["Name"]]):
-        # A step that waits for jobs gets their ids from the step that submitted them, which named them after step_name.
-        submitted = steps_used(step["Arguments"].get("job_ids"))
-        named = {str(arguments[submitter].get("step_name")) for submitter in submitted & arguments.keys()}
-        jobs = sum((counts.get(name, Counter()) for name in named), Counter())
+        name, jobs = step["Name"], waited.get(step["Name"])
+        seconds = known.at[name, "seconds"] if name in known.index else None
         rows.append(
             {
-                "step": step["Name"],
+                "step": name,
                 "type": step["Type"],
-                "status": statuses.get(step["Name"], NOT_STARTED),
+                "status": known.at[name, "status"] if name in known.index else NOT_STARTED,
+                "seconds": "" if seconds is None or pd.isna(seconds) else f"{seconds:.1f}",
                 "jobs": f"{jobs['SUCCEEDED']} of {jobs.total()} succeeded" if jobs else "",
             }
         )

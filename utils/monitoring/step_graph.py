@@ -87,8 +87,14 @@ def columns_of(waits_for: dict[str, set[str]]) -> dict[str, int]:
     return columns
 
 
-def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
-    """Steps in columns, with arrows between them."""
+def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame, jobs_done: dict[str, str] | None = None) -> Any:
+    """Steps in columns, with arrows between them.
+
+    Args:
+        waits_for: as `dependencies` returns it.
+        table: as `steps` returns it.
+        jobs_done: how far the jobs are that a step waits for, such as "7 of 12 jobs". Default: none.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.patches import FancyBboxPatch
 
@@ -105,7 +111,8 @@ def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame) -> Any:
     for step, (x, y) in places.items():
         status = known.at[step, "status"] if step in known.index else NOT_STARTED
         seconds = known.at[step, "seconds"] if step in known.index else None
-        told = status if seconds is None or pd.isna(seconds) else f"{status}\n{seconds:.1f} s"
+        more = (jobs_done or {}).get(step, "") if seconds is None or pd.isna(seconds) else f"{seconds:.1f} s"
+        told = f"{status}\n{more}" if more else status
         axes.add_patch(
             FancyBboxPatch(
                 (x - wide / 2, y - high / 2),
