@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from deploy.render import TEMPLATE
 from utils import lambdas
@@ -37,14 +39,17 @@ def main(arguments: list[str] | None = None) -> None:
                 f'stack is "{options.stack}"; it must have at most 52 letters, digits and hyphens, and begin with a '
                 "letter, since it begins the functions' names."
             )
-        session = boto3.Session(region_name=options.region)
+        # The CLI reads AWS_REGION, and boto3 does not.
+        session = boto3.Session(region_name=options.region or os.environ.get("AWS_REGION"))
         if not session.region_name:
             raise ConfigError("No region is set: give --region, or set AWS_REGION.")
         options.run(session, options)
     except (ConfigError, LookupError) as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
-        sys.exit(f"`aws {error.cmd[1]} {error.cmd[2]}` ended with the status {error.returncode}.")
+        reasons = _failures(session, options.stack) if error.cmd[1] == "cloudformation" else []
+        ended = f"`aws {error.cmd[1]} {error.cmd[2]}` ended with the status {error.returncode}."
+        sys.exit("\n".join([ended, *reasons]))
 
 
 def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
@@ -84,6 +89,19 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
     _aws(session, "cloudformation", "delete-stack", "--stack-name", options.stack)
     _aws(session, "cloudformation", "wait", "stack-delete-complete", "--stack-name", options.stack)
     _aws(session, "s3", "rm", "--only-show-errors", "--recursive", f"s3://{bucket}/{options.stack}/")
+
+
+def _failures(session: boto3.Session, stack: str) -> list[str]:
+    """Why resources of the stack failed, the newest first; none if there is no such stack."""
+    client = session.client("cloudformation")
+    try:
+        events = client.describe_stack_events(StackName=stack)["StackEvents"]
+    except ClientError:
+        return []  # the stack was refused as a whole, and the CLI has said why
+    failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
+    return [
+        f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason', 'no reason given')}" for each in failed[:5]
+    ]
 
 
 def parameters(config: Config, options: argparse.Namespace) -> dict[str, str]:

@@ -16,6 +16,7 @@ from local_aws.ministack.patches import (
     resource_arns,
     simulator,
     sqs_requests,
+    stacks,
     unchecked_requests,
     unchecked_s3_requests,
 )
@@ -39,4 +40,5 @@ def apply() -> None:
     sqs_requests.apply()
     bucket_requests.apply()
     mappings.apply()
+    stacks.apply()
     partial_batches.apply()

@@ -70,6 +70,19 @@ def apply() -> None:
     lambda_svc._sqs_esm_concurrency = allowed_concurrency
 
 
+def check(mapping: dict[str, Any], mapping_id: str = "") -> None:
+    """Refuse what CreateEventSourceMapping refuses; `mapping` has the names of its parameters.
+
+    Args:
+        mapping_id: of a mapping that is to be changed. Default: it is to be made.
+
+    Raises:
+        ApiError: in Lambda's words.
+    """
+    _check(mapping, mapping["EventSourceArn"], mapping["FunctionName"])
+    _check_duplicate(mapping["EventSourceArn"], mapping["FunctionName"], mapping_id)
+
+
 def _invalid(message: str) -> ApiError:
     return ApiError("InvalidParameterValueException", message)
 

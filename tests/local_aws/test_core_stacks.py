@@ -1,0 +1,124 @@
+"""CloudFormation: a stack's resources are made as its caller, checked by their services, and never over others."""
+
+import itertools
+import json
+
+import pytest
+from botocore.exceptions import ClientError, WaiterError
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}}
+CODE = {"ZipFile": "def handler(event, context): return 1"}
+_numbers = itertools.count(1)
+
+
+def function(role, **more):
+    properties = {"Role": role, "Runtime": "python3.13", "Handler": "index.handler", "Code": CODE, **more}
+    return {"Type": "AWS::Lambda::Function", "Properties": properties}
+
+
+@pytest.fixture
+def stack(aws):
+    """Make a stack of these resources, and wait for its end: why it failed, by resource, or {}."""
+    client, made = aws.client("cloudformation"), []
+
+    def make(resources, key=None):
+        name = f"stack-{next(_numbers)}"
+        aws.client("cloudformation", key).create_stack(
+            StackName=name, TemplateBody=json.dumps({"Resources": resources}), Capabilities=["CAPABILITY_NAMED_IAM"]
+        )
+        made.append(name)
+        try:
+            client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
+        except WaiterError:
+            events = client.describe_stack_events(StackName=name)["StackEvents"]
+            return {
+                e["LogicalResourceId"]: e["ResourceStatusReason"] for e in events if "_FAILED" in e["ResourceStatus"]
+            }
+        return {}
+
+    yield make
+    for name in made:
+        client.delete_stack(StackName=name)
+        client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
+
+
+@pytest.fixture
+def user(aws):
+    """A user who may do these actions."""
+
+    def make(*actions):
+        name, iam = f"stack-user-{next(_numbers)}", aws.client("iam")
+        iam.create_user(UserName=name)
+        statement = {"Effect": "Allow", "Action": ["cloudformation:*", *actions], "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
+        return iam.create_access_key(UserName=name)["AccessKey"]
+
+    return make
+
+
+def test_a_resource_needs_its_callers_permission(stack, user):
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {}}
+    assert "not authorized to perform: sqs:CreateQueue" in stack({"Queue": queue}, user("iam:*"))["Queue"]
+    assert stack({"Queue": queue}, user("sqs:CreateQueue", "sqs:DeleteQueue")) == {}
+
+
+def test_a_function_needs_a_role_that_its_caller_may_pass(stack, user):
+    resources = {"Role": ROLE, "Function": function({"Fn::GetAtt": ["Role", "Arn"]})}
+    reasons = stack(resources, user("iam:CreateRole", "iam:PutRolePolicy", "iam:Delete*", "lambda:*"))
+    assert "not authorized to perform: iam:PassRole" in reasons["Function"]
+    assert stack(resources) == {}
+
+
+def test_a_mapping_is_checked_as_lambda_checks_it(stack):
+    resources = {
+        "Role": ROLE,
+        "Function": function({"Fn::GetAtt": ["Role", "Arn"]}),
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {}},
+        "Mapping": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {"EventSourceArn": {"Fn::GetAtt": ["Queue", "Arn"]}, "FunctionName": {"Ref": "Function"}},
+        },
+    }
+    assert "does not have permissions to call ReceiveMessage on SQS" in stack(resources)["Mapping"]
+
+
+def test_what_exists_is_not_replaced(aws, stack):
+    aws.client("sqs").create_queue(QueueName="stack-theirs", Attributes={"DelaySeconds": "7"})
+    reasons = stack({"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "stack-theirs"}}})
+    assert reasons["Queue"] == "Resource of type 'AWS::SQS::Queue' with identifier 'stack-theirs' already exists."
+    url = aws.client("sqs").get_queue_url(QueueName="stack-theirs")["QueueUrl"]
+    attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["DelaySeconds"] == "7"
+
+
+def test_a_property_or_a_type_that_is_not_here_is_refused_by_name(stack):
+    fifo = {"Type": "AWS::SQS::Queue", "Properties": {"KmsMasterKeyId": "alias/x"}}
+    assert "does not have the property KmsMasterKeyId of AWS::SQS::Queue" in stack({"Queue": fifo})["Queue"]
+    with pytest.raises(ClientError, match=r"Unrecognized resource types: \[AWS::DynamoDB::Table\]"):
+        stack({"Table": {"Type": "AWS::DynamoDB::Table", "Properties": {}}})
+
+
+def test_operations_that_are_not_here_are_refused_by_name(aws):
+    client = aws.client("cloudformation")
+    with pytest.raises(ClientError, match="does not have CloudFormation's DetectStackDrift"):
+        client.detect_stack_drift(StackName="any")
+    with pytest.raises(ClientError, match="as its caller only, without RoleARN"):
+        client.create_stack(StackName="any", TemplateBody="{}", RoleARN="arn:aws:iam::000000000000:role/deployer")
+
+
+def test_a_role_keeps_its_boundary(aws, stack):
+    boundary = aws.client("iam").create_policy(
+        PolicyName="stack-boundary",
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]}
+        ),
+    )["Policy"]["Arn"]
+    properties = {**ROLE["Properties"], "RoleName": "stack-bounded", "PermissionsBoundary": boundary}
+    assert stack({"Role": {"Type": "AWS::IAM::Role", "Properties": properties}}) == {}
+    role = aws.client("iam").get_role(RoleName="stack-bounded")["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary

@@ -1,0 +1,226 @@
+"""The stack on the embedded AWS, by the AWS CLI: deployed, run by a pipeline, updated while a step waits, deleted."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from utils import batch, cleanup, data, iam, kit, pipeline, queues
+from utils.config import load_config
+from utils.monitoring import alarms
+from utils.session import embedded_session
+from utils.stack import backend
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = "sagemaker-churn"
+WAITS = """
+import pathlib, time
+while not pathlib.Path({path!r}).exists():
+    time.sleep(0.2)
+"""
+TEAM = {"team": "churn"}
+OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
+RESOURCES = {
+    "lambda": ("list_functions", "Functions"),
+    "sqs": ("list_queues", "QueueUrls"),
+    "events": ("list_rules", "Rules"),
+    "iam": ("list_roles", "Roles"),
+    "logs": ("describe_log_groups", "logGroups"),
+    "cloudwatch": ("describe_alarms", "MetricAlarms"),
+}
+
+pytestmark = pytest.mark.slow
+
+
+class Team:
+    """An account with a queue, a definition, a bucket and a pipeline's role, before the stack."""
+
+    def __init__(self, aws, gate):
+        self.gate = gate  # the job ends when there is such a file
+        self.endpoint_url = aws.endpoint_url
+        self.session = embedded_session(aws.endpoint_url)
+        config = load_config(target="local", prefix="sagemaker-stacked")
+        data.ensure_bucket(self.session, "team-stack-data", tags=TEAM)
+        logs = {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"}
+        role = self.role("stack-team-jobs", "ecs-tasks.amazonaws.com", logs)
+        subnets, groups = batch.default_network(self.session)
+        environment = batch.ensure_compute_environment(
+            self.session, "stack-compute", subnets=subnets, security_groups=groups, max_vcpus=4, tags=TEAM
+        )
+        batch.ensure_job_queue(
+            self.session, "stack-queue", compute_environment=environment["computeEnvironmentArn"], tags=TEAM
+        )
+        batch.ensure_log_group(self.session, config.job_log_group, tags=TEAM)
+        definition = batch.python_job(config, WAITS.format(path=str(gate)), role, role)
+        batch.ensure_job_definition(self.session, definition | {"jobDefinitionName": "stack-etl", "tags": TEAM})
+        self.pipeline_role = self.role("stack-team-pipeline", "sagemaker.amazonaws.com", logs)
+
+    def role(self, name, service, statement):
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        documents = [{"Version": "2012-10-17", "Statement": [each]} for each in (trust, statement)]
+        return iam.ensure_role(self.session, name, trust=documents[0], policy=documents[1], tags=TEAM)
+
+    def make(self, command, *arguments, key=None):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"] if key else "test",
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"] if key else "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        program = [sys.executable, "-m", "deploy.stack", command, "--stack", STACK, *arguments]
+        return subprocess.run(program, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def deploy(self, *more, key=None):
+        return self.make(
+            "deploy", "--pipelines", "my-churn-model", "--job-queues", "stack-queue", "--job-definitions", "stack-etl",
+            "--buckets", "team-stack-data", "--pipeline-roles", "stack-team-pipeline", "--poll-min-seconds", "1", *more,
+            key=key,
+        )  # fmt: skip
+
+    def start(self):
+        uri, known = "s3://team-stack-data", backend(self.session, STACK)
+        self.session.client("s3").put_object(Bucket="team-stack-data", Key="in/a.csv", Body=b"1")
+        submit = {
+            "mode": "array", "input_uri": f"{uri}/in", "output_uri": f"{uri}/out", "step_name": "Files",
+            "job_queue": "stack-queue", "job_definition": "stack-etl",
+            "execution_id": {"Get": "Execution.PipelineExecutionArn"},
+        }  # fmt: skip
+        steps = [
+            {"Name": "Submit", "Type": "Lambda", "FunctionArn": known["submit_function_arn"], "Arguments": submit,
+             "OutputParameters": [{"OutputName": "jobIds", "OutputType": "String"}]},
+            {"Name": "Wait", "Type": "Callback", "SqsQueueUrl": known["callback_queue_url"],
+             "Arguments": {"job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"}},
+             "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in OUTPUTS]},
+        ]  # fmt: skip
+        sagemaker = self.session.client("sagemaker")
+        definition = json.dumps({"Version": "2020-12-01", "Steps": steps})
+        sagemaker.create_pipeline(
+            PipelineName="my-churn-model", RoleArn=self.pipeline_role, PipelineDefinition=definition
+        )
+        return sagemaker.start_pipeline_execution(PipelineName="my-churn-model")["PipelineExecutionArn"]
+
+    def steps(self, execution):
+        steps = self.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+        return {
+            each["StepName"]: each.get("FailureReason", each["StepStatus"]) for each in steps["PipelineExecutionSteps"]
+        }
+
+    def left(self):
+        """Everything with the stack's name, and its policies and mappings."""
+        named = [
+            each
+            for service, (call, key) in RESOURCES.items()
+            for each in json.loads(json.dumps(getattr(self.session.client(service), call)().get(key, []), default=str))
+            if STACK in json.dumps(each)
+        ]
+        policies = self.session.client("iam").list_policies(Scope="Local")["Policies"]
+        mappings = self.session.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+        objects = self.session.client("s3").list_objects_v2(Bucket="team-stack-data", Prefix=STACK).get("Contents", [])
+        return [*named, *[p for p in policies if STACK in p["PolicyName"]], *mappings, *objects]
+
+
+@pytest.fixture(scope="module")
+def team(aws, tmp_path_factory):
+    team = Team(aws, tmp_path_factory.mktemp("gate") / "open")
+    deployed = team.deploy()
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    assert json.loads(deployed.stdout.partition("backend = ")[2]) == backend(team.session, STACK)
+    yield team
+    deleted = team.make("delete")
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
+    assert team.left() == []
+
+
+def described(session, config):
+    """What the stack and the notebooks both make, without the names and the ids that differ."""
+    client = session.client
+    functions = {
+        name: client("lambda").get_function_configuration(FunctionName=f"{config.prefix}-{name}")
+        for name in ("submit-jobs", "check-jobs")
+    }
+    policies = {name: policy(session, each["Role"].rsplit("/", 1)[1], config) for name, each in functions.items()}
+    attributes = {}
+    for name in ("callbacks", "callbacks-dead-letter"):
+        url = queues.queue_url(session, f"{config.prefix}-{name}")
+        attributes[name] = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    mapping = queues.find_mapping(
+        session, queue=attributes["callbacks"]["QueueArn"], function=config.check_jobs_function
+    )
+    groups = [batch.log_group(session, config.lambda_log_group(f"{config.prefix}-{name}")) for name in functions]
+    names = alarms.alarm_names(config)
+    made = {
+        "functions": {
+            name: {key: each[key] for key in ("Runtime", "Handler", "Timeout", "MemorySize", "CodeSha256")}
+            for name, each in functions.items()
+        },
+        "settings": functions["check-jobs"]["Environment"]["Variables"],
+        "policies": policies,
+        "queues": {
+            name: {key: each.get(key) for key in ("VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy")}
+            for name, each in attributes.items()
+        },
+        "may send": json.loads(attributes["callbacks"]["Policy"]),
+        "mapping": {key: mapping[key] for key in ("State", "BatchSize", "FunctionResponseTypes", "ScalingConfig")},
+        "logs": [each["retentionInDays"] for each in groups],
+        "alarms": {
+            each["AlarmName"]: {key: each[key] for key in alarms.alarm_settings(config)[each["AlarmName"]]}
+            for each in client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        },
+    }
+    return json.loads(json.dumps(made).replace(config.prefix, "PREFIX"))
+
+
+def policy(session, role, config):
+    """A role's statements, each resource alone, without the kit's own pipeline, queue, definitions and bucket."""
+    own = {*config.pipeline_arns, *config.job_queue_arns, *config.job_definition_arns, *config.bucket_arns}
+    document = iam.inline_policy(session, role)
+    return sorted(
+        (statement["Sid"], action, resource)
+        for statement in document["Statement"]
+        for action, resource in iam.permissions({"Statement": [statement]})
+        if not any(resource.startswith(each) for each in own)
+    )
+
+
+def test_it_has_what_the_notebooks_make(team):
+    config = load_config(target="local", prefix="sagemaker-notebooks")
+    lists = {
+        "pipelines": ["my-churn-model"], "job_queues": ["stack-queue"], "job_definitions": ["stack-etl"],
+        "buckets": ["team-stack-data"],
+    }  # fmt: skip
+    kit.deploy(team.session, config, program=None, **lists)
+    alarms.ensure_alarms(team.session, config)
+    stacks, notebooks = described(team.session, stack_config()), described(team.session, config)
+    # A stack names its queues by their ARNs, and has a setting for each of its parameters.
+    assert stacks["settings"].pop("JOB_QUEUES") == config.arn("batch", "job-queue/stack-queue")
+    assert notebooks["settings"].pop("JOB_QUEUES") == "stack-queue"
+    assert stacks["settings"].pop("DEADLINE_SECONDS") == "86400"
+    assert stacks == notebooks
+    cleanup.delete_all(team.session, config)
+
+
+def stack_config():
+    return load_config(target="local", prefix=STACK)
+
+
+def test_a_step_that_waits_during_an_update_is_answered(team):
+    execution = team.start()
+    deadline = time.monotonic() + 60
+    while team.steps(execution).get("Wait") != "Executing":
+        assert time.monotonic() < deadline, team.steps(execution)
+        time.sleep(0.2)
+    updated = team.deploy("--push", "--deadline-seconds", "3600")
+    assert updated.returncode == 0, updated.stdout + updated.stderr
+    settings = team.session.client("lambda").get_function_configuration(FunctionName=f"{STACK}-check-jobs")
+    assert settings["Environment"]["Variables"]["DEADLINE_SECONDS"] == "3600"
+    assert settings["Environment"]["Variables"]["PUSH_EVENTS"] == "true"
+    assert team.steps(execution)["Wait"] == "Executing"
+    team.gate.touch()
+    pipeline.wait_for_execution(team.session, execution, seconds=120)
+    assert team.steps(execution) == {"Submit": "Succeeded", "Wait": "Succeeded"}
