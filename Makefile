@@ -94,6 +94,7 @@ book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
 	@rm -rf build/book/source/notebooks/.ipynb_checkpoints build/book/source/notebooks/*/.ipynb_checkpoints
 	@cp docs/*.md docs/*.svg docs/*.py build/book/source/docs/ && rm build/book/source/docs/index.md
 	@mkdir build/book/source/local_aws && cp local_aws/README.md build/book/source/local_aws/
+	@mkdir build/book/source/deploy && cp deploy/README.md deploy/template.yaml deploy/Dockerfile build/book/source/deploy/
 	@cat README.md docs/index.md >build/book/source/index.md  # the first page is the README, and the contents
 	@build/book/env/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html \
 		--doctree-dir build/book/doctrees build/book/source build/book/html

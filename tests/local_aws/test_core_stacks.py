@@ -2,14 +2,20 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
+
+import local_aws
+from local_aws.ministack.patches.stacks import OPERATIONS
+from local_aws.ministack.patches.stacks.types import TYPES
 
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+README = Path(local_aws.__file__).with_name("README.md")
 ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}}
 CODE = {"ZipFile": "def handler(event, context): return 1"}
 _numbers = itertools.count(1)
@@ -122,3 +128,11 @@ def test_a_role_keeps_its_boundary(aws, stack):
     assert stack({"Role": {"Type": "AWS::IAM::Role", "Properties": properties}}) == {}
     role = aws.client("iam").get_role(RoleName="stack-bounded")["Role"]
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+
+
+def test_the_readme_lists_what_is_covered():
+    page = README.read_text()
+    for name, kind in TYPES.items():
+        assert f"| {name} | {', '.join(kind.properties.split())} |" in page
+    section = page.partition("## CloudFormation")[2].partition("\n## ")[0]
+    assert sorted(name for name in OPERATIONS if name not in section) == []

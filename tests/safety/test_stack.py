@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from utils import batch, cleanup, data, iam, kit, pipeline, queues
+from utils import batch, data, iam, pipeline
 from utils.config import load_config
-from utils.monitoring import alarms
 from utils.session import embedded_session
 from utils.stack import backend
 
@@ -135,78 +134,6 @@ def team(aws, tmp_path_factory):
     deleted = team.make("delete")
     assert deleted.returncode == 0, deleted.stdout + deleted.stderr
     assert team.left() == []
-
-
-def described(session, config):
-    """What the stack and the notebooks both make, without the names and the ids that differ."""
-    client = session.client
-    functions = {
-        name: client("lambda").get_function_configuration(FunctionName=f"{config.prefix}-{name}")
-        for name in ("submit-jobs", "check-jobs")
-    }
-    policies = {name: policy(session, each["Role"].rsplit("/", 1)[1], config) for name, each in functions.items()}
-    attributes = {}
-    for name in ("callbacks", "callbacks-dead-letter"):
-        url = queues.queue_url(session, f"{config.prefix}-{name}")
-        attributes[name] = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    mapping = queues.find_mapping(
-        session, queue=attributes["callbacks"]["QueueArn"], function=config.check_jobs_function
-    )
-    groups = [batch.log_group(session, config.lambda_log_group(f"{config.prefix}-{name}")) for name in functions]
-    names = alarms.alarm_names(config)
-    made = {
-        "functions": {
-            name: {key: each[key] for key in ("Runtime", "Handler", "Timeout", "MemorySize", "CodeSha256")}
-            for name, each in functions.items()
-        },
-        "settings": functions["check-jobs"]["Environment"]["Variables"],
-        "policies": policies,
-        "queues": {
-            name: {key: each.get(key) for key in ("VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy")}
-            for name, each in attributes.items()
-        },
-        "may send": json.loads(attributes["callbacks"]["Policy"]),
-        "mapping": {key: mapping[key] for key in ("State", "BatchSize", "FunctionResponseTypes", "ScalingConfig")},
-        "logs": [each["retentionInDays"] for each in groups],
-        "alarms": {
-            each["AlarmName"]: {key: each[key] for key in alarms.alarm_settings(config)[each["AlarmName"]]}
-            for each in client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-        },
-    }
-    return json.loads(json.dumps(made).replace(config.prefix, "PREFIX"))
-
-
-def policy(session, role, config):
-    """A role's statements, each resource alone, without the kit's own pipeline, queue, definitions and bucket."""
-    own = {*config.pipeline_arns, *config.job_queue_arns, *config.job_definition_arns, *config.bucket_arns}
-    document = iam.inline_policy(session, role)
-    return sorted(
-        (statement["Sid"], action, resource)
-        for statement in document["Statement"]
-        for action, resource in iam.permissions({"Statement": [statement]})
-        if not any(resource.startswith(each) for each in own)
-    )
-
-
-def test_it_has_what_the_notebooks_make(team):
-    config = load_config(target="local", prefix="sagemaker-notebooks")
-    lists = {
-        "pipelines": ["my-churn-model"], "job_queues": ["stack-queue"], "job_definitions": ["stack-etl"],
-        "buckets": ["team-stack-data"],
-    }  # fmt: skip
-    kit.deploy(team.session, config, program=None, **lists)
-    alarms.ensure_alarms(team.session, config)
-    stacks, notebooks = described(team.session, stack_config()), described(team.session, config)
-    # A stack names its queues by their ARNs, and has a setting for each of its parameters.
-    assert stacks["settings"].pop("JOB_QUEUES") == config.arn("batch", "job-queue/stack-queue")
-    assert notebooks["settings"].pop("JOB_QUEUES") == "stack-queue"
-    assert stacks["settings"].pop("DEADLINE_SECONDS") == "86400"
-    assert stacks == notebooks
-    cleanup.delete_all(team.session, config)
-
-
-def stack_config():
-    return load_config(target="local", prefix=STACK)
 
 
 def test_a_step_that_waits_during_an_update_is_answered(team):
