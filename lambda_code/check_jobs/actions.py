@@ -3,13 +3,13 @@
 import time
 
 from batch_jobs import terminate_jobs
-from decision import EXPIRE, FAIL, STOP, UNKNOWN, WAIT
+from decision import EXPIRE, FAIL, MISTAKE, STOP, UNKNOWN, WAIT
 from errors import PollLater, UnconfirmedError
 from failed_jobs import first_failed, log_failed, report_failures
-from job_detail import DEADLINE_PASSED
+from job_detail import DEADLINE_PASSED, EXECUTION_STOPPED
 from log import log
 from model import StepResult
-from wording import deadline_reason, failure_reason, outputs_of, stopped_reason, unknown_reason
+from wording import deadline_reason, failure_reason, mistake_reason, outputs_of, stopped_reason, unknown_reason
 
 
 def carry_out(step, decision, pushed=False):
@@ -29,6 +29,8 @@ def carry_out(step, decision, pushed=False):
         raise PollLater("an array has ended, but not all of its children are counted yet", settling=True)
     if decision.outcome == WAIT:
         raise PollLater("jobs are unfinished", pushed)
+    if decision.outcome == MISTAKE:
+        return StepResult(failure=mistake_reason(step, decision.counts))
     if decision.outcome == STOP:
         return stop(decision)
     if decision.outcome == EXPIRE:
@@ -40,7 +42,7 @@ def carry_out(step, decision, pushed=False):
 
 def stop(decision):
     counts = decision.counts
-    terminate_jobs(decision.terminate, "The pipeline execution was stopped.")
+    terminate_jobs(decision.terminate, EXECUTION_STOPPED)
     if counts.unknown:
         raise UnconfirmedError(f"{unknown_reason(counts)} They may not have been terminated.")
     return StepResult(failure=stopped_reason(counts))
@@ -64,7 +66,7 @@ def finish(step, decision):
     counts, report_uri = decision.counts, ""
     jobs_ended = last_end(counts)
     if counts.failed:
-        first = first_failed(counts)
+        first = first_failed([counts.jobs[id] for id in decision.failed])
         log_failed([first])
         if step.tolerated_failure_percentage is not None:
             report_uri = step.report_uri

@@ -11,13 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from errors import PollLater, UnconfirmedError
 
 THROTTLING = {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
+READ_BYTES = 1 << 20
 TIME_LIMIT = {"at": float("inf")}  # on time.monotonic's clock
 
 
 @functools.cache
-def client(service):
+def client(service, attempts=3):
     # Short timeouts: a service that accepts calls and never answers must not use up this function's own.
-    retries = {"mode": "standard", "total_max_attempts": 3}
+    retries = {"mode": "standard", "total_max_attempts": attempts}
     return boto3.client(service, config=Config(connect_timeout=5, read_timeout=20, retries=retries))
 
 
@@ -70,9 +71,27 @@ def open_object(uri):
         return call_aws(client("s3").get_object, **bucket_and_key(uri))["Body"]
 
 
-def put_object(uri, body):
+def lines_of(body):
+    """An object's lines, one after another: a manifest may be larger than this function's memory."""
+    rest = b""
+    while piece := call_aws(lambda: body.read(READ_BYTES)):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def read_object(uri):
+    """A small object's body and ETag."""
     with naming(uri):
-        call_aws(client("s3").put_object, **bucket_and_key(uri), Body=body)
+        answer = call_aws(client("s3").get_object, **bucket_and_key(uri))
+        return call_aws(answer["Body"].read), answer["ETag"]
+
+
+def put_object(uri, body, **conditions):
+    """Write an object; returns its ETag."""
+    with naming(uri):
+        return call_aws(client("s3").put_object, **bucket_and_key(uri), Body=body, **conditions)["ETag"]
 
 
 def bucket_and_key(uri):

@@ -69,10 +69,10 @@ def list_jobs_named(prefix, job_queue):
 
 
 def jobs_of_step(prefix, job_queue):
-    """{job name: JobSummary} of the jobs that submit_jobs named alike. Of two with one name, the earliest counts."""
+    """{job name: JobSummary} of a step's jobs, also of those submitted again. Of two with one name, the earliest counts."""
     jobs: dict[str, dict] = {}
     for job in list_jobs_named(prefix, job_queue):
-        if re.fullmatch(re.escape(prefix) + r"-\d+", job["jobName"]):
+        if re.fullmatch(re.escape(prefix) + r"-\d+(-try\d+)?", job["jobName"]):
             earlier = jobs.get(job["jobName"], job)
             jobs[job["jobName"]] = min(earlier, job, key=lambda j: (j.get("createdAt", 0), j["jobId"]))
     return jobs

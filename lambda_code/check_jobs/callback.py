@@ -4,9 +4,11 @@ import hashlib
 import time
 
 from aws import call_aws, client, error_code
-from errors import PollLater, UnconfirmedError
+from errors import AnswerDenied, PollLater, UnconfirmedError
 from log import log
 from wording import FAILURE_REASON_CHARACTERS
+
+ANSWER_STATEMENT = "AnswerThePipeline"  # its Sid in utils/policies/monitor_lambda.json
 
 
 def answer(step, result, path="poll"):
@@ -17,6 +19,11 @@ def answer(step, result, path="poll"):
         result: its StepResult.
         path: "poll" or "push", for the log.
 
+    Raises:
+        AnswerDenied: this function's role may not answer.
+        PollLater: SageMaker can't be reached now.
+        UnconfirmedError: SageMaker refuses the answer.
+
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SendPipelineExecutionStepSuccess.html
     """
     kind = "Failure" if result.failure else "Success"
@@ -24,6 +31,7 @@ def answer(step, result, path="poll"):
         send(step, result, kind)
     except (PollLater, UnconfirmedError) as refusal:
         if not is_already_answered(refusal):
+            raise_if_denied(step, refusal)
             raise
         log("step already answered", answer=kind, path=path, refusal=str(refusal))
         return
@@ -52,6 +60,20 @@ def send(step, result, kind):
     else:
         outputs = [{"Name": name, "Value": value} for name, value in result.outputs.items()]
         call_aws(sagemaker.send_pipeline_execution_step_success, **common, OutputParameters=outputs)
+
+
+def raise_if_denied(step, refusal):
+    """Raise AnswerDenied if that is it, after a line in the log that says what to do."""
+    if error_code(refusal) not in ("AccessDeniedException", "AccessDenied"):
+        return
+    executions = f"{step.execution_arn.rpartition('/')[0]}/*"
+    remedy = (
+        f"The role of this function may not answer this pipeline. In its policy, monitor_lambda.json, the statement "
+        f"{ANSWER_STATEMENT} must allow sagemaker:SendPipelineExecutionStepSuccess and "
+        f"sagemaker:SendPipelineExecutionStepFailure on {executions}: add it. The step is answered at the next poll."
+    )
+    log("answer denied", metrics={"DeniedAnswers": 1}, level="ERROR", error=str(refusal), remedy=remedy)
+    raise AnswerDenied(refusal) from refusal.__cause__
 
 
 def is_already_answered(refusal):

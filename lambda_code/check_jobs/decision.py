@@ -9,15 +9,25 @@
 
 from dataclasses import dataclass
 
-from job_detail import DEADLINE_PASSED, TERMINAL, array_of, is_behind
+from job_detail import (
+    DEADLINE_PASSED,
+    EXECUTION_TAG,
+    TERMINAL,
+    array_of,
+    is_behind,
+    try_of,
+    was_ended_by_stop_event,
+)
 from model import JobCounts
 
 WAIT = "wait"  # poll again
 SUCCEED = "succeed"  # the step succeeds; jobs that failed are tolerated
 FAIL = "fail"  # the step fails, since jobs have failed
+RESUBMIT = "resubmit"  # the step was retried: submit again what had failed before, and poll again
 STOP = "stop"  # the execution is being stopped: terminate the jobs and fail the step
 EXPIRE = "expire"  # the deadline has passed: terminate the jobs and fail the step
 UNKNOWN = "unknown"  # Batch doesn't know a job: fail the step, once more polls confirm it
+MISTAKE = "mistake"  # the jobs are another execution's: fail the step
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class Decision:
         counts: the jobs it rests on.
         terminate: ids of jobs to terminate.
         late: ids of jobs that the deadline has ended, or ends now.
+        failed: ids of jobs that have failed in this try of the step.
+        resubmit: ids of jobs to submit again.
         settling: with WAIT, the jobs have ended and Batch is still counting them.
     """
 
@@ -36,6 +48,8 @@ class Decision:
     counts: JobCounts
     terminate: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    resubmit: tuple[str, ...] = ()
     settling: bool = False
 
 
@@ -44,37 +58,61 @@ def decide(step, ids, jobs, now):
 
     Args:
         step: the PendingStep.
-        ids: ids of all its jobs.
-        jobs: {id: JobDetail} of those that Batch knows.
+        ids: ids of all its jobs, as submit_jobs returned them.
+        jobs: {id: JobDetail} of those that Batch knows. Of a job that was submitted again, the last one's.
         now: the time, in seconds since 1970.
 
     Returns:
         A Decision.
     """
     counts = count_jobs(ids, jobs, step.succeeded_before)
-    unfinished = tuple(counts.unfinished)
+    if any(is_of_other_execution(step, job) for job in jobs.values()):
+        return Decision(MISTAKE, counts)
+    unfinished, past_deadline = tuple(counts.unfinished), step.is_past_deadline(now)
+    terminate = tuple(jobs[id].get("jobId", id) if id in jobs else id for id in unfinished)
     if step.stopping:
-        return Decision(STOP, counts, terminate=unfinished)
-    late = tuple(id for id, job in jobs.items() if was_late(step, job))
-    if not late and counts.failed and (step.tolerated_failure_percentage is None or not unfinished):
-        return decide_on_failures(step, counts, now)
+        return Decision(STOP, counts, terminate=terminate)
+    earlier = {id for id, job in jobs.items() if is_of_earlier_try(step, job)}
+    late = tuple(id for id, job in jobs.items() if was_late(step, job) and (past_deadline or id not in earlier))
+    failed = tuple(id for id, job in jobs.items() if count_one(job)[2] and id not in earlier)
+    again = tuple(id for id, job in jobs.items() if id in earlier and job["status"] == "FAILED")
+    if past_deadline:  # too late to submit anything
+        failed, again = failed or (() if unfinished else again), ()
+    if not late and failed and (step.tolerated_failure_percentage is None or not (unfinished or again)):
+        return decide_on_failures(step, counts, failed, now)
+    if not late and again:
+        return Decision(RESUBMIT, counts, resubmit=again)
     if not late and not unfinished:
         return Decision(SUCCEED, counts)
-    if late or step.is_past_deadline(now):
-        return Decision(EXPIRE, counts, terminate=unfinished, late=(*late, *unfinished))
+    if late or past_deadline:
+        return Decision(EXPIRE, counts, terminate=terminate, late=(*late, *unfinished))
     if counts.unknown:
-        return Decision(UNKNOWN, counts, terminate=tuple(id for id in unfinished if id in jobs))
+        return Decision(UNKNOWN, counts, terminate=tuple(id for id in terminate if id not in counts.unknown))
     return Decision(WAIT, counts)
 
 
-def decide_on_failures(step, counts, now):
+def is_of_other_execution(step, job):
+    """Whether another execution has submitted this job: a selective execution took the waiting step alone."""
+    execution = step.execution_arn.rsplit("/", 1)[-1]
+    return (job.get("tags") or {}).get(EXECUTION_TAG, execution) != execution
+
+
+def is_of_earlier_try(step, job):
+    """Whether this try of the step has not submitted this job (again), as it does when the job fails."""
+    if step.number == 1:
+        # A stop before the step began to wait has ended the job, and the execution was retried.
+        return try_of(job) == 0 and job["status"] == "FAILED" and was_ended_by_stop_event(job)
+    return try_of(job) < step.number
+
+
+def decide_on_failures(step, counts, failed, now):
     """Without a tolerated percentage the first failure fails the step. With one, all jobs have ended by now."""
     tolerated = step.tolerated_failure_percentage
     if tolerated is None:
-        return Decision(FAIL, counts)
+        return Decision(FAIL, counts, failed=failed)
     if any(is_behind(job, now) for job in counts.jobs.values() if job["status"] == "FAILED"):
         return Decision(WAIT, counts, settling=True)
-    return Decision(SUCCEED if 100 * counts.failed <= tolerated * counts.total else FAIL, counts)
+    return Decision(SUCCEED if 100 * counts.failed <= tolerated * counts.total else FAIL, counts, failed=failed)
 
 
 def was_late(step, job):
@@ -99,13 +137,18 @@ def count_jobs(ids, jobs, succeeded_before=0):
 
 
 def count_one(job):
-    """How many jobs a job is, how many succeeded, and how many failed. None is a job that Batch doesn't know."""
+    """How many jobs a job is, how many succeeded, and how many failed. None is a job that Batch doesn't know.
+
+    A job that was submitted again has "firstSize", the size of the first one: what is missing in it had succeeded.
+    """
     if job is None:
         return 1, 0, 0
     size, children = array_of(job)
+    total = job.get("firstSize", size)
+    succeeded = total - size + children.get("SUCCEEDED", 0)
     if job["status"] == "SUCCEEDED":
-        return size, size, 0
+        return total, total, 0
     if job["status"] == "FAILED":
         # Of a failed array, only the children counted as succeeded have: cancelled early, it may have no children.
-        return size, children.get("SUCCEEDED", 0), size - children.get("SUCCEEDED", 0)
-    return size, children.get("SUCCEEDED", 0), children.get("FAILED", 0)
+        return total, succeeded, total - succeeded
+    return total, succeeded, children.get("FAILED", 0)

@@ -19,6 +19,10 @@ class PollLater(Exception):
         self.pushed, self.settling = pushed, settling
 
 
+class AnswerDenied(PollLater):
+    """This function's role may not answer the pipeline. A person can mend that until the step's deadline."""
+
+
 class UnconfirmedError(Exception):
     """An error that may pass. It fails the step once a few polls have confirmed it.
 

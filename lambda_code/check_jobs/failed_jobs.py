@@ -4,15 +4,14 @@ import json
 import tempfile
 import time
 
-from aws import call_aws, open_object, put_object
+from aws import lines_of, open_object, put_object
 from batch_jobs import describe_jobs, list_jobs
 from errors import PollLater, UnconfirmedError
-from job_detail import array_of, has_just_ended, index_of, last_attempt
+from job_detail import array_of, environment_of, has_just_ended, index_of, last_attempt
 from log import log
 
 JOBS_TO_DESCRIBE = 1_000  # of a step's failed children, for their log streams: ten calls of DescribeJobs
 FAILED_JOBS_TO_LOG = 20
-READ_BYTES = 1 << 20
 
 
 def log_failed(jobs):
@@ -20,9 +19,9 @@ def log_failed(jobs):
         log("job failed", level="WARNING", job_id=job["jobId"], job_name=job["jobName"], **last_attempt(job))
 
 
-def first_failed(counts):
+def first_failed(jobs):
     """The JobDetail of the plain job or array child that failed first, as far as it takes no long search."""
-    failed = [job for job in counts.jobs.values() if job["status"] == "FAILED" or array_of(job)[1].get("FAILED")]
+    failed = [job for job in jobs if job["status"] == "FAILED" or array_of(job)[1].get("FAILED")]
     job = min(failed, key=lambda job: (job.get("stoppedAt", float("inf")), job["jobName"]))
     if array_of(job)[0] == 1:
         return job
@@ -87,8 +86,7 @@ def not_begun(array, index):
 
 def items_of(job, indices):
     """{index: item} of what a job, or these children of it, worked on: lines of its manifest, or its two parameters."""
-    environment = {pair["name"]: pair["value"] for pair in job.get("container", {}).get("environment", [])}
-    uri = environment.get("MANIFEST_URI", "")
+    uri = environment_of(job).get("MANIFEST_URI", "")
     if "/_jobs/" not in uri:  # not written by submit_jobs: a variable of the job's own
         parameters = job.get("parameters", {})
         return {index: {"input": parameters.get("s3Input"), "output": parameters.get("s3Output")} for index in indices}
@@ -97,13 +95,3 @@ def items_of(job, indices):
     if len(items) < len(indices):
         raise UnconfirmedError(f"{uri} has no line for each job of {job['jobName']}.")
     return items
-
-
-def lines_of(body):
-    """An object's lines, one after another: a manifest may be larger than this function's memory."""
-    rest = b""
-    while piece := call_aws(lambda: body.read(READ_BYTES)):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest

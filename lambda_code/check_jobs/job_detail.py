@@ -1,8 +1,35 @@
 """What a JobDetail says, as DescribeJobs returns it: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html"""
 
+import re
+
 TERMINAL = ("SUCCEEDED", "FAILED")
+EXECUTION_TAG = "sagemaker-batch:execution"  # submit_jobs writes the last part of the execution's ARN on each job
+STEP_TAG = "sagemaker-batch:step"  # and the step's name
+EXECUTION_STOPPED = "The pipeline execution was stopped."  # the statusReason of the jobs that were terminated then
+STOPPED_TAG = "sagemaker-batch:stopped"  # on an array that was terminated then
 DEADLINE_PASSED = "The pipeline step's deadline has passed."  # the statusReason of the jobs it ended
 SECONDS_UNTIL_COUNTED = 300  # Batch doesn't document how far an array's statusSummary may be behind
+
+
+def try_of(job):
+    """In which try of its step a job was submitted again, by its name; 0 for one that submit_jobs has submitted."""
+    number = re.search(r"-try(\d+)$", job.get("jobName", ""))
+    return int(number[1]) if number else 0
+
+
+def first_name(job):
+    """The name of the job that submit_jobs submitted, of which this is perhaps a later one."""
+    return re.sub(r"-try\d+$", "", job["jobName"])
+
+
+def was_ended_by_stop_event(job):
+    """Whether the job was terminated because its execution was stopped, perhaps before the step began to wait."""
+    # Batch returns the reason of TerminateJob with the job. What it says of an array isn't documented, hence the tag.
+    return job.get("statusReason") == EXECUTION_STOPPED or STOPPED_TAG in (job.get("tags") or {})
+
+
+def environment_of(job):
+    return {pair["name"]: pair["value"] for pair in job.get("container", {}).get("environment", [])}
 
 
 def array_of(job):

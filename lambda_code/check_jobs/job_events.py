@@ -8,7 +8,7 @@ import re
 from batch_jobs import jobs_of_step
 from callback import answer
 from errors import PollLater
-from job_detail import TERMINAL
+from job_detail import TERMINAL, first_name
 from log import log, log_context, log_unexpected
 from polling import poll
 from push_token import registered_step
@@ -21,16 +21,17 @@ def on_job_event(job):
         job: the event's detail, a JobDetail.
     """
     log_context(job_id=job["jobId"], job_name=job["jobName"], status=job["status"])
-    name = re.fullmatch(r"(.+)-(\d+)", job["jobName"])
+    name = re.fullmatch(r"(.+)-(\d+)(-try\d+)?", job["jobName"])
     if job["status"] not in TERMINAL or ":" in job["jobId"] or not name:
         return log("event ignored")
     try:
         jobs = jobs_of_step(name[1], job["jobQueue"])
         jobs.setdefault(job["jobName"], {"jobId": job["jobId"]})["status"] = job["status"]
         unfinished = sum(other["status"] not in TERMINAL for other in jobs.values())
+        first_jobs = {name: other for name, other in jobs.items() if first_name({"jobName": name}) == name}
         if unfinished and job["status"] == "SUCCEEDED":
             return log("job ended, others go on", unfinished=unfinished)
-        step = registered_step(jobs)
+        step = registered_step(first_jobs)
         if step is None:
             return log("job ended, no step registered yet")
         log_context(execution=step.execution_arn, job_ids=step.job_ids)

@@ -52,7 +52,7 @@ def read_step(record, body):
         succeeded_before=int(number_of(arguments, "succeeded_before", 0, 1_000) or 0),
         polls=deliveries_of(record),
         max_polls=setting("MAX_POLLS"),
-        sent=int(record.get("attributes", {}).get("SentTimestamp", time.time() * 1000)) / 1000,
+        sent=sent_of(record),
     )
 
 
@@ -62,7 +62,9 @@ def read_what_is_left(record, body):
         token=body["token"],
         execution_arn=str(body.get("pipelineExecutionArn")),
         job_ids=job_ids_of(body.get("arguments")) or "none",
+        deadline_seconds=setting("DEADLINE_SECONDS"),
         polls=deliveries_of(record),
+        sent=sent_of(record),
     )
 
 
@@ -79,6 +81,11 @@ def job_ids_of(arguments):
 def deliveries_of(record):
     """How often SQS has delivered the message, this time included."""
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+
+
+def sent_of(record):
+    """When SQS got the message, in seconds since 1970."""
+    return int(record.get("attributes", {}).get("SentTimestamp", time.time() * 1000)) / 1000
 
 
 def number_of(arguments, name, low, high):

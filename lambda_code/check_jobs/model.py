@@ -18,7 +18,8 @@ class PendingStep:
     succeeded_before: int = 0  # jobs of the step's trial, which count with its own
     polls: int = 1  # how often SQS has delivered the message
     max_polls: float = float("inf")  # how often it may
-    sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970; 0 when an event came instead
+    sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970
+    number: int = 0  # of its try: 1 for the first, 2 after a retry; 0 if it isn't known, and then nothing is retried
 
     def age(self, now):
         """Seconds since the message was sent. The clocks of SQS and of this function may differ."""
@@ -47,3 +48,23 @@ class JobCounts:
     total: int = 0
     succeeded: int = 0
     failed: int = 0
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try of a step: the first, or one that a retry of the execution has begun."""
+
+    number: int = 0  # 1 for the first; 0 if it isn't known
+    uri: str = ""  # of its record
+    etag: str = ""
+    record: dict = field(default_factory=dict)
+    replaced: dict[str, dict] = field(default_factory=dict)  # {id of a first job: {"id": ..., "size": ...}}
+
+    @property
+    def stopping(self):
+        """The execution is being stopped, which ends the try."""
+        return self.record.get("stopping", False)
+
+    def is_submitting(self, now):
+        """Whether another call may be submitting jobs for it just now."""
+        return self.record.get("submitting_until", 0) > now

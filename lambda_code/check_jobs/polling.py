@@ -1,18 +1,21 @@
 """One poll: ask Batch for a step's jobs, decide, and carry the decision out."""
 
 import time
+from dataclasses import replace
 
 from actions import carry_out
 from batch_jobs import describe_jobs, read_job_ids, terminate_jobs
-from decision import WAIT, decide
+from decision import EXPIRE, MISTAKE, RESUBMIT, STOP, SUCCEED, UNKNOWN, WAIT, decide
 from errors import PollLater, UnconfirmedError
+from job_detail import STEP_TAG
 from log import add_to_log_context, log
 from model import StepResult
 from push_token import register_push_token
+from resubmission import find_unrecorded, submit_again
 from settings import push_is_on, setting
+from tries import join
 from wording import shorten
 
-STEP_TAG = "sagemaker-batch:step"  # submit_jobs writes it on each job
 TRIES = 3
 SECONDS_BETWEEN_TRIES = 2
 
@@ -45,17 +48,44 @@ def poll(step, ended=None, tries=TRIES):
 
 def poll_once(step, ended):
     ids = read_job_ids(step.job_ids)
-    decision, pushed = decide_now(step, ids, ended), False
+    decision, first_jobs, pushed = *decide_now(step, ids, ended), False
     if decision.outcome == WAIT and not decision.settling and push_is_on():
-        pushed, is_new = register_push_token(step, ids, decision.counts.jobs)
+        pushed, is_new = register_push_token(step, ids, first_jobs)
         if is_new:  # the event of a job that ended before the tag was there has had no token to answer
-            decision = decide_now(step, ids, ended)
+            decision, _ = decide_now(step, ids, ended)
     return carry_out(step, decision, pushed)
 
 
 def decide_now(step, ids, ended):
-    decision = decide(step, ids, describe_jobs(ids, ended), time.time())
-    counts = decision.counts
+    """The Decision, and {id: JobDetail} of the jobs that submit_jobs submitted.
+
+    Raises:
+        PollLater: failed jobs were submitted again.
+    """
+    jobs = first_jobs = describe_jobs(ids, ended)
+    decision = decide(step, ids, jobs, time.time())
+    if decision.outcome not in (WAIT, SUCCEED, MISTAKE) or decision.counts.failed:
+        this = join(step)
+        step = replace(step, number=this.number, stopping=step.stopping or this.stopping)
+        jobs = latest_jobs(this, ids, first_jobs, ended)
+        decision = decide(step, ids, jobs, time.time())
+        if decision.outcome == RESUBMIT:
+            submit_again(this, decision.resubmit, jobs)
+        if decision.outcome in (STOP, EXPIRE, UNKNOWN):
+            find_unrecorded(this, jobs)
+    log_poll(step, decision.counts)
+    return decision, first_jobs
+
+
+def latest_jobs(this, ids, first_jobs, ended):
+    """{id: JobDetail} of the jobs that stand for those of these ids: the last one of each that was submitted again."""
+    later = {id: this.replaced[id] for id in ids if id in this.replaced}
+    known = describe_jobs([one["id"] for one in later.values()], ended)
+    replaced = {id: {**known[one["id"]], "firstSize": one["size"]} for id, one in later.items() if one["id"] in known}
+    return {id: job for id, job in first_jobs.items() if id not in later} | replaced
+
+
+def log_poll(step, counts):
     add_to_log_context(step=next((job.get("tags", {}).get(STEP_TAG) for job in counts.jobs.values()), None))
     log(
         "polled",
@@ -67,4 +97,3 @@ def decide_now(step, ids, ended):
         unknown=len(counts.unknown),
         stopping=step.stopping,
     )
-    return decision

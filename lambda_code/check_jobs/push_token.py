@@ -9,6 +9,7 @@ from log import log
 from model import PendingStep
 
 TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
+SENT_TAG = "sagemaker-batch:sent"
 TOLERATED_TAG, REPORT_TAG = "sagemaker-batch:tolerated-failure-percentage", "sagemaker-batch:report-uri"
 OUTPUT_TAG, BEFORE_TAG = "sagemaker-batch:output-uri", "sagemaker-batch:succeeded-before"
 
@@ -34,6 +35,7 @@ def register_push_token(step, ids, jobs):
 
 def tags_of(step, number_of_jobs):
     tags = {TOKEN_TAG: step.token, ARN_TAG: step.execution_arn, COUNT_TAG: str(number_of_jobs)}
+    tags[SENT_TAG] = str(step.sent)
     if step.tolerated_failure_percentage is not None:
         tags[TOLERATED_TAG] = str(step.tolerated_failure_percentage)
     if step.report_uri:
@@ -49,7 +51,7 @@ def registered_step(summaries):
     """The PendingStep that the first poll has written on the first job; None if there is none, or a job is missing.
 
     Args:
-        summaries: {job name: JobSummary} of the step's jobs.
+        summaries: {job name: JobSummary} of the jobs that submit_jobs submitted.
     """
     jobs = sorted(({"jobName": name, **job} for name, job in summaries.items()), key=job_number)
     first = describe_jobs([jobs[0]["jobId"]]).get(jobs[0]["jobId"], {})
@@ -64,6 +66,7 @@ def registered_step(summaries):
         report_uri=tags.get(REPORT_TAG, ""),
         output_uri=tags.get(OUTPUT_TAG, ""),
         succeeded_before=int(tags.get(BEFORE_TAG, 0)),
+        sent=float(tags.get(SENT_TAG, 0)),
     )
 
 

@@ -8,13 +8,14 @@ import time
 from batch_jobs import read_job_ids, terminate_jobs
 from callback import answer
 from dead_letters import move_to_dlq
-from errors import InvalidMessage, PollLater, UnconfirmedError
+from errors import AnswerDenied, InvalidMessage, PollLater, UnconfirmedError
 from log import add_to_log_context, log, log_unexpected
 from message import read_body, read_what_is_left, token_of
 from model import StepResult
 from polling import poll
 from schedule import poll_later
 from settings import setting
+from tries import join
 from wording import shorten
 
 GRACE_SECONDS = 900  # how long after a step's deadline a poll may go wrong before the step is ended without it
@@ -64,7 +65,7 @@ def final_attempt(record, step, error):
             return True
         except Exception as again:  # noqa: BLE001 - whatever it is, the step must end
             error = again
-    if result and isinstance(error, PollLater) and not no_polls_left(step):
+    if result and isinstance(error, PollLater) and not isinstance(error, AnswerDenied) and not no_polls_left(step):
         poll_later(record, step, error)  # the jobs are known, only SageMaker can't be reached now
         return False
     return fail_step(record, step, error)
@@ -74,11 +75,12 @@ def fail_step(record, step, error):
     """The last resort: terminate the jobs if the deadline is past, fail the step, and keep the message for a person."""
     why = shorten(f"Gave up after {step.polls} polls: {error}")
     try:
+        this = join(step)  # so that a retry is known as one
         if step.is_past_deadline(time.time()):
-            terminate_if_possible(step, why)
+            terminate_if_possible(step, why, [job["id"] for job in this.replaced.values()])
         answer(step, StepResult(failure=why))
     except Exception as trouble:  # noqa: BLE001 - as in final_attempt
-        if isinstance(trouble, PollLater) and not no_polls_left(step):
+        if isinstance(trouble, PollLater) and not isinstance(trouble, AnswerDenied) and not no_polls_left(step):
             poll_later(record, step, trouble)
             return False
         log("could not fail the step", level="ERROR", error=repr(trouble))
@@ -103,18 +105,17 @@ def fail_invalid(record, error):
             terminate_if_possible(step, why)
             answer(step, StepResult(failure=why))
         except (PollLater, UnconfirmedError) as trouble:
-            confirmed = isinstance(trouble, UnconfirmedError) and step.polls >= setting("POLLS_TO_CONFIRM_ERROR")
-            if not no_polls_left(step) and not confirmed:
-                poll_later(record, None, trouble)
+            if not retries_exhausted(step, trouble):
+                poll_later(record, step, trouble)
                 return False
             log("could not fail the step", level="ERROR", error=str(trouble))
     return move_to_dlq(record, why)
 
 
-def terminate_if_possible(step, why):
+def terminate_if_possible(step, why, more_ids=()):
     """Terminate a step's jobs; what Batch refuses is logged. Its passing troubles are a PollLater for an hour."""
     try:
-        terminate_jobs(read_job_ids(step.job_ids), why)
+        terminate_jobs([*read_job_ids(step.job_ids), *more_ids], why)
     except Exception as trouble:
         if isinstance(trouble, PollLater) and step.age(time.time()) < step.deadline_seconds + 4 * GRACE_SECONDS:
             raise

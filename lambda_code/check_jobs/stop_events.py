@@ -6,10 +6,11 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecut
 import random
 from datetime import datetime
 
+from aws import call_aws, client
 from batch_jobs import list_jobs_named, terminate_jobs
 from dead_letters import move_to_dlq
 from errors import InvalidMessage, PollLater, UnconfirmedError
-from job_detail import TERMINAL
+from job_detail import EXECUTION_STOPPED, STOPPED_TAG, TERMINAL, array_of
 from log import log, log_context
 from message import deliveries_of
 from schedule import poll_later
@@ -78,12 +79,15 @@ def terminate_leftover_jobs(execution_arn, happened):
         log("no JOB_QUEUES are set: what a stopped execution has left goes on", level="WARNING")
     for job_queue in queues:
         try:
-            left = [
-                job["jobId"]
+            jobs = [
+                job
                 for job in list_jobs_named(execution_arn.rsplit("/", 1)[-1], job_queue)
                 if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
             ]
-            terminate_jobs(left, "The pipeline execution was stopped.")
+            for array in (job for job in jobs if array_of(job)[0] > 1):  # so that a retry knows why it ended
+                call_aws(client("batch").tag_resource, resourceArn=array["jobArn"], tags={STOPPED_TAG: "true"})
+            left = [job["jobId"] for job in jobs]
+            terminate_jobs(left, EXECUTION_STOPPED)
         except UnconfirmedError as error:  # a queue that was deleted, perhaps: the others are cleared all the same
             errors.append(error)
         else:

@@ -1,6 +1,6 @@
 """The sentences that SageMaker shows as a step's failure reason, and the outputs of a step that succeeded."""
 
-from job_detail import DEADLINE_PASSED, last_attempt, unfinished_jobs
+from job_detail import DEADLINE_PASSED, EXECUTION_TAG, STEP_TAG, last_attempt, unfinished_jobs
 
 FAILURE_REASON_CHARACTERS = 256
 
@@ -49,5 +49,14 @@ def stopped_reason(counts):
 def unknown_reason(counts):
     return (
         f"AWS Batch does not know {len(counts.unknown)} of {counts.total} jobs, first {counts.unknown[0]}: "
-        "the id is wrong, or the job ended over 7 days ago."
+        "the id is wrong, or the job ended over 7 days ago. Start a new execution."
+    )
+
+
+def mistake_reason(step, counts):
+    tags = next(job["tags"] for job in counts.jobs.values() if EXECUTION_TAG in (job.get("tags") or {}))
+    name = tags.get(STEP_TAG, "...")
+    return shorten(
+        f"The jobs are of another execution, {tags[EXECUTION_TAG]}, since only the waiting step was selected: "
+        f'select the step that submits them too, with a BatchStep both "{name}-Submit" and "{name}".'
     )

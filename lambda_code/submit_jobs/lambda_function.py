@@ -39,6 +39,7 @@ def lambda_handler(event, context):
     requests, trial = job_requests(options)
     give_up_at = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_KEEP_IN_HAND
     ids, submitted = submit_missing(options, requests, give_up_at)
+    put(f"{jobs_folder(options)}/requests.json", json.dumps(requests))  # what check_jobs submits again after a retry
     list_name = "trial_job_ids.json" if options["only_trial"] else "job_ids.json"
     job_ids = fit_step_output([ids[name] for name in requests], f"{jobs_folder(options)}/{list_name}")
     log(

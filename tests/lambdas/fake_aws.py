@@ -5,6 +5,7 @@ parameter that AWS does not have. Jobs follow a plan made beforehand; their stat
 """
 
 import functools
+import hashlib
 import importlib
 import io
 import itertools
@@ -196,6 +197,7 @@ class Batch:
         self.jobs: dict[str, Job] = {}
         self.queues = {"queue-sagemaker"}
         self.plan: Callable[[dict, int], Plan] = lambda _parameters, _index: Plan()
+        self.plan_of_job: Callable[[Job, int], Plan] = lambda job, index: self.plan(job.parameters, index)
         self.seconds_until_visible = 0.0
         self.numbers = itertools.count(1)
 
@@ -241,7 +243,7 @@ class Batch:
             is_array=size is not None,
             visible_from=self.aws.clock.now + self.seconds_until_visible,
         )
-        job.plans = [self.plan(job.parameters, index) for index in range(size or 1)]
+        job.plans = [self.plan_of_job(job, index) for index in range(size or 1)]
         self.jobs[job.id] = job
         return {"jobName": jobName, "jobId": job.id, "jobArn": self.arn(job)}
 
@@ -467,17 +469,22 @@ class S3:
     def __init__(self, aws: FakeAws):
         self.objects: dict[str, bytes] = {}
 
-    def put_object(self, Bucket, Key, Body, ContentType=None, IfNoneMatch=None):
-        if IfNoneMatch and f"s3://{Bucket}/{Key}" in self.objects:
+    def put_object(self, Bucket, Key, Body, ContentType=None, IfNoneMatch=None, IfMatch=None):
+        uri = f"s3://{Bucket}/{Key}"
+        if (IfNoneMatch and uri in self.objects) or (IfMatch and self.etag(uri) != IfMatch):
             raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
         body = Body.read() if hasattr(Body, "read") else Body
-        self.objects[f"s3://{Bucket}/{Key}"] = body if isinstance(body, bytes) else body.encode()
+        self.objects[uri] = body if isinstance(body, bytes) else body.encode()
+        return {"ETag": self.etag(uri)}
 
     def get_object(self, Bucket, Key):
         uri = f"s3://{Bucket}/{Key}"
         if uri not in self.objects:
             raise AwsError("NoSuchKey", f"The specified key does not exist: {uri}", 404)
-        return {"Body": io.BytesIO(self.objects[uri])}
+        return {"Body": io.BytesIO(self.objects[uri]), "ETag": self.etag(uri)}
+
+    def etag(self, uri):
+        return f'"{hashlib.md5(self.objects[uri], usedforsecurity=False).hexdigest()}"' if uri in self.objects else None
 
     def list_objects_v2(self, Bucket, Prefix="", Delimiter=None):
         keys = [

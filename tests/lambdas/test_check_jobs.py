@@ -2,11 +2,13 @@ import contextlib
 import itertools
 import json
 import unittest.mock
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ParamValidationError
 from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, AwsError, Context, Fault, Plan, load_lambda
 
+POLICIES = Path(__file__).parents[2] / "utils/policies"
 DENIED = AwsError("AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", 403)
 
 
@@ -250,13 +252,48 @@ def test_one_odd_answer_late_in_the_waiting_does_not_fail_the_step(fake, check, 
     assert [kind for kind, _ in answers(fake)] == ["Success"]
 
 
+ANSWER_DENIED = AwsError("AccessDeniedException", "not authorized to SendPipelineExecutionStepSuccess", 403)
+
+
 def test_a_success_refused_for_good_goes_to_the_dead_letter_queue(fake, check):
     fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)))
-    denied = AwsError("AccessDeniedException", "not authorized to SendPipelineExecutionStepSuccess", 403)
-    fake.fail_next("SendPipelineExecutionStepSuccess", *[denied] * 100)
+    refused = AwsError("ValidationException", "not like this", 400)
+    fake.fail_next("SendPipelineExecutionStepSuccess", *[refused] * 100)
+    run(fake, check)
+    [dead] = fake.sqs.queues["dead-letters-sagemaker"]
+    assert "not like this" in dead.attributes["Reason"]["StringValue"]
+
+
+def test_an_answer_that_is_denied_is_tried_until_the_permission_is_there(fake, check, capsys):
+    """As in a pipeline of another name than the policy's. Nothing is a dead letter, and the log says what to do."""
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)), deadline_seconds="36000")
+    granted = fake.clock.now + 30_000
+    fake.fault_rule = lambda name, _: (
+        Fault(ANSWER_DENIED) if name.startswith("SendPipeline") and fake.clock.now < granted else None
+    )
+    run(fake, check)
+    assert [kind for kind, _ in answers(fake)] == ["Success"]
+    assert not fake.sqs.queues["dead-letters-sagemaker"]
+    remedies = {line["remedy"] for line in logs(capsys) if line["message"] == "answer denied"}
+    (statement,) = (
+        statement
+        for statement in json.loads((POLICIES / "monitor_lambda.json").read_text())["Statement"]
+        if "sagemaker:SendPipelineExecutionStepSuccess" in statement["Action"]
+    )
+    (remedy,) = remedies
+    assert statement["Sid"] in remedy and "monitor_lambda.json" in remedy
+    assert all(action in remedy for action in statement["Action"])
+    assert "pipeline/flights-sagemaker/execution/*" in remedy
+
+
+def test_an_answer_that_is_denied_until_after_the_deadline_is_a_dead_letter(fake, check):
+    began = fake.clock.now
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan(end=1)), deadline_seconds="36000")
+    fake.fault_rule = lambda name, _: Fault(ANSWER_DENIED) if name.startswith("SendPipeline") else None
     run(fake, check)
     [dead] = fake.sqs.queues["dead-letters-sagemaker"]
     assert "not authorized" in dead.attributes["Reason"]["StringValue"]
+    assert dead.sent >= began + 36_000
 
 
 TERMINAL_STATUS = "Step Wait is already in a terminal status, but Step ..."  # as people report it

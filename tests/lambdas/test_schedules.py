@@ -4,7 +4,7 @@ A pipeline of one to three parallel steps submits jobs and waits for them, while
 they were done, or kill the function; events are lost, doubled and delayed; SQS delivers out of order and again what was
 deleted; Batch shows its jobs late; the function's clock is off; the execution is stopped at any time, retried after it
 has ended, and deleted. In the end each token has had one answer, the right one, no job was submitted twice, and nothing
-is left running after a stop.
+is left running after a stop. A retry submits again what had failed, and only that, once.
 """
 
 import heapq
@@ -52,7 +52,9 @@ plans = st.one_of(
 )
 steps = st.fixed_dictionaries(
     {
-        "jobs": st.lists(plans, min_size=1, max_size=5),
+        "tries": st.integers(1, 5).flatmap(  # what becomes of each item in each try, the last one's for all further ones
+            lambda items: st.lists(st.lists(plans, min_size=items, max_size=items), min_size=1, max_size=3)
+        ),
         "array": st.booleans(),
         "tolerated": st.sampled_from([None, None, 0, 50, 100]),
     }
@@ -68,6 +70,7 @@ worlds = st.fixed_dictionaries(
         "stop_at": st.none() | st.floats(0, 600),
         "second_answer": st.sampled_from(["ConflictException", "ResourceNotFound", "ValidationException"]),
         "retry_after": st.none() | st.floats(5, 300),  # not before Batch shows what an earlier try has submitted
+        "retries": st.integers(1, 3),
         "delete_at": st.sampled_from([None, None, None, 1]).flatmap(lambda it: st.floats(0, 900) if it else st.none()),
     }
 )
@@ -86,6 +89,7 @@ class Simulation:
     stop_at: float | None
     second_answer: str
     retry_after: float | None
+    retries: int
     delete_at: float | None
     agenda: list = field(default_factory=list)
     numbers: itertools.count = field(default_factory=itertools.count)
@@ -105,6 +109,7 @@ class Simulation:
         self.aws.checks_answers = False  # the fake's own answers are checked by all other tests; here it takes seconds
         self.start = self.aws.clock.now
         self.aws.batch.seconds_until_visible = self.visible_after
+        self.aws.batch.plan_of_job = self.plan
         self.aws.sqs.random = self.random
         self.aws.sagemaker.second_answer = self.second_answer
         if self.second_answer == "ValidationException":
@@ -125,10 +130,14 @@ class Simulation:
         return Fault(error, after=error is not THROTTLED and self.random.random() < 0.5)
 
     def invoke(self, handler, event):
+        known = set(self.aws.batch.jobs)
         try:
             return handler(event, Context())
         except Killed as killed:
             raise RuntimeError("the function was killed") from killed
+        finally:
+            for id in set(self.aws.batch.jobs) - known:
+                self.schedule_event(id)
 
     def run(self):
         for number in range(len(self.steps)):
@@ -140,7 +149,7 @@ class Simulation:
         if self.retry_after is not None:
             self.at(self.start + 1, self.retry_when_it_has_ended)
         self.at(self.start, self.poll)
-        while self.agenda and self.aws.clock.now < self.start + 12 * HOURS:
+        while self.agenda and self.aws.clock.now < self.start + 36 * HOURS:
             when, _, action, arguments = heapq.heappop(self.agenda)
             self.aws.clock.now = max(self.aws.clock.now, when)
             action(*arguments)
@@ -150,7 +159,6 @@ class Simulation:
         if self.stopped or self.deleted or number in self.submitted:
             return
         step = self.steps[number]
-        self.aws.batch.plan = lambda parameters, index: step["jobs"][index + self.file_number(parameters)]
         event = {
             "output_uri": f"s3://bucket-sagemaker/out{number}",
             "job_queue": "queue-sagemaker",
@@ -160,35 +168,46 @@ class Simulation:
         }
         if step["array"]:
             uri = f"s3://bucket-sagemaker/items{number}.jsonl"
-            self.aws.s3.objects[uri] = b"\n".join([b'{"n": 1}'] * len(step["jobs"]))
+            self.aws.s3.objects[uri] = b"\n".join(b'{"n": %d}' % n for n in range(len(step["tries"][0])))
             event |= {"mode": "array", "manifest_uri": uri}
         else:
-            event |= {"input_uri": "s3://bucket-sagemaker/in", "max_jobs": len(step["jobs"])}
-        known = set(self.aws.batch.jobs)
+            event |= {"input_uri": "s3://bucket-sagemaker/in", "max_jobs": len(step["tries"][0])}
         try:
             answer = self.invoke(SUBMIT.lambda_handler, event)
         except Exception:  # noqa: BLE001 - the step fails for whatever reason, and is retried
             self.at(self.aws.clock.now + 30, self.submit, number)
             answer = None
-        for id in set(self.aws.batch.jobs) - known:
-            self.schedule_event(id)
         if answer:
             self.submitted[number] = answer
             self.at(self.aws.clock.now + self.random.uniform(0, 5), self.wait, number, answer)
 
+    def plan(self, job, index):
+        """What becomes of a job: that of its item, in the try in which it is submitted."""
+        tries = self.steps[self.step_of(job)]["tries"]
+        return tries[min(max(try_of(job), 1), len(tries)) - 1][self.item_of(job, index)]
+
     @staticmethod
-    def file_number(parameters):
-        return int(parameters["s3Input"][-7:-5]) - 1 if parameters else 0
+    def step_of(job):
+        return int(job.tags["sagemaker-batch:step"].removeprefix("Step"))
+
+    def item_of(self, job, index):
+        """Which item of its step a job works on, as the job itself would see it."""
+        environment = {pair["name"]: pair["value"] for pair in job.overrides.get("environment", [])}
+        if "MANIFEST_URI" not in environment:
+            return int(job.parameters["s3Input"][-7:-5]) - 1
+        width = int(environment["MANIFEST_LINE_BYTES"])
+        return json.loads(self.aws.s3.objects[environment["MANIFEST_URI"]][index * width : (index + 1) * width])["n"]
 
     def wait(self, number, submitted):
         if self.stopped or self.deleted:  # the execution ends before it comes to the callback step
             return
-        arguments = {"job_ids": submitted["jobIds"], "deadline_seconds": "7200"}
+        arguments = {
+            "job_ids": submitted["jobIds"],
+            "report_uri": submitted["reportUri"],
+            "deadline_seconds": "7200",
+        }
         if self.steps[number]["tolerated"] is not None:
-            arguments |= {
-                "tolerated_failure_percentage": str(self.steps[number]["tolerated"]),
-                "report_uri": submitted["reportUri"],
-            }
+            arguments["tolerated_failure_percentage"] = str(self.steps[number]["tolerated"])
         token = self.aws.sagemaker.start_callback(**arguments)
         self.tokens[token], self.started[token] = number, self.aws.clock.now
         self.arguments[token] = arguments
@@ -245,6 +264,9 @@ class Simulation:
         if self.deleted:
             return
         self.stopped = False
+        self.retries -= 1
+        if self.retries:
+            self.at(self.aws.clock.now + 10, self.retry_when_it_has_ended)
         for number in range(len(self.steps)):
             if number not in self.submitted:
                 self.at(self.aws.clock.now, self.submit, number)
@@ -285,20 +307,48 @@ class Simulation:
 
     def right_kind(self, token):
         """What the answer to a token must be, after all that has happened to the step's jobs."""
-        number = self.tokens[token]
-        step = self.steps[number]
-        jobs = [job for job in self.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
-        late = [job.terminated for job in jobs if job.terminate_reason == CHECK["job_detail"].DEADLINE_PASSED]
+        step = self.steps[self.tokens[token]]
+        runs = self.runs_of_items(token)
+        late = [job.terminated for job, _ in runs if job.terminate_reason == CHECK["job_detail"].DEADLINE_PASSED]
         if any(terminated > self.started[token] for terminated in late):
             return "Failure"
-        statuses = [status for job in jobs for status in self.aws.batch.statuses(job)]
-        failed = statuses.count("FAILED")
+        failed = [self.aws.batch.status(job, index) for job, index in runs].count("FAILED")
         if step["tolerated"] is None:
             return "Failure" if failed else "Success"
-        return "Failure" if 100 * failed > step["tolerated"] * len(statuses) else "Success"
+        return "Failure" if 100 * failed > step["tolerated"] * len(runs) else "Success"
+
+    def runs_of_items(self, token):
+        """For each item of a token's step, the job that ran it last in this try or before, and its index in that."""
+        number = self.tokens[token]
+        tries = [other for other in self.tokens if self.tokens[other] == number]
+        runs = {}
+        for job in sorted(self.jobs_that_count(), key=lambda job: job.created):
+            if self.step_of(job) == number and try_of(job) <= tries.index(token) + 1:
+                runs |= {self.item_of(job, index): (job, index) for index in range(len(job.plans))}
+        return list(runs.values())
 
     def jobs_that_count(self):
         return [job for job in self.aws.batch.jobs.values() if "Duplicate" not in job.terminate_reason]
+
+    def wrongly_run_again(self):
+        """Jobs that a retry has submitted although what ran their item before had not failed by then."""
+        wrong, runs = [], {}
+        for job in sorted(self.jobs_that_count(), key=lambda job: job.created):
+            for index in range(len(job.plans)):
+                item = self.step_of(job), self.item_of(job, index)
+                before = runs.get(item)
+                if try_of(job) and not (before and self.failed_by(*before, job.created)):
+                    wrong.append(job.name)
+                runs[item] = job, index
+        return wrong
+
+    def failed_by(self, job, index, when):
+        end = min(job.created + job.plans[index].end, job.terminated or float("inf"))
+        return self.aws.batch.status(job, index) == "FAILED" and end <= when
+
+
+def try_of(job):
+    return int(job.name.rsplit("-try", 1)[1]) if "-try" in job.name else 0
 
 
 @pytest.mark.slow
@@ -314,20 +364,21 @@ def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeyp
     assert max(answers.values(), default=1) == 1, "no second answer"
     assert simulation.deleted or answers == dict.fromkeys(simulation.tokens, 1), "one answer to each token"
     for when, token, kind, what in simulation.aws.sagemaker.answers:
-        number, unfinished = simulation.tokens[token], simulation.aws.batch.unfinished()
-        left = {simulation.aws.batch.jobs[id].tags["sagemaker-batch:step"] for id in unfinished}
-        assert f"Step{number}" not in left or "terminated" not in what, "an answer that says terminated is true"
+        number, left = simulation.tokens[token], [simulation.aws.batch.jobs[id] for id in simulation.aws.batch.unfinished()]
+        left = [job.name for job in left if simulation.step_of(job) == number and job.created <= when]
+        assert not left or "terminated" not in what, "an answer that says terminated is true"
         stopped = token in simulation.stopped_tokens and "stopped" in what
         if stopped and "terminated." in what:
-            mine = [job for job in simulation.jobs_that_count() if job.tags["sagemaker-batch:step"] == f"Step{number}"]
-            assert max(map(simulation.aws.batch.end_of, mine)) <= when, "its jobs are terminated before it is answered"
+            jobs = [job for job in simulation.jobs_that_count() if simulation.step_of(job) == number and job.created <= when]
+            assert max(map(simulation.aws.batch.end_of, jobs)) <= when, "its jobs are terminated before it is answered"
         assert stopped or kind == simulation.right_kind(token), what
-    kept = Counter(job.name for job in simulation.jobs_that_count())
+    kept = Counter(job.name for job in simulation.aws.batch.jobs.values() if try_of(job) or job in simulation.jobs_that_count())
     assert not [name for name, count in kept.items() if count > 1], "no job submitted twice"
+    assert not simulation.wrongly_run_again(), "only what had failed is submitted again"
     if simulation.stopped_at is not None:
         # Events may be a minute late; with trouble, each call may fail for an hour.
         within = 2 * HOURS if options["trouble"] else 120.0
-        before = [job for job in simulation.aws.batch.jobs.values() if job.created <= simulation.stopped_at]
+        before = [job for job in simulation.aws.batch.jobs.values() if job.created <= simulation.came_to_stop_at]
         ended = [simulation.aws.batch.end_of(job) - simulation.came_to_stop_at for job in before]
         assert max(ended, default=0) <= within, "nothing left running after a stop"
         assert simulation.came_to_stop_at - simulation.stopped_at <= within, "it stops within seconds"
