@@ -30,7 +30,7 @@ def carry_out(step, decision, pushed=False):
     if decision.outcome == WAIT:
         raise PollLater("jobs are unfinished", pushed)
     if decision.outcome == MISTAKE:
-        return StepResult(failure=mistake_reason(step, decision.counts))
+        return StepResult(failure=mistake_reason(decision.counts.jobs[decision.failed[0]]))
     if decision.outcome == STOP:
         return stop(decision)
     if decision.outcome == EXPIRE:

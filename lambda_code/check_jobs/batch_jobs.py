@@ -69,7 +69,7 @@ def list_jobs_named(prefix, job_queue):
 
 
 def jobs_of_step(prefix, job_queue):
-    """{job name: JobSummary} of a step's jobs, also of those submitted again. Of two with one name, the earliest counts."""
+    """{job name: JobSummary} of a step's jobs and of those submitted again. The earliest of a name counts."""
     jobs: dict[str, dict] = {}
     for job in list_jobs_named(prefix, job_queue):
         if re.fullmatch(re.escape(prefix) + r"-\d+(-try\d+)?", job["jobName"]):

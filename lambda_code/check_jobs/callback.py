@@ -8,7 +8,7 @@ from errors import AnswerDenied, PollLater, UnconfirmedError
 from log import log
 from wording import FAILURE_REASON_CHARACTERS
 
-ANSWER_STATEMENT = "AnswerThePipeline"  # its Sid in utils/policies/monitor_lambda.json
+ANSWER_STATEMENT = "AnswerCallbackSteps"  # its Sid in utils/policies/monitor_lambda.json
 
 
 def answer(step, result, path="poll"):

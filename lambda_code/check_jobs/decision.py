@@ -39,7 +39,7 @@ class Decision:
         counts: the jobs it rests on.
         terminate: ids of jobs to terminate.
         late: ids of jobs that the deadline has ended, or ends now.
-        failed: ids of jobs that have failed in this try of the step.
+        failed: ids of jobs that have failed in this try of the step; with MISTAKE, of those of another execution.
         resubmit: ids of jobs to submit again.
         settling: with WAIT, the jobs have ended and Batch is still counting them.
     """
@@ -66,8 +66,8 @@ def decide(step, ids, jobs, now):
         A Decision.
     """
     counts = count_jobs(ids, jobs, step.succeeded_before)
-    if any(is_of_other_execution(step, job) for job in jobs.values()):
-        return Decision(MISTAKE, counts)
+    if others := tuple(id for id, job in jobs.items() if is_of_other_execution(step, job)):
+        return Decision(MISTAKE, counts, failed=others)
     unfinished, past_deadline = tuple(counts.unfinished), step.is_past_deadline(now)
     terminate = tuple(jobs[id].get("jobId", id) if id in jobs else id for id in unfinished)
     if step.stopping:

@@ -48,7 +48,8 @@ def poll(step, ended=None, tries=TRIES):
 
 def poll_once(step, ended):
     ids = read_job_ids(step.job_ids)
-    decision, first_jobs, pushed = *decide_now(step, ids, ended), False
+    decision, first_jobs = decide_now(step, ids, ended)
+    pushed = False
     if decision.outcome == WAIT and not decision.settling and push_is_on():
         pushed, is_new = register_push_token(step, ids, first_jobs)
         if is_new:  # the event of a job that ended before the tag was there has had no token to answer
@@ -69,6 +70,8 @@ def decide_now(step, ids, ended):
         step = replace(step, number=this.number, stopping=step.stopping or this.stopping)
         jobs = latest_jobs(this, ids, first_jobs, ended)
         decision = decide(step, ids, jobs, time.time())
+        if decision.outcome == RESUBMIT and ended:  # an event may find the token of a try that is over
+            raise PollLater("failed jobs are submitted again by the next poll")
         if decision.outcome == RESUBMIT:
             submit_again(this, decision.resubmit, jobs)
         if decision.outcome in (STOP, EXPIRE, UNKNOWN):

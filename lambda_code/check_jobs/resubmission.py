@@ -88,7 +88,7 @@ def read_requests(this):
         if error_code(error) not in MISSING:
             raise
         raise UnconfirmedError(
-            f"The failed jobs can't be submitted again: {uri} is missing, which submit_jobs writes. Start a new execution."
+            f"The failed jobs can't be submitted again, because {uri} is missing. Start a new execution."
         ) from error
 
 

@@ -1,10 +1,11 @@
 """Which try of its step a message belongs to. RetryPipelineExecution runs the waiting step again, with a new token.
 
-The message doesn't say that it is a retry. So each try leaves a record beside what submit_jobs has written for the step,
-try-1.json and so on, with its token and the jobs that it has submitted again. Of two calls at once S3 lets one write it:
+The message doesn't say that it is a retry. So each try keeps a record beside the files of submit_jobs for the step,
+try-1-0a1b2c3d.json and so on, with its token and the jobs that it has submitted again. Of two calls at once, S3 lets one write:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
+import hashlib
 import itertools
 import json
 import time
@@ -47,8 +48,9 @@ def join(step):
 
 def find(step, folder):
     replaced: dict[str, dict] = {}
+    jobs = hashlib.sha256(step.job_ids.encode()).hexdigest()[:8]  # two steps may share a folder: a trial and the rest
     for number in itertools.count(1):
-        uri = f"{folder}/try-{number}.json"
+        uri = f"{folder}/try-{number}-{jobs}.json"
         record, etag = read(uri) or begin(uri, step)
         replaced |= record["jobs"]
         this = Try(number, uri, etag, record, replaced)

@@ -53,8 +53,8 @@ def unknown_reason(counts):
     )
 
 
-def mistake_reason(step, counts):
-    tags = next(job["tags"] for job in counts.jobs.values() if EXECUTION_TAG in (job.get("tags") or {}))
+def mistake_reason(job):
+    tags = job["tags"]
     name = tags.get(STEP_TAG, "...")
     return shorten(
         f"The jobs are of another execution, {tags[EXECUTION_TAG]}, since only the waiting step was selected: "

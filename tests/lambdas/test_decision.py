@@ -50,10 +50,60 @@ def test_the_outcome(a, b, step, outcome):
 
 @pytest.mark.parametrize(
     ("step", "terminated"),
-    [({"stopping": True}, ("b",)), ({"seconds_later": 3601}, ("b",)), ({}, ())],
+    [({"stopping": True}, ("b2",)), ({"seconds_later": 3601}, ("b2",)), ({}, ())],
 )
 def test_what_is_terminated(step, terminated):
-    assert decide({"a": job("SUCCEEDED"), "b": job("RUNNING")}, **step).terminate == terminated
+    """The job that stands for the first one, if it was submitted again."""
+    jobs = {"a": job("SUCCEEDED"), "b": job("RUNNING", jobId="b2")}
+    assert decide(jobs, **step).terminate == terminated
+
+
+AGAIN, STOPPED = {"jobName": "copy-01-try2"}, {"statusReason": "The pipeline execution was stopped."}
+
+
+@pytest.mark.parametrize(
+    ("number", "a", "b", "step", "outcome", "resubmit"),
+    [
+        (2, job("FAILED"), job("SUCCEEDED"), {}, "resubmit", ("a",)),
+        (2, job("FAILED"), job("RUNNING"), {}, "resubmit", ("a",)),
+        (2, job("FAILED"), job("FAILED"), {"tolerated_failure_percentage": 100}, "resubmit", ("a", "b")),
+        (2, job("FAILED"), job("FAILED", **AGAIN), {"tolerated_failure_percentage": 100}, "resubmit", ("a",)),
+        (2, job("FAILED"), job("FAILED", **AGAIN), {}, "fail", ()),
+        (2, job("FAILED", **AGAIN), job("SUCCEEDED"), {}, "fail", ()),
+        (3, job("FAILED", **AGAIN), job("SUCCEEDED"), {}, "resubmit", ("a",)),
+        (2, job("FAILED"), job("RUNNING"), {"stopping": True}, "stop", ()),
+        (2, job("FAILED"), job("RUNNING"), {"seconds_later": 3601}, "expire", ()),
+        (2, job("FAILED"), job("SUCCEEDED"), {"seconds_later": 3601}, "fail", ()),
+        (1, job("FAILED"), job("SUCCEEDED"), {}, "fail", ()),
+        (1, job("FAILED", **STOPPED), job("SUCCEEDED"), {}, "resubmit", ("a",)),
+        (1, job("FAILED", **STOPPED, jobName="copy-01-try1"), job("SUCCEEDED"), {}, "fail", ()),
+        (0, job("FAILED", **STOPPED), job("SUCCEEDED"), {}, "fail", ()),
+    ],
+)
+def test_what_a_try_of_the_step_submits_again(number, a, b, step, outcome, resubmit):
+    decision = decide({"a": a, "b": b}, number=number, **step)
+    assert (decision.outcome, decision.resubmit) == (outcome, resubmit)
+
+
+def test_an_array_is_submitted_again_once_it_has_ended():
+    array = {"size": 3, "statusSummary": {"FAILED": 1, "RUNNING": 2}}
+    jobs = {"a": job("PENDING", arrayProperties=array), "b": job("SUCCEEDED")}
+    assert decide(jobs, number=2).outcome == "wait"
+    jobs["a"]["status"] = "FAILED"
+    assert decide(jobs, number=2).outcome == "resubmit"
+
+
+def test_what_had_succeeded_before_counts():
+    array = {"size": 3, "statusSummary": {"FAILED": 1, "SUCCEEDED": 2}}
+    counts = decide({"a": job("FAILED", arrayProperties=array, firstSize=10), "b": job("SUCCEEDED")}).counts
+    assert (counts.total, counts.succeeded, counts.failed) == (11, 10, 1)
+
+
+def test_jobs_of_another_execution_are_a_mistake():
+    tags = {"sagemaker-batch:execution": "other"}
+    assert decide({"a": job("SUCCEEDED", tags=tags), "b": job("SUCCEEDED")}).outcome == "mistake"
+    tags = {"sagemaker-batch:execution": EXECUTION.rsplit("/", 1)[1]}
+    assert decide({"a": job("SUCCEEDED", tags=tags), "b": job("SUCCEEDED")}).outcome == "succeed"
 
 
 def test_beside_an_unknown_job_the_known_ones_are_to_be_terminated():

@@ -157,6 +157,40 @@ def test_a_stopped_execution_terminates_its_jobs_within_seconds(deployed):
     assert "stopped" in array["statusReason"]
 
 
+def test_a_retry_runs_again_only_the_failed_items(deployed):
+    """As Studio's Retry does, twice: what the items lack is there only then."""
+    s3, sagemaker = deployed.session.client("s3"), deployed.session.client("sagemaker")
+    lacks = [None, "late/one.json", None, "late/two.json"]
+    for key in filter(None, lacks):
+        s3.delete_object(Bucket=deployed.config.bucket, Key=key)
+    execution = deployed.start([{"n": n, **({"needs": key} if key else {})} for n, key in enumerate(lacks)])
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
+    for key, status in (("late/one.json", "Failed"), ("late/two.json", "Succeeded")):
+        s3.put_object(Bucket=deployed.config.bucket, Key=key, Body=b"{}")
+        deployed.until(lambda: all(job["status"] in ("SUCCEEDED", "FAILED") for job in deployed.jobs(execution)))
+        sagemaker.retry_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken=key.ljust(32, "0"))
+        assert deployed.finish(execution)["PipelineExecutionStatus"] == status
+    outputs = deployed.outputs(execution)
+    assert (outputs["jobs_total"], outputs["jobs_succeeded"]) == ("4", "4")
+    sizes = {
+        job["jobName"].split("-", 1)[1]: job.get("arrayProperties", {}).get("size") for job in deployed.jobs(execution)
+    }
+    assert sizes == {"Items-01": 4, "Items-01-try2": 2, "Items-01-try3": None}, "one item is a plain job"
+
+
+def test_a_retry_after_a_stop_runs_what_was_terminated(deployed):
+    execution = deployed.start([{"seconds": [300, 1]}] * 2)
+    deployed.until(lambda: (deployed.wait_step(execution) or {}).get("StepStatus") == "Executing")
+    sagemaker = deployed.session.client("sagemaker")
+    sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="stop".ljust(32, "0"))
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Stopped"
+    sagemaker.retry_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="again".ljust(32, "0"))
+    deployed.until(lambda: [job for job in deployed.jobs(execution) if job["jobName"].endswith("-try2")])
+    sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="again".ljust(32, "1"))
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Stopped"
+    deployed.until(lambda: all(job["status"] == "FAILED" for job in deployed.jobs(execution)))
+
+
 def test_a_deadline_ends_a_step_whose_jobs_go_on_for_ever(deployed):
     execution = deployed.start([{"seconds": 300}], deadline_seconds="3")
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
@@ -214,10 +248,10 @@ def sdk(deployed, aws, monkeypatch):
 
     def step(name, items, **options):
         options = {"output_uri": deployed.config.s3_uri(name), "job_queue": deployed.kit.job_queue, **options}
+        options.setdefault("job_definition", deployed.kit.job_definition)
         return BatchStep(
             name,
             items=items,
-            job_definition=deployed.kit.job_definition,
             submit_function_arn=deployed.kit.submit_function,
             callback_queue_url=deployed.kit.callback_queue,
             sagemaker_session=session,
@@ -267,6 +301,43 @@ def test_batch_steps_run_in_parallel_and_feed_the_next(deployed, sdk):
     answered = monitoring.answers(deployed.session, deployed.config, execution)
     assert {*answered["step"].dropna()} == {"First", "Second", "Third"}
     assert answered["answer"].tolist() == ["Success"] * 4
+
+
+def test_a_retry_of_a_batch_step_runs_again_only_the_failed_files(deployed, sdk):
+    """Plain jobs, one a file, and the selection of the waiting step alone, which names both."""
+    from sagemaker.mlops.workflow.selective_execution_config import SelectiveExecutionConfig
+
+    s3, sagemaker = deployed.session.client("s3"), deployed.session.client("sagemaker")
+    program = "import sys, boto3; u = sys.argv[1].split('/', 3); boto3.client('s3').head_object(Bucket=u[2], Key=u[3])"
+    definition = deployed.session.client("batch").describe_job_definitions(jobDefinitions=[deployed.kit.job_definition])
+    container = {
+        **definition["jobDefinitions"][0]["containerProperties"],
+        "command": ["python", "-c", program, "Ref::s3Input", "Ref::s3Output"],
+    }
+    revision = deployed.session.client("batch").register_job_definition(
+        jobDefinitionName=deployed.config.aggregate_job_definition,
+        type="container",
+        platformCapabilities=["FARGATE"],
+        containerProperties=container,
+    )["jobDefinitionArn"]
+    s3.put_object(Bucket=deployed.config.bucket, Key="files/file_01.json", Body=b"{}")
+    s3.delete_object(Bucket=deployed.config.bucket, Key="files/file_02.json")
+    step = sdk.step("Files", None, input_uri=deployed.config.s3_uri("files"), max_jobs=2, job_definition=revision)
+    flow = sdk.flow("files", [step])
+    execution = flow.start().arn
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
+    s3.put_object(Bucket=deployed.config.bucket, Key="files/file_02.json", Body=b"{}")
+    deployed.until(lambda: all(job["status"] in ("SUCCEEDED", "FAILED") for job in deployed.jobs(execution)))
+    sagemaker.retry_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="files".ljust(32, "0"))
+    assert deployed.finish(execution)["PipelineExecutionStatus"] == "Succeeded"
+    names = {job["jobName"].split("-", 1)[1]: job["status"] for job in deployed.jobs(execution)}
+    assert names == {"Files-01": "SUCCEEDED", "Files-02": "FAILED", "Files-02-try2": "SUCCEEDED"}
+
+    selected = SelectiveExecutionConfig(selected_steps=["Files"], source_pipeline_execution_arn=execution)
+    alone = flow.start(selective_execution_config=selected).arn
+    assert deployed.finish(alone)["PipelineExecutionStatus"] == "Failed"
+    page = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=alone)["PipelineExecutionSteps"]
+    assert '"Files-Submit" and "Files"' in next(s["FailureReason"] for s in page if s["StepName"] == "Files")
 
 
 def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):

@@ -95,7 +95,11 @@ def test_what_is_submitted_again_is_what_was_asked_for(step, fake):
     step.wait()
     step.run()
     first, _, again = fake.called("SubmitJob")
-    assert again == {**first, "jobName": first["jobName"] + "-try2", "tags": {**first["tags"], "sagemaker-batch:try": "2"}}
+    assert again == {
+        **first,
+        "jobName": first["jobName"] + "-try2",
+        "tags": {**first["tags"], "sagemaker-batch:try": "2"},
+    }
 
 
 def test_a_retry_submits_only_the_failed_items_of_an_array_again(step, fake):
@@ -354,7 +358,7 @@ def test_two_calls_at_once_submit_each_job_once(step, fake):
             copy.receipt = "copy"
             fake.sqs.invoke(second.lambda_handler, [copy])
             fake.fault_rule = meanwhile
-        return None
+        return
 
     fake.fault_rule = meanwhile
     fake.sqs.invoke(step.check.lambda_handler, [original])
@@ -431,6 +435,20 @@ def test_without_a_report_uri_a_retry_fails_as_the_first_try_did(step):
         kind, reason = step.run()
         assert kind == "Failure" and "bad input" in reason
     assert step.names() == ["Copies-01"]
+
+
+def test_the_event_of_a_try_that_is_over_submits_nothing(step, fake, monkeypatch):
+    """The tags of the first job still name the token of the try that has ended."""
+    monkeypatch.setenv("PUSH_EVENTS", "true")
+    step.fates = {0: [FAILS, NEVER_STARTS], 1: [NEVER_STARTS]}
+    step.submit(2)
+    for _ in range(2):
+        step.wait(deadline_seconds="600")
+        assert step.run()[0] == "Failure"
+    names = step.names()
+    for job in list(fake.batch.jobs.values()):
+        step.check.lambda_handler(fake.batch.event(job), Context())
+    assert step.names() == names
 
 
 def test_push_answers_a_retry(step, fake, monkeypatch):

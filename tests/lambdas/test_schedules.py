@@ -52,7 +52,9 @@ plans = st.one_of(
 )
 steps = st.fixed_dictionaries(
     {
-        "tries": st.integers(1, 5).flatmap(  # what becomes of each item in each try, the last one's for all further ones
+        "tries": st.integers(
+            1, 5
+        ).flatmap(  # what becomes of each item in each try, the last one's for all further ones
             lambda items: st.lists(st.lists(plans, min_size=items, max_size=items), min_size=1, max_size=3)
         ),
         "array": st.booleans(),

@@ -261,6 +261,20 @@ def token_on_the_first_job(kit: Deployment) -> None:
         raise Failed("check_jobs: the first job has no token for the event that tells of its end")
 
 
+def retried_step(kit: Deployment) -> None:
+    """A step whose job has failed is retried: the job is submitted again."""
+    submitted = submit(kit, input_uri=kit.config.s3_uri("nothing"), max_jobs=1)
+    job, arguments = submitted["jobIds"], {"job_ids": submitted["jobIds"], "report_uri": submitted["reportUri"]}
+    until(lambda: kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]["status"] == "FAILED")
+    name = kit.client("batch").describe_jobs(jobs=[job])["jobs"][0]["jobName"]
+    execution = f"arn:x/execution/{name.rsplit('-', 2)[0]}"
+    for token in ("aaaaaaaaaa", "bbbbbbbbbb"):
+        look(kit, arguments, token=token, pipelineExecutionArn=execution)
+    filters = [{"name": "JOB_NAME", "values": [f"{name}-try2"]}]
+    if not kit.client("batch").list_jobs(jobQueue=kit.config.job_queue, filters=filters)["jobSummaryList"]:
+        raise Failed("check_jobs: the failed job is not submitted again")
+
+
 def unreadable_message(kit: Deployment) -> None:
     url = queues.queue_url(kit.session, kit.config.dead_letter_queue)
     before = queues.message_counts(kit.session, url)["waiting"]
@@ -366,6 +380,7 @@ NEEDED_BY: dict[str, dict[str, Callable[[Deployment], None]]] = {
         "batch:ListJobs": stopped_before_its_wait,
         "batch:TerminateJob": stopped_execution,
         "batch:TagResource": token_on_the_first_job,
+        "batch:SubmitJob": retried_step,
         "s3:GetObject": list_of_ids_on_s3,
         "s3:PutObject": report_of_failures,
         "sagemaker:SendPipelineExecutionStepSuccess": whole_pipeline,
