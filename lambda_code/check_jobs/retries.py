@@ -11,7 +11,7 @@ from dead_letters import move_to_dlq
 from errors import AnswerDenied, InvalidMessage, PollLater, UnconfirmedError
 from log import add_to_log_context, log, log_unexpected
 from message import read_body, read_what_is_left, token_of
-from model import StepResult
+from model import StepResult, Try
 from polling import poll
 from schedule import poll_later
 from settings import setting
@@ -74,8 +74,8 @@ def final_attempt(record, step, error):
 def fail_step(record, step, error):
     """The last resort: terminate the jobs if the deadline is past, fail the step, and keep the message for a person."""
     why = shorten(f"Gave up after {step.polls} polls: {error}")
+    this = join_if_possible(step)
     try:
-        this = join(step)  # so that a retry is known as one
         if step.is_past_deadline(time.time()):
             terminate_if_possible(step, why, [job["id"] for job in this.replaced.values()])
         answer(step, StepResult(failure=why))
@@ -85,6 +85,15 @@ def fail_step(record, step, error):
             return False
         log("could not fail the step", level="ERROR", error=repr(trouble))
     return move_to_dlq(record, why)
+
+
+def join_if_possible(step):
+    """The step's Try, so that a retry is known as one."""
+    try:
+        return join(step)
+    except Exception as trouble:  # noqa: BLE001 - as in final_attempt
+        log("could not record the try", level="ERROR", error=repr(trouble))
+        return Try()
 
 
 def fail_invalid(record, error):

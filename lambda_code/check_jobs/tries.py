@@ -1,7 +1,7 @@
 """Which try of its step a message belongs to. RetryPipelineExecution runs the waiting step again, with a new token.
 
 The message doesn't say that it is a retry. So each try keeps a record beside the files of submit_jobs for the step,
-try-1-0a1b2c3d.json and so on, with its token and the jobs that it has submitted again. Of two calls at once, S3 lets one write:
+try-1-0a1b2c3d.json and so on, with its token and the jobs it has submitted again. Of two calls S3 lets one write:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 

@@ -366,15 +366,22 @@ def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeyp
     assert max(answers.values(), default=1) == 1, "no second answer"
     assert simulation.deleted or answers == dict.fromkeys(simulation.tokens, 1), "one answer to each token"
     for when, token, kind, what in simulation.aws.sagemaker.answers:
-        number, left = simulation.tokens[token], [simulation.aws.batch.jobs[id] for id in simulation.aws.batch.unfinished()]
+        number, left = (
+            simulation.tokens[token],
+            [simulation.aws.batch.jobs[id] for id in simulation.aws.batch.unfinished()],
+        )
         left = [job.name for job in left if simulation.step_of(job) == number and job.created <= when]
         assert not left or "terminated" not in what, "an answer that says terminated is true"
         stopped = token in simulation.stopped_tokens and "stopped" in what
         if stopped and "terminated." in what:
-            jobs = [job for job in simulation.jobs_that_count() if simulation.step_of(job) == number and job.created <= when]
+            jobs = [
+                job for job in simulation.jobs_that_count() if simulation.step_of(job) == number and job.created <= when
+            ]
             assert max(map(simulation.aws.batch.end_of, jobs)) <= when, "its jobs are terminated before it is answered"
         assert stopped or kind == simulation.right_kind(token), what
-    kept = Counter(job.name for job in simulation.aws.batch.jobs.values() if try_of(job) or job in simulation.jobs_that_count())
+    kept = Counter(
+        job.name for job in simulation.aws.batch.jobs.values() if try_of(job) or job in simulation.jobs_that_count()
+    )
     assert not [name for name, count in kept.items() if count > 1], "no job submitted twice"
     assert not simulation.wrongly_run_again(), "only what had failed is submitted again"
     if simulation.stopped_at is not None:
