@@ -183,6 +183,8 @@ sbom: .venv/.installed
 	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment .venv --output-file build/sbom.json
 
 clean:
+	@if [ -x $(BIN)/jupyter ] && $(BIN)/jupyter server list 2>/dev/null | grep -q ":: $(CURDIR)$$"; then \
+		echo "JupyterLab runs here, from .venv; stop it first, with Ctrl-C in its terminal." >&2; exit 1; fi
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_aws stop; fi  # while it can't be stopped, nothing is deleted
 	rm -rf .venv .local_aws outputs build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -155,6 +155,18 @@ def test_make_clean_deletes_nothing_under_a_server_that_cannot_be_stopped(tmp_pa
     assert (cleaned.returncode == 0, python.exists()) == (stops, not stops)
 
 
+@pytest.mark.parametrize("served", [".", "elsewhere"])
+def test_make_clean_deletes_nothing_under_a_jupyterlab(tmp_path: Path, served: str) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    jupyter = tmp_path / ".venv" / "bin" / "jupyter"
+    jupyter.parent.mkdir(parents=True)
+    jupyter.write_text(f"#!/bin/sh\necho 'http://localhost:8888/?token=t :: {(tmp_path / served).resolve()}'\n")
+    jupyter.chmod(0o755)
+    cleaned = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert jupyter.exists() == (served == ".")
+    assert ("JupyterLab runs here, from .venv; stop it first" in cleaned.stderr) == (served == ".")
+
+
 # --- where its files are ---------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from utils.config import Config
-from utils.runner import kernels, report, tutorial
+from utils.runner import conditions, kernels, report, tutorial
 from utils.runner.notebooks import NotebookFailed
 from utils.runner.tutorial import main
 
@@ -268,6 +268,15 @@ def test_the_repositorys_own_utils_come_first(make, tmp_path, monkeypatch):
     (tmp_path / "other" / "utils" / "__init__.py").write_text("raise ImportError('another one')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
     assert main([], make(**{"01_a": ["from utils import config"]}), tmp_path / "outputs") == 0
+
+
+def test_two_runs_at_once_do_not_mix_their_outputs(make, tmp_path, capsys):
+    there, outputs = make(**{"01_a": ["1"]}), tmp_path / "outputs"
+    outputs.mkdir()
+    with conditions.lock_outputs(outputs):
+        assert main(["--prefix", "sagemaker-other"], there, outputs) == 1
+    assert f"Another run writes to {outputs}; wait for its end" in capsys.readouterr().out
+    conditions.lock_outputs(outputs).close()  # it ends with the run
 
 
 LIMITED = """

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
 import resource
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from ..config import ConfigError
 
 LEAST_FILES = 256  # a notebook's kernel alone has some 60 files and connections open
+LOCK = ".lock"  # in outputs: two runs at once, such as with two prefixes, would mix what they write there
 RECORD = "embedded_aws.json"  # in outputs: which embedded AWS the notebooks ran on
 
 
@@ -50,6 +53,23 @@ def make_outputs(outputs: Path, names: Iterable[str]) -> None:
                 f"{path} belongs to {_owner(path)}, perhaps since an earlier sudo, and can't be written; take it back "
                 f"with `sudo chown -R {_name(os.geteuid())} {outputs}`, or delete that folder."
             )
+
+
+def lock_outputs(outputs: Path) -> IO[str]:
+    """The right to write to the outputs folder, until this file is closed.
+
+    Raises:
+        ConfigError: another run has it.
+    """
+    file = (outputs / LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ConfigError(
+            f"Another run writes to {outputs}; wait for its end, or run this one in a checkout of its own."
+        ) from error
+    return file
 
 
 def _owner(path: Path) -> str:

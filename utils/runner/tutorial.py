@@ -53,7 +53,8 @@ def _report(options: argparse.Namespace, outputs: Path, console: Console, interr
     try:
         conditions.raise_file_limit()
         conditions.make_outputs(outputs, _written(options.notebooks))
-        return _tutorial(options, outputs, console)
+        with conditions.lock_outputs(outputs):
+            return _tutorial(options, outputs, console)
     except NotebookFailed as failure:
         if interrupt.came:
             raise KeyboardInterrupt from failure
@@ -67,7 +68,7 @@ def _report(options: argparse.Namespace, outputs: Path, console: Console, interr
 
 
 def _written(notebooks: list[Path]) -> list[str]:
-    return [*(notebook.name for notebook in notebooks), "tutorial.html", "run.json", conditions.RECORD]
+    return [*(notebook.name for notebook in notebooks), "tutorial.html", "run.json", conditions.RECORD, conditions.LOCK]
 
 
 def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> int:
