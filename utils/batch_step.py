@@ -1,4 +1,4 @@
-"""BatchStep: the step for AWS Batch that SageMaker Pipelines does not have. To take home with `lambda_code/`.
+"""BatchStep, the step for AWS Batch that SageMaker Pipelines does not have. Take it home with `lambda_code/`.
 
 It imports the SageMaker SDK (v3), which takes some seconds, so no other module of utils imports this one. Without the
 SDK, `batch_step_json` makes the same steps.
@@ -21,7 +21,7 @@ from .batch_step_options import BatchStepOptions
 
 
 class BatchStep(CallbackStep):
-    """Runs jobs on AWS Batch and waits for them: a LambdaStep that submits, and this CallbackStep that waits.
+    """Runs jobs on AWS Batch and waits for them. A LambdaStep submits them, and this CallbackStep waits.
 
         days = BatchStep("Days", job_queue="my-queue", job_definition="my-definition",
                          input_uri="s3://my-bucket/days", output_uri="s3://my-bucket/results", **backend)
@@ -34,8 +34,8 @@ class BatchStep(CallbackStep):
 
     Its outputs, as in `days.properties.Outputs["jobs_failed"]`:
         job_status: "Completed".
-        jobs_total, jobs_succeeded, jobs_failed: how many jobs, an array's children counted singly; integers.
-        failed_items_uri: s3:// URI of the list of failed items; empty if there is none.
+        jobs_total, jobs_succeeded, jobs_failed: how many jobs, an array's children counted singly, as integers.
+        failed_items_uri: s3:// URI of the list of failed items, empty if there is none.
         output_uri: where the jobs have written.
 
     Args:
@@ -47,10 +47,10 @@ class BatchStep(CallbackStep):
         submit_function_arn: ARN of the function submit_jobs.
         callback_queue_url: URL of the queue whose messages check_jobs gets.
         items: s3:// URI of a manifest, one JSON object a line, one for each job.
-        input_uri: instead of `items`, a prefix whose objects are the items; with `max_jobs`, of numbered files.
+        input_uri: instead of `items`, a prefix whose objects are the items. With `max_jobs`, its files are numbered.
         may_be_empty: with no items the step succeeds at once instead of failing. For a step whose items are what failed
             in another: `items=first.properties.Outputs["failed_items_uri"], may_be_empty=True`.
-        max_jobs: with `input_uri`, submit this many plain jobs for file_01.json, file_02.json, ... instead of an array;
+        max_jobs: with `input_uri`, submit this many plain jobs for file_01.json, file_02.json, ... instead of an array.
             1,000 at most.
         input_name, output_name: with `max_jobs`, other names, such as "output_{i:02d}.json".
         trial: run this many items first, 1 to 1,000. If one fails, the step `{name}-Trial` fails and the rest is not
@@ -64,10 +64,10 @@ class BatchStep(CallbackStep):
         vcpus: vCPUs of a job, such as 0.25. Default: what the job definition says, here and below.
         memory_mib: memory of a job, in MiB.
         attempts: how often a job is tried, 1 to 10. It replaces the job definition's whole retry strategy.
-        timeout: seconds, or a timedelta, after which Batch ends an attempt of a job; 60 seconds at least.
+        timeout: seconds, or a timedelta, after which Batch ends an attempt of a job, at least 60 seconds.
         share_identifier: the share of a job queue with a fair-share policy. Such a queue refuses jobs without.
         scheduling_priority: 0 to 9,999, which of the share's jobs goes first. For a fair-share queue only.
-        iteration: in the body of a ForEachStep, what distinguishes its iterations: `CurrentItem()` or a member of it.
+        iteration: in the body of a ForEachStep, the value that differs per iteration: `CurrentItem()` or its member.
             The jobs are named after it too, so it may hold letters, digits, "-" and "_", with `name` no more than 63
             characters.
         depends_on: steps or their names that must succeed before the jobs are submitted.
@@ -160,7 +160,7 @@ class BatchStep(CallbackStep):
 
     @property
     def steps(self) -> list:
-        """All its steps, in their order. List them with a star: `steps=[prepare, *days.steps, train]`."""
+        """All its steps, in order. List them with a star, as in `steps=[prepare, *days.steps, train]`."""
         return _Steps(self, [*self._before, self])
 
     def to_request(self) -> Any:
@@ -172,7 +172,7 @@ class BatchStep(CallbackStep):
 
     @property
     def depends_on(self) -> None:
-        """Nothing: what comes before is before the step that submits, and this step refers to that one's output."""
+        """Nothing. Earlier steps come before the submitting step, and this step refers to that step's output."""
         return
 
     @depends_on.setter
@@ -225,7 +225,7 @@ class _TrialStep(_StepBefore, CallbackStep):
 
 
 def _compilation() -> Any:
-    """What identifies the compilation that is under way; None if there is none."""
+    """The identity of the compilation under way, or None if there is none."""
     return getattr(load_step_compilation_context(), "function_step_secret_token", None)
 
 
@@ -268,7 +268,7 @@ def _callback_arguments(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(definition: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, with outputs of other steps as the SDK knows them: it looks for those steps."""
+    """The arguments, with other steps' outputs as the SDK's objects, because it searches for those steps."""
     return {
         key: Properties(step_name=value.step, path=f"OutputParameters['{value.output}']")
         if isinstance(value, StepOutput)

@@ -32,7 +32,7 @@ PARAMETER_NAME = r"[A-Za-z0-9_-]+"
 
 @dataclass(frozen=True, kw_only=True)
 class BatchStepOptions:
-    """The arguments of a BatchStep; its docstring explains them.
+    """The arguments of a BatchStep. Its docstring explains them.
 
     Raises:
         ValueError: they don't go together, or the functions would not accept one of them.
@@ -73,7 +73,7 @@ class BatchStepOptions:
 
     @property
     def mode(self) -> str:
-        """The mode of submit_jobs: a plain job for each numbered file, or arrays."""
+        """The mode of submit_jobs, either a plain job for each numbered file, or arrays."""
         return "array" if self.max_jobs is None else "per_file"
 
     def refuse(self, sentence: str) -> None:
@@ -89,7 +89,7 @@ class BatchStepOptions:
         if (self.items is None) == (self.input_uri is None):
             self.refuse("it needs either items (a manifest) or input_uri (a prefix).")
         if self.items is not None and self.max_jobs is not None:
-            self.refuse("max_jobs goes with input_uri; items already says how many.")
+            self.refuse("max_jobs goes with input_uri. items already says how many.")
         if not is_variable(self.may_be_empty) and str(self.may_be_empty).lower() not in ("true", "false", "none"):
             self.refuse(f"may_be_empty must be True or False, not {self.may_be_empty!r}.")
         if self.max_jobs is not None and str(self.may_be_empty).lower() not in ("false", "none"):
@@ -118,7 +118,7 @@ class BatchStepOptions:
             number = number.total_seconds() if isinstance(number, timedelta) else number
             if not (number is None or is_variable(number) or _is_number(number, low, high, whole)):
                 kind = "whole number" if whole else "number"
-                self.refuse(f"{key} is {number!r}; it must be a {kind} from {low:,} to {high:,}.")
+                self.refuse(f"{key} is {number!r}. It must be a {kind} from {low:,} to {high:,}.")
 
     def _check_names_of_values(self) -> None:
         """Environment and parameters. What submit_jobs itself gives the jobs can't be given here."""
@@ -138,7 +138,7 @@ class BatchStepOptions:
             self.refuse(f"share_identifier has 1 to 255 letters and digits, so it can't be {self.share_identifier!r}.")
 
     def _check_iteration(self) -> None:
-        """The jobs are named after step and iteration: submit_jobs knows by their names which it has submitted."""
+        """Check the jobs' names. They contain step and iteration, by which submit_jobs recognizes its jobs."""
         if self.iteration is not None and not is_variable(self.iteration):
             self.refuse(f"iteration is a variable such as CurrentItem(), not {self.iteration!r}.")
         if self.iteration is None and any("ForEach.CurrentItem" in json.dumps(expr) for expr in self._variables()):
@@ -156,7 +156,7 @@ class BatchStepOptions:
 
 
 def is_variable(value: Any) -> bool:
-    """Whether a value is known only when the pipeline runs: an SDK's variable, or what a definition has for one."""
+    """Whether a value is known only when the pipeline runs, as an SDK's variable or its form in a definition."""
     return hasattr(value, "expr") or (
         isinstance(value, dict) and len(value) == 1 and next(iter(value)) in JSON_VARIABLE
     )
@@ -182,7 +182,7 @@ def _is_text(value: Any, pattern: str) -> bool:
 
 
 def _is_number(value: Any, low: float, high: float, whole: bool) -> bool:
-    """As the functions see it: a string may be a number too."""
+    """The value as the functions see it, where a string may be a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

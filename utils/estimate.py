@@ -1,4 +1,4 @@
-"""How long the notebooks take on AWS and what they cost, before they run: computed from the assumptions below.
+"""How long the notebooks take on AWS and what they cost, computed beforehand from the assumptions below.
 
 What the notebooks and README say of it is held to `notebooks()` by a test.
 """
@@ -64,7 +64,7 @@ class Jobs:
     idle_seconds: float = 0
 
     def paid_seconds(self, image: str = PYTHON_IMAGE) -> float:
-        """Seconds of one job that are paid: from the beginning of the pull to the end of the program.
+        """The paid seconds of one job, from the beginning of the pull to the end of the program.
 
         Args:
             image: of the Python jobs. Another one than the default is taken to have the packages.
@@ -77,7 +77,7 @@ class Jobs:
         return megabytes / PULL_MB_PER_SECOND + seconds / self.vcpus + self.idle_seconds
 
     def seconds(self, image: str = PYTHON_IMAGE) -> float:
-        """Seconds until all have ended: wave by wave, as many at once as the vCPUs allow."""
+        """Seconds until all jobs have ended, in waves of as many jobs as the vCPUs allow."""
         at_once = int(preflight.MAX_VCPUS / self.vcpus)
         return math.ceil(self.number / at_once) * (START_SECONDS + self.paid_seconds(image))
 

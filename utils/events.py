@@ -1,4 +1,4 @@
-"""EventBridge rules: what tells the monitor function of stopped executions (notebook 04) and, where there is push, of
+"""EventBridge rules, which notify the monitor function of stopped executions (notebook 04) and, where there is push, of
 ended jobs (notebook going_further/event_driven_callback).
 """
 
@@ -21,7 +21,7 @@ def rule_names(config: Config) -> list[str]:
 
 
 def job_ended(*job_queues: str) -> dict[str, Any]:
-    """The pattern of a job's end in these queues (ARNs). An array's children are left out: the array's own end counts.
+    """The pattern of a job's end in these queues (ARNs). Children of arrays are left out, as the array's end counts.
 
     https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
     """
@@ -100,11 +100,11 @@ def ensure_push_rule(session: boto3.Session, config: Config, *, function: str) -
 def ensure_rule(
     session: boto3.Session, name: str, pattern: dict[str, Any], *, target: str, tags: dict[str, str]
 ) -> str:
-    """A rule on the default event bus, created or brought up to date; writes only what differs.
+    """A rule on the default event bus, created or brought up to date. It writes only what differs.
 
     Args:
         pattern: such as `job_ended` makes it.
-        target: the ARN of the function or queue that gets the events; it must allow the rule to.
+        target: the ARN of the function or queue that gets the events. Its policy must allow the rule to send them.
 
     Returns:
         The rule's ARN.

@@ -1,4 +1,4 @@
-"""Queues, definitions and buckets that exist already: used beside the kit's own, never changed, never deleted."""
+"""Existing queues, definitions and buckets, used beside the kit's, and never changed or deleted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def require(session: boto3.Session, config: Config) -> None:
     A pipeline may be made later, and a key can't be seen without permissions on it, so neither is asked for.
 
     Raises:
-        LookupError: one does not exist; the message says which, and where it was searched.
+        LookupError: one does not exist. The message says which, and where it was searched.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobQueues.html
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
@@ -33,7 +33,7 @@ def require(session: boto3.Session, config: Config) -> None:
 
 
 def _definition_exists(session: boto3.Session, name: str) -> bool:
-    """Whether a definition has an active revision: the one that an ARN or name:revision names, else any."""
+    """Whether a definition has an active revision, either the named one or, for a bare name, any."""
     client = session.client("batch")
     last = name.rpartition("/")[2]
     if ":" in last:
@@ -43,7 +43,7 @@ def _definition_exists(session: boto3.Session, name: str) -> bool:
 
 
 def _bucket_exists(session: boto3.Session, name: str) -> bool:
-    """Whether there is such a bucket; one that you may not see counts as there, since the functions may."""
+    """Whether there is such a bucket. One that you may not see counts as there, since the functions may."""
     try:
         session.client("s3").head_bucket(Bucket=name)
     except ClientError as error:

@@ -1,6 +1,6 @@
-"""Roles and their policies (notebook 01): one role a task, each allowed what its task needs.
+"""Roles and their policies (notebook 01). Each task has a role with the permissions that it needs.
 
-The policies are JSON templates in `utils/policies/`; `${name}` in them is filled in from the configuration.
+The policies are JSON templates in `utils/policies/`. The configuration fills in each `${name}`.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ SHARED_MANAGED_POLICIES = (
 
 
 class NameConflict(RuntimeError):
-    """Something has one of the kit's names and is somebody else's; the message says what, why, and what to do."""
+    """A resource has one of the kit's names, but not the kit's tag. The message says which, why, and what to do."""
 
     def __init__(self, what: str, why: str) -> None:
         self.what = what
-        super().__init__(f"The {what} exists and is not this kit's, since {why}; choose another prefix, or delete it.")
+        super().__init__(f"The {what} exists and is not this kit's, since {why}. Choose another prefix, or delete it.")
 
 
 def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
-    """A policy template of `utils/policies/` with its placeholders filled in: each is a name of `Config`'s.
+    """A policy template of `utils/policies/`, with each placeholder filled in from the `Config` attribute of its name.
 
     A statement is left out when its resources are a list of placeholders and none of them has a value.
 
@@ -111,7 +111,7 @@ def _filled(node: Any, value: Callable[[str], Any]) -> Any:
 
 
 def role_names(config: Config) -> dict[str, str]:
-    """Each task's role name; in the "shared" layout all tasks have the same."""
+    """Each task's role name. In the "shared" layout all tasks have the same."""
     return {task: getattr(config, f"{task}_role") for task in TASKS}
 
 
@@ -123,7 +123,7 @@ def ensure_roles(session: boto3.Session, config: Config) -> dict[str, str]:
 
     Raises:
         ClientError: AccessDenied without the iam actions of `policies/operator.json`.
-        NameConflict: one is there already, and somebody else's. Then none was made or changed.
+        NameConflict: a role of that name is not the kit's. Then no role was created or changed.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-service.html
     """
@@ -150,17 +150,17 @@ def ensure_roles(session: boto3.Session, config: Config) -> dict[str, str]:
 
 
 def check_roles(session: boto3.Session, config: Config) -> None:
-    """See whether a role that is there already is the kit's; look only.
+    """Check that the existing roles are the kit's. Changes nothing.
 
     Raises:
-        NameConflict: it lacks our tag, and trusts somebody else or has policies that the kit gives no role.
+        NameConflict: a role lacks our tag, and trusts another service or has policies that the kit gives no role.
     """
     for refusal in foreign_roles(session, config):
         raise refusal
 
 
 def foreign_roles(session: boto3.Session, config: Config) -> Iterator[NameConflict]:
-    """Of each role that has one of the kit's names and is somebody else's, what `check_roles` says of it."""
+    """A `NameConflict` for each role that has one of the kit's names and is not the kit's."""
     iam = session.client("iam")
     for name, task in {name: task for task, name in role_names(config).items()}.items():
         try:
@@ -194,7 +194,7 @@ def _trust(config: Config, task: str) -> dict[str, Any]:
 
 
 def _managed_policies(config: Config) -> list[str]:
-    """The policies that the kit attaches: in the "shared" layout AWS's own."""
+    """The managed policies that the kit attaches, which is only in the "shared" layout."""
     names = SHARED_MANAGED_POLICIES if config.role_layout == "shared" else ()
     return [f"arn:{config.partition}:iam::aws:policy/{name}" for name in names]
 
@@ -208,7 +208,7 @@ def ensure_role(
     managed_policy_arns: Sequence[str] = (),
     tags: dict[str, str],
 ) -> str:
-    """Create a role or update its trust policy, inline policy and attached policies; write only what differs.
+    """Create a role or update its trust policy, inline policy and attached policies. Write only what differs.
 
     Returns:
         The role's ARN.
@@ -257,13 +257,13 @@ def role_arn(session: boto3.Session, name: str) -> str:
     """The ARN of a role that notebook 01 made.
 
     Raises:
-        LookupError: there is no such role; run notebook 01 first.
+        LookupError: there is no such role. Run notebook 01 first.
     """
     iam = session.client("iam")
     try:
         return iam.get_role(RoleName=name)["Role"]["Arn"]
     except iam.exceptions.NoSuchEntityException:
-        raise LookupError(f'There is no role "{name}"; run notebook 01_iam with the same prefix first.') from None
+        raise LookupError(f'There is no role "{name}". Run notebook 01_iam with the same prefix first.') from None
 
 
 def permissions(policy: dict[str, Any]) -> list[tuple[str, str]]:
@@ -281,7 +281,7 @@ def is_allowed(session: boto3.Session, role_arn: str, action: str, resource: str
 
     Args:
         action: such as "batch:SubmitJob".
-        resource: an ARN of a type that AWS has the action on; of any other the simulator says no.
+        resource: an ARN of a type that the action applies to. For any other type the simulator answers no.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html
     """
@@ -292,7 +292,7 @@ def is_allowed(session: boto3.Session, role_arn: str, action: str, resource: str
 
 
 def retry_iam_propagation(seconds: float = 60):
-    """A decorator: call again while a service can't assume a role, or finds it without its permissions.
+    """A decorator that calls again while a service can't assume a role yet, or misses its permissions.
 
     IAM is eventually consistent: a new role or policy may be unknown elsewhere for some seconds.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html

@@ -1,4 +1,4 @@
-"""Everything that notebooks 01 to 04 make, in one call: for the notebooks of going_further, which begin after it."""
+"""Everything that notebooks 01 to 04 create, in one call, for the notebooks of going_further."""
 
 from __future__ import annotations
 
@@ -72,21 +72,21 @@ def deploy(
     """Create or bring up to date the roles, Batch resources, functions and queues of a kit.
 
     Args:
-        program: the Python text that the jobs run, such as `job_code("copy_item.py")`; see `batch.python_job`. With
-            None no Batch resources are made, so name a job queue and a job definition of yours.
+        program: the Python text that the jobs run, such as `job_code("copy_item.py")`. See `batch.python_job`. With
+            None no Batch resources are created, so name your own job queue and job definition.
         pipelines, job_queues, job_definitions, buckets: names or ARNs of what exists already, beside those in `config`.
             The policies, rules and functions include them. They are never changed or deleted.
         kms_keys: ARNs of the keys that encrypt these buckets.
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
         spot: run the jobs on Fargate Spot.
         push: let EventBridge call the checking function when a job ends.
-        check_settings: environment variables of the checking function; its docstring tells which.
+        check_settings: environment variables of the checking function, which its README lists.
         allow_unverified, ignore: build although something is missing or unknown, as `preflight.require` has them.
 
     Raises:
         ConfigError: a name or an ARN is none that AWS takes, or without a program there is no queue and definition.
-        LookupError: a job queue, a job definition or a bucket does not exist; nothing has been made.
-        NotReady: something is missing, or can't be seen, as in notebook 01; nothing has been made.
+        LookupError: a job queue, a job definition or a bucket does not exist. Nothing has been made.
+        NotReady: something is missing, or can't be seen, as in notebook 01. Nothing has been made.
     """
     config = config.with_existing(
         pipelines=pipelines,

@@ -25,7 +25,7 @@ HANDLER = "lambda_function.lambda_handler"
 
 
 class FunctionFailed(RuntimeError):
-    """A function raised; the message carries its error's type and text."""
+    """A function raised. The message carries its error's type and text."""
 
 
 def package(name: str) -> bytes:
@@ -54,7 +54,7 @@ def package_cell(handler: Callable[..., Any]) -> bytes:
     """
     source = "".join(linecache.getlines(handler.__code__.co_filename))
     if f"def {handler.__name__}(" not in source:
-        raise LookupError(f"The cell that defines {handler.__name__} is unknown; run it again.")
+        raise LookupError(f"The cell that defines {handler.__name__} is unknown. Run it again.")
     return _zip({"lambda_function.py": source.encode()})
 
 
@@ -74,7 +74,7 @@ def write_packages(folder: Path) -> list[Path]:
     """Write the zips of the two functions to take home, `submit_jobs` and `check_jobs`. `make functions` calls it.
 
     Args:
-        folder: where to; it is made if it isn't there.
+        folder: where to. It is created if it doesn't exist.
 
     Returns:
         The zips' paths.
@@ -108,7 +108,7 @@ def ensure_function(
     Args:
         code: a zip, as `package` makes it.
         role: the ARN of its execution role.
-        timeout_seconds: at most 900; a LambdaStep waits for 600 at most.
+        timeout_seconds: at most 900. A LambdaStep waits for 600 at most.
 
     Returns:
         The function's ARN.
@@ -181,14 +181,14 @@ def function_arn(session: boto3.Session, name: str) -> str:
     """The ARN of a function that notebook 03 deployed.
 
     Raises:
-        LookupError: there is no such function; run notebook 03 first.
+        LookupError: there is no such function. Run notebook 03 first.
     """
     client = session.client("lambda")
     try:
         return client.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
     except client.exceptions.ResourceNotFoundException:
         raise LookupError(
-            f'There is no function "{name}"; run notebook 03_lambdas with the same prefix first.'
+            f'There is no function "{name}". Run notebook 03_lambdas with the same prefix first.'
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Build, start and follow a pipeline (notebook 05).
 
-The SageMaker SDK is imported only where it is used: that takes seconds.
+The SageMaker SDK is imported only where it is used, because that takes seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
     Where AWS refuses a pipeline's role, the error also says which pipelines the role trusts.
 
     Args:
-        bucket: where the SDK puts a definition that is too large for a request; else it would make a bucket of its own.
+        bucket: where the SDK puts a definition that is too large for a request, instead of its default bucket.
 
     https://sagemaker.readthedocs.io/en/stable/
     """
@@ -52,7 +52,7 @@ def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 360
     """Poll an execution until it has ended, and return it as DescribePipelineExecution answers it.
 
     Raises:
-        TimeoutError: it has not ended after `seconds`; it goes on, and the same call waits for it again.
+        TimeoutError: it has not ended after `seconds`. It keeps running. Call again to keep waiting.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html
     """
@@ -70,7 +70,7 @@ def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 360
 
 
 def latest_execution(session: boto3.Session, pipeline: str, status: str | None = None) -> str | None:
-    """The ARN of a pipeline's newest execution, of those with `status` if it is given; None when there is none."""
+    """The ARN of a pipeline's newest execution (with `status`, if given), or None if there is none."""
     pages = session.client("sagemaker").get_paginator("list_pipeline_executions")
     for page in pages.paginate(PipelineName=pipeline, SortBy="CreationTime", SortOrder="Descending"):
         for summary in page["PipelineExecutionSummaries"]:

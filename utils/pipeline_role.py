@@ -1,4 +1,4 @@
-"""Why SageMaker refuses a pipeline's role that trusts it: the role trusts other pipelines only."""
+"""Explain SageMaker's refusal of a pipeline's role that trusts other pipelines only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def explain_refusals(session: boto3.Session, client: Any) -> None:
 
 
 def _cause(session: boto3.Session, name: str, role: str) -> str:
-    """What the role's trust policy asks of a pipeline that this one is not; "" if that isn't it, or can't be seen."""
+    """The trust policy's condition that this pipeline does not meet, or "" if that is not the cause or not visible."""
     role_name = role.rsplit("/", 1)[1]
     try:
         policy = session.client("iam").get_role(RoleName=role_name)["Role"]["AssumeRolePolicyDocument"]

@@ -75,7 +75,7 @@ def _create(sqs: Any, **arguments: Any) -> dict[str, Any]:
 
 
 def _value(attribute: str | None) -> Any:
-    """Attributes are text; a redrive policy's is JSON, whose order and number types don't matter."""
+    """Attributes are text. A redrive policy's is JSON, whose order and number types don't matter."""
     if attribute and attribute.startswith("{"):
         return {key: str(value) for key, value in json.loads(attribute).items()}
     return attribute
@@ -85,19 +85,19 @@ def queue_url(session: boto3.Session, name: str) -> str:
     """The URL of a queue that notebook 04 made.
 
     Raises:
-        LookupError: there is no such queue; run notebook 04 first.
+        LookupError: there is no such queue. Run notebook 04 first.
     """
     sqs = session.client("sqs")
     try:
         return sqs.get_queue_url(QueueName=name)["QueueUrl"]
     except sqs.exceptions.QueueDoesNotExist:
         raise LookupError(
-            f'There is no queue "{name}"; run notebook 04_sqs_and_mapping with the same prefix first.'
+            f'There is no queue "{name}". Run notebook 04_sqs_and_mapping with the same prefix first.'
         ) from None
 
 
 def rule_statement(queue: Any, rule: Any) -> dict[str, Any]:
-    """The statement of a queue's policy that lets an EventBridge rule send to it; both are ARNs."""
+    """The statement of a queue's policy that lets an EventBridge rule send to it. Both are ARNs."""
     return {
         "Sid": RULE_SID,
         "Effect": "Allow",
@@ -251,7 +251,7 @@ def _settled_mapping(describe: Callable[[], dict[str, Any] | None]) -> Any:
         assert mapping  # one that is gone is settled
         return (
             f"The mapping of {mapping['EventSourceArn']} to {mapping['FunctionArn']} is still {mapping['State']} after "
-            "three minutes; run this again."
+            "three minutes. Run this again."
         )
 
     return wait(
@@ -263,7 +263,7 @@ def _settled_mapping(describe: Callable[[], dict[str, Any] | None]) -> Any:
 
 
 def find_mapping(session: boto3.Session, *, queue: str, function: str, deleting: bool = False) -> dict[str, Any] | None:
-    """The mapping between a queue (ARN) and a function (name), or None; one that is being deleted only if asked for."""
+    """The mapping between a queue (ARN) and a function (name), or None. With `deleting`, also one being deleted."""
     pages = session.client("lambda").get_paginator("list_event_source_mappings").paginate(EventSourceArn=queue)
     for page in pages:
         for mapping in page["EventSourceMappings"]:

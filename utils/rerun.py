@@ -1,4 +1,4 @@
-"""What lets a notebook be run again: calls that create, and jobs of a run that was interrupted."""
+"""Support for running a notebook again, for calls that create, and for jobs of an interrupted run."""
 
 from __future__ import annotations
 

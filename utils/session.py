@@ -1,4 +1,4 @@
-"""One boto3 session for everything: the only place that knows how either target is reached."""
+"""One boto3 session for everything. Only this module knows how to reach either target."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         region: such as "us-east-1"; None is us-east-1 locally, and your profile's or environment's region on AWS.
 
     Returns:
-        A boto3 session; every client made from it, the SageMaker SDK's included, talks to the target. It also becomes
+        A boto3 session. Every client made from it, the SageMaker SDK's included, talks to the target. It also becomes
         boto3's default session, since the SDK makes clients from that as soon as it is imported: connect first, import
         `sagemaker` after.
 
@@ -53,7 +53,7 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         role = f", as {app.role.rsplit('/', 1)[1]}" if app and app.role else ""
         print(f"AWS: ready, {session.region_name}" + (f", from SageMaker Studio{role}" if app else ""))
     else:
-        raise ConfigError(f'target is "{target}"; it must be "local" or "aws".')
+        raise ConfigError(f'target is "{target}". It must be "local" or "aws".')
     boto3.DEFAULT_SESSION = session
     lend_region(session)
     return session
@@ -63,7 +63,7 @@ def embedded_state() -> str | None:
     """Which embedded AWS runs, by what it holds.
 
     Returns:
-        An id that another server has only when it holds the same, since both have one state directory; None when no
+        An id that another server has only when it holds the same, since both have one state directory, or None when no
         server answers.
     """
     import local_aws
@@ -76,7 +76,7 @@ def lend_region(session: boto3.Session) -> None:
     """Make a session's region the default of this process, if the machine's settings have none.
 
     The SageMaker SDK's ProcessingStep and TransformStep make a session from the machine's settings alone, and raise if
-    those have no region. They call nothing through it: they only read the name of a method from it.
+    those have no region. They call nothing through it, and only read the name of a method from it.
 
     Args:
         session: the session that `connect` returned.
@@ -111,8 +111,8 @@ def embedded_session(endpoint_url: str, region: str = LOCAL_REGION) -> boto3.Ses
 class _EmbeddedSession(botocore.session.Session):
     """A botocore session whose every client goes to one endpoint.
 
-    The SageMaker SDK makes clients of its own from the session it is given, some (STS) with an AWS endpoint spelled
-    out; they must not leave this machine either, so the endpoint here is not a default but the only one.
+    The SageMaker SDK makes its own clients from the session it is given, some (STS) with an AWS endpoint spelled
+    out. They must not leave this machine either, so the endpoint here is not a default but the only one.
     """
 
     def __init__(self, endpoint_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Tables of pandas as a notebook shows them: whole, with words to the left and numbers to the right."""
+"""pandas tables in a notebook, shown whole, with words aligned left and numbers right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBER = re.compile(r"(< )?\$?-?[\d,.]+(e-?\d+)?%?|nan|None|NaT|")
 def readable() -> None:
     """From here on the kernel shows tables with all their rows and words, and the words begin at the left.
 
-    pandas aligns everything to the right, and only a page's own style sheet could change that; a style that a cell
+    pandas aligns everything to the right, and only a page's style sheet could change that. A style that a cell
     carries itself is kept by JupyterLab of a notebook that it does not trust, and by the book.
     """
     from IPython import get_ipython
@@ -26,7 +26,7 @@ def readable() -> None:
 
 
 def as_html(table: pd.DataFrame) -> str:
-    """The table as HTML; a column is one of words as soon as one of its cells is none of a number."""
+    """The table as HTML. A column with any cell that is not a number is aligned as words."""
     page = table.to_html(max_rows=100)
     words = [any(not NUMBER.fullmatch(str(value)) for value in table.iloc[:, place]) for place in range(table.shape[1])]
     rows = page.split("<tr")

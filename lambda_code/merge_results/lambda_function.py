@@ -1,11 +1,11 @@
-"""Add the monthly aggregates up to one summary: the last step of the existing pipeline. Called by a LambdaStep.
+"""Add up the monthly aggregates, as the last step of the existing pipeline. A LambdaStep calls it.
 
 The event: {"input_uri": "s3://bucket/prefix" of the aggregates, "output_uri": "s3://bucket/key" of the summary},
 optionally "expected_count", the number of aggregates there must be.
 Returns {"statusCode": 200, "summaryUri": ..., "fileCount": n, "flightCount": n}, and writes the summary: averages
 in minutes by carrier, by hour, and by month.
 
-Permissions of its role: s3:ListBucket on the bucket, s3:GetObject on input_uri/*, s3:PutObject on output_uri;
+Permissions of its role: s3:ListBucket on the bucket, s3:GetObject on input_uri/*, s3:PutObject on output_uri,
 logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents.
 """
 
@@ -65,7 +65,7 @@ def naming(uri):
 
 
 def whole_number(key, value, default):
-    """The value as an int; a pipeline passes numbers as int, float (12.0) or string ("12", "12.0")."""
+    """The value as an int. A pipeline passes numbers as int, float (12.0) or string ("12", "12.0")."""
     if value in (None, ""):
         return default
     try:
@@ -78,7 +78,7 @@ def whole_number(key, value, default):
 
 
 def read_aggregates(input_uri):
-    """The aggregates directly under the prefix; what lies deeper (lists of jobs, reports) is not ours."""
+    """The aggregates directly under the prefix, without the lists of jobs and the reports deeper down."""
     bucket, _, folder = input_uri.removeprefix("s3://").partition("/")
     with naming(f"{input_uri}/"):
         pages = list(s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/", Delimiter="/"))

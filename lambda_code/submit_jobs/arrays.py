@@ -20,7 +20,7 @@ def plan_arrays(options):
 
     With a trial, its items are the first array.
 
-    Objects may have been added or deleted since, by the jobs of the first call for one; and two calls may be at work at
+    Objects may have been added or deleted since, by the jobs of the first call for one, and two calls may be at work at
     once. So the plan is written only if there is none yet, and the manifests' names say what is in them.
     """
     # Which plan it is depends on what is asked for: refuse_others() distinguishes a step from another with its name.
@@ -60,7 +60,7 @@ def write_plan(plan_uri, plan):
             if error.response["Error"]["Code"] != "ConditionalRequestConflict":  # another call is writing one just now
                 raise
         time.sleep(random.uniform(0.1, 0.5))
-    raise TimeoutError(f"S3 did not settle who writes {plan_uri}; run the step again.")
+    raise TimeoutError(f"S3 did not settle who writes {plan_uri}. Run the step again.")
 
 
 def write_manifest(folder, items):

@@ -29,7 +29,7 @@ def call_aws(operation, request, give_up_at):
 
 
 def pause_or_raise(error, give_up_at, job_name):
-    """Wait a random moment before the next try; raises the error when trying again can't help or time is up."""
+    """Wait a random moment before the next try. Raise the error if trying again can't help or time is up."""
     if not (is_throttling(error) or is_unclear(error)):
         raise error
     if time.monotonic() >= give_up_at:
@@ -42,7 +42,7 @@ def pause_or_raise(error, give_up_at, job_name):
 
 
 def is_throttling(error):
-    """Batch refused the call for its rate: it certainly did nothing."""
+    """Batch refused the call for its rate, so it certainly did nothing."""
     if not isinstance(error, ClientError):
         return False
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -55,7 +55,7 @@ def is_throttling(error):
 
 
 def is_unclear(error):
-    """The answer got lost or is Batch's own failure: the call may or may not have been done."""
+    """The answer was lost, or Batch failed. The call may have been done or not."""
     if isinstance(error, ClientError):
         return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
     return isinstance(error, (HTTPClientError, BotoConnectionError))

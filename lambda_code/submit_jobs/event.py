@@ -1,4 +1,4 @@
-"""Read the event: which options there are, and one sentence for what is wrong with it."""
+"""Read the event, and say in one sentence what is wrong with it."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ KEYS_OF_MODE = {
 
 
 def validate(event):
-    """The event's options with defaults filled in; raises BadEvent with one sentence for what is wrong."""
+    """The event's options with defaults filled in. Raises BadEvent with one sentence for what is wrong."""
     if not isinstance(event, dict):
         raise BadEvent(f"The event must be a JSON object with {', '.join(REQUIRED)}, but it is {event!r}.")
     options = {key: value for key, value in event.items() if value is not None and (value != "" or keeps_empty(key))}
@@ -94,7 +94,7 @@ def validate_items(options):
 
 
 def execution_name(execution_id):
-    """The last part of the execution's ARN: the part of a job's name that tells one execution from the next."""
+    """The last part of the execution's ARN, which distinguishes executions in the jobs' names."""
     name = execution_id.rsplit("/", 1)[-1]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}", name):
         raise BadEvent(
@@ -125,6 +125,6 @@ def report_uri(options):
 
 
 def digest(options):
-    """What is asked for, in a few characters: the same for every call of one step."""
+    """A short hash of the request, the same for every call of one step."""
     asked = {key: value for key, value in options.items() if key not in NOT_IN_DIGEST}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]

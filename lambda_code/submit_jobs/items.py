@@ -1,4 +1,4 @@
-"""The items of an array: from a manifest, or from the objects under a prefix."""
+"""The items of an array, from a manifest or from the objects under a prefix."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What every job of the step is told: parameters, environment, vCPUs, memory, attempts, timeout, share, priority.
+"""Options for every job of the step: parameters, environment, vCPUs, memory, attempts, timeout, share, priority.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
@@ -26,7 +26,7 @@ def is_job_key(key):
 
 
 def read_job_options(options):
-    """Check the options that every job is told, and turn them into what SubmitJob takes; raises BadEvent."""
+    """Check the options for every job, and return them as SubmitJob's parameters. Raises BadEvent."""
     for key in filter(is_job_key, options):
         if key in WHOLE_NUMBERS:
             options[key] = read_whole_number(key, options[key], *WHOLE_NUMBERS[key])

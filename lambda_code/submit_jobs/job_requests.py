@@ -1,4 +1,4 @@
-"""What to submit: the parameters of SubmitJob for each job, by job name."""
+"""The parameters of SubmitJob for each job, by job name."""
 
 from arrays import plan_arrays
 from event import digest, execution_name, job_prefix, step_name
@@ -8,7 +8,7 @@ REQUEST_TAG = "sagemaker-batch:request"  # what was asked for, as a digest
 
 
 def job_requests(options):
-    """The jobs of this call: the trial's, or all others.
+    """The jobs of this call, either the trial's or all others.
 
     Args:
         options: the event's, as `validate` returns them.

@@ -1,4 +1,4 @@
-"""Submit jobs, each once, although SubmitJob has no idempotency token: a job is known by its name."""
+"""Submit each job once. SubmitJob has no idempotency token, so jobs are recognized by their names."""
 
 import time
 
@@ -13,7 +13,7 @@ DESCRIBE_JOBS_IDS = 100
 
 
 def jobs_by_name(job_queue, name, give_up_at):
-    """{job name: its summaries, the earliest first} in whatever status; the name may end in *."""
+    """{job name: its summaries, the earliest first} in whatever status. The name may end in *."""
     jobs_of: dict[str, list[dict]] = {}
     request = {
         "jobQueue": job_queue,
@@ -34,11 +34,11 @@ def jobs_by_name(job_queue, name, give_up_at):
 
 
 def submit(request, give_up_at):
-    """Submit one job; returns its id. After an answer that leaves open whether Batch took the job, list it first."""
+    """Submit one job, and return its id. If Batch's answer leaves open whether it took the job, list it first."""
     while True:
         if time.monotonic() >= give_up_at:
             raise TimeoutError(
-                "Not all jobs could be submitted before this function's timeout came near; run the step again: "
+                "Not all jobs could be submitted before this function's timeout came near. Run the step again: "
                 "it goes on where this call stopped."
             )
         try:
@@ -53,7 +53,7 @@ def submit(request, give_up_at):
 
 
 def settle_duplicates(job_queue, prefix, requests, give_up_at):
-    """Where Batch has two jobs of one name (two calls of this function at once), keep the earliest: {name: its id}."""
+    """Of two jobs with one name, from two calls at once, keep the earliest. Returns {name: its id}."""
     winners = {}
     for name, jobs in jobs_by_name(job_queue, f"{prefix}-*", give_up_at).items():
         if name not in requests:
@@ -83,7 +83,7 @@ def submit_missing(options, requests, give_up_at):
 
     Raises:
         BadEvent: jobs of these names were submitted for something else.
-        TimeoutError: not all could be submitted in time; the next call continues.
+        TimeoutError: not all jobs could be submitted in time. The next call continues.
     """
     job_queue, prefix = options["job_queue"], job_prefix(options)
     earlier = jobs_by_name(job_queue, f"{prefix}-*", give_up_at)

@@ -2,7 +2,7 @@
 
 
 class BadEvent(ValueError):
-    """The event is not one this function can work with; the message says why and what to pass instead."""
+    """The function can't use this event. The message says why and what to pass instead."""
 
 
 def read_number(key, value, low, high, more=""):
@@ -33,7 +33,7 @@ def read_whole_number(key, value, low, high, more=""):
 
 
 def read_truth(key, value):
-    """The value as a bool; a pipeline passes truth values as bool or string ("true", "True")."""
+    """The value as a bool. A pipeline passes truth values as bool or string ("true", "True")."""
     if str(value).lower() not in ("true", "false"):
         raise BadEvent(f"{key} must be true or false, but it is {value!r}.")
     return str(value).lower() == "true"
@@ -51,7 +51,7 @@ def read_text(key, value):
 
 
 def read_name_pattern(key, pattern):
-    """The pattern, once it is known to give every job a name of its own."""
+    """The pattern, after checking that it gives every job a different name."""
     try:
         names = {pattern.format(i=i) for i in (1, 2)}
     except (IndexError, KeyError, ValueError, AttributeError) as error:

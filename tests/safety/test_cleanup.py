@@ -242,7 +242,7 @@ def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, mo
                 cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config, tell=told.append)
     assert str(error.value) == (
         f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} can't be stopped, since its "
-        "step WaitForAggregates waits for an answer that you may not give; get the permission "
+        "step WaitForAggregates waits for an answer that you may not give. Get the permission "
         "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
     )
     assert len(told) > 20
@@ -265,7 +265,7 @@ def test_a_lambda_step_that_goes_on_is_named(endpoint: str, monkeypatch: pytest.
         cleanup.delete_all(kit.session, kit.config)
     assert str(error.value) == (
         f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} has not stopped, since its "
-        "step CountInputs goes on; when it has ended, run the cleanup again."
+        "step CountInputs goes on. When it has ended, run the cleanup again."
     )
     monkeypatch.undo()
     assert cleanup.delete_all(kit.session, kit.config) == [f"pipeline {kit.config.pipeline}"]

@@ -738,7 +738,7 @@ def test_names_that_somebody_else_has_taken_are_told(endpoint: str) -> None:
     assert set(told) == {"the names", f"the bucket's name, {config.bucket}"}
     assert told["the names"] == (
         f'The role "{config.pipeline_role}" exists and is not this kit\'s, since it lacks our tag and is trusted to '
-        "somebody else; choose another prefix, or delete it."
+        "somebody else. Choose another prefix, or delete it."
     )
 
 

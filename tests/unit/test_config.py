@@ -113,8 +113,8 @@ def test_the_partition_is_botocores(region):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"target": "cloud"}, 'target is "cloud"; it must be "local" or "aws".'),
-        ({"role_layout": "one"}, 'role_layout is "one"; it must be "separate" or "shared".'),
+        ({"target": "cloud"}, 'target is "cloud". It must be "local" or "aws".'),
+        ({"role_layout": "one"}, 'role_layout is "one". It must be "separate" or "shared".'),
         ({"prefix": "batch"}, 'prefix is "batch"; it must contain "sagemaker"'),
         ({"prefix": "Sagemaker"}, "lower-case letters"),
         ({"prefix": "sagemaker--x"}, "single hyphens"),

@@ -99,7 +99,7 @@ def test_somebody_elses_bucket_is_refused_and_stays(session, config, calls, tags
     with pytest.raises(iam.NameConflict) as error:
         data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert str(error.value) == (
-        f'The bucket "{config.bucket}" exists and is not this kit\'s, since {why}; choose another prefix, or delete it.'
+        f'The bucket "{config.bucket}" exists and is not this kit\'s, since {why}. Choose another prefix, or delete it.'
     )
     assert calls.writes == []
     assert cleanup.delete_all(session, config) == []
@@ -127,7 +127,7 @@ def test_tags_beside_ours_stay(session, config, calls):
 
 def test_a_bucket_that_may_not_be_looked_at_is_not_taken(session, config, calls):
     calls.refuse("GetBucketTagging", "AccessDenied", "no")
-    with pytest.raises(LookupError, match="or you lack s3:GetBucketTagging on it; choose another prefix, or ask for"):
+    with pytest.raises(LookupError, match=r"or you lack s3:GetBucketTagging on it. Choose another prefix, or ask for"):
         data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert calls.writes == []
 
@@ -139,7 +139,7 @@ def test_a_bucket_of_another_account_is_not_taken(aws, calls, config):
     with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account, or you lack'):
         data.ensure_bucket(session, config.bucket, tags=config.tags)
     type(calls)(session).refuse("GetBucketTagging", "NoSuchBucket")  # it was made between two calls
-    with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account; choose another prefix'):
+    with pytest.raises(LookupError, match=f'"{config.bucket}" belongs to another account. Choose another prefix'):
         data.ensure_bucket(session, config.bucket, tags=config.tags)
     assert tags_of(other, config.bucket) == {"k": "theirs"}
 

@@ -86,7 +86,7 @@ def test_somebody_elses_role_is_refused_before_any_is_made(session, config, call
     with pytest.raises(iam.NameConflict) as error:
         iam.ensure_roles(session, config)
     assert str(error.value) == (
-        f'The role "{name}" exists and is not this kit\'s, since {why}; choose another prefix, or delete it.'
+        f'The role "{name}" exists and is not this kit\'s, since {why}. Choose another prefix, or delete it.'
     )
     assert calls.writes == []
     assert cleanup.delete_all(session, config) == []
@@ -126,7 +126,7 @@ def test_a_placeholder_that_nothing_fills_is_an_error_and_iams_own_stay(config, 
 
 
 def test_a_missing_role_says_which_notebook_makes_it(session, config):
-    with pytest.raises(LookupError, match=f'no role "{config.pipeline_role}"; run notebook 01_iam'):
+    with pytest.raises(LookupError, match=f'no role "{config.pipeline_role}". Run notebook 01_iam'):
         iam.role_arn(session, config.pipeline_role)
 
 

@@ -154,5 +154,5 @@ def test_a_cell_is_packaged_whole_as_the_function():
 def test_a_cell_whose_text_is_lost_must_run_again():
     variables = {}
     exec(compile("def lambda_handler(event, context): ...", "a lost cell", "exec"), variables)
-    with pytest.raises(LookupError, match="The cell that defines lambda_handler is unknown; run it again"):
+    with pytest.raises(LookupError, match=r"The cell that defines lambda_handler is unknown. Run it again"):
         lambdas.package_cell(variables["lambda_handler"])

@@ -31,7 +31,7 @@ def test_a_jobs_states_are_shown_as_they_pass_each_once(session, calls, seen):
 
 def test_a_job_that_does_not_end_is_named(session, calls, seen):
     calls.answer("DescribeJobs", *[described("RUNNABLE")] * 100)
-    with pytest.raises(TimeoutError, match="Job 0 is still RUNNABLE after 0 seconds; watch it again"):
+    with pytest.raises(TimeoutError, match=r"Job 0 is still RUNNABLE after 0 seconds. Watch it again"):
         monitoring.watch_job(session, "0", every=0.001, seconds=0.01)
 
 

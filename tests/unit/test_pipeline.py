@@ -29,7 +29,7 @@ def test_looks_come_further_apart_but_never_far(session, calls, no_waiting):
 
 def test_one_that_goes_on_for_too_long_is_told_with_its_status(session, calls):
     calls.answer("DescribePipelineExecution", *executing("Executing"))
-    with pytest.raises(TimeoutError, match="abcdefghijkl is still Executing after 0 seconds; wait for it again"):
+    with pytest.raises(TimeoutError, match=r"abcdefghijkl is still Executing after 0 seconds. Wait for it again"):
         pipeline.wait_for_execution(session, ARN, seconds=0)
 
 

@@ -1,6 +1,6 @@
 """Delete everything the notebooks made, and show what is left (notebook 07).
 
-Only what carries both our name and our tag is deleted; what merely has a name like ours is left alone. Each deletion is
+Only resources with both our name and our tag are deleted. Others with a name like ours are left alone. Each deletion is
 safe to repeat, so you finish an interrupted cleanup by running it again.
 """
 

@@ -1,4 +1,4 @@
-"""What Batch runs jobs with: job queue, compute environment, job definitions."""
+"""Batch's resources: job queue, compute environment, job definitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .waiting import delete_when_free, until_empty
 
 
 def find_job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]:
-    """The job queue; before it is deleted, its jobs are terminated."""
+    """The job queue. Before it is deleted, its jobs are terminated."""
     queue = batch.describe(session, "job queue", config.job_queue)
     if queue is None:
         return

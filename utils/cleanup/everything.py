@@ -1,4 +1,4 @@
-"""All kinds of resources together: find them, delete them in order, show what is left."""
+"""All kinds of resources together. Find them, delete them in order, and show the rest."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _REFUSED = (
 
 
 def find_all(session: boto3.Session, config: Config) -> list[Resource]:
-    """What there is to delete, in an order that works."""
+    """The resources to delete, in an order that works."""
     return [resource for resource in find_named(session, config) if resource.ours]
 
 
 def find_named(session: boto3.Session, config: Config) -> Iterator[Resource]:
-    """All with one of our names, tagged or not; each kind is searched when those before it have been dealt with."""
+    """All resources with one of our names, tagged or not. Each kind is searched after the previous ones are handled."""
     for find in _FINDERS:
         yield from find(session, config)
 
@@ -62,7 +62,7 @@ def foreign_resources(session: boto3.Session, config: Config) -> Iterator[Resour
 
 
 def table(resources: list[Resource]) -> pd.DataFrame:
-    """These resources as a table: columns kind, name and if left, which is what it costs to leave it where it is."""
+    """These resources as a table with the columns kind, name, and if left (its cost if you keep it)."""
     rows = [(each.kind, each.name, each.if_left) for each in resources]
     return pd.DataFrame(rows, columns=["kind", "name", "if left"])
 
@@ -71,16 +71,16 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
     """Delete all that `find_all` returns.
 
     Args:
-        tell: called with each as soon as it is gone, such as `print`: on AWS the whole takes minutes.
+        tell: called with each resource after its deletion, such as `print`. On AWS everything takes minutes.
 
     Returns:
         What was deleted, as "kind name".
 
     Raises:
-        ClientError: AWS refuses a deletion; what was deleted stays deleted, and a second call continues from there.
+        ClientError: AWS refuses a deletion. What was deleted stays deleted, and a second call continues from there.
         RuntimeError: S3 refuses to delete an object.
-        StillRunning: an execution of the pipeline can't be stopped; all but the pipeline is deleted.
-        TimeoutError: something is still there some minutes after its deletion; a second call continues from there.
+        StillRunning: an execution of the pipeline can't be stopped. All but the pipeline is deleted.
+        TimeoutError: something is still there some minutes after its deletion. A second call continues from there.
     """
     deleted, held = [], None
     for resource in find_named(session, config):
@@ -99,7 +99,7 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
 
 
 def leftovers(session: boto3.Session, config: Config) -> list[str]:
-    """What is still there, by name; empty after a complete cleanup.
+    """The names of the resources that still exist, empty after a complete cleanup.
 
     Returns:
         "kind name" of each. What has one of our names and not our tag may belong to someone else, and may cost, so it

@@ -1,4 +1,4 @@
-"""End what runs: the pipeline's executions, and the jobs of its queue."""
+"""Stop the pipeline's executions, and the jobs of its queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRACE_SECONDS, LAST_SECONDS = 60, 300
 
 
 class StillRunning(RuntimeError):
-    """An execution that can't be stopped; the message names it and says what to do."""
+    """An execution that can't be stopped. The message names it and says what to do."""
 
 
 def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> None:
@@ -63,7 +63,7 @@ def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> No
         steps = " and ".join(step["StepName"] for step in _unfinished_steps(sagemaker, arn))
         raise StillRunning(
             f"All is deleted but the pipeline {pipeline}: its execution {arn} has not stopped, since its step "
-            f"{steps} goes on; when it has ended, run the cleanup again."
+            f"{steps} goes on. When it has ended, run the cleanup again."
         )
 
 
@@ -105,7 +105,7 @@ def _answer_steps(sagemaker: Any, pipeline: str, execution: str) -> None:
             if "AccessDenied" in code:
                 raise StillRunning(
                     f"All is deleted but the pipeline {pipeline}: its execution {execution} can't be stopped, "
-                    f"since its step {step['StepName']} waits for an answer that you may not give; get the permission "
+                    f"since its step {step['StepName']} waits for an answer that you may not give. Get the permission "
                     "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
                 ) from None
             if not _was_answered(code, error.response["Error"].get("Message", "")):

@@ -1,4 +1,4 @@
-"""What holds data: the bucket and the log groups."""
+"""Resources that hold data: the bucket and the log groups."""
 
 from __future__ import annotations
 

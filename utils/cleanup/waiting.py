@@ -20,7 +20,7 @@ def until_empty(remaining: Callable[[], Any], otherwise: str, seconds: float = 3
         TimeoutError: it still returns something after so many seconds.
     """
     if last_remaining(remaining, seconds):
-        raise TimeoutError(f"After {seconds:.0f} seconds {otherwise}; run the cleanup again.")
+        raise TimeoutError(f"After {seconds:.0f} seconds {otherwise}. Run the cleanup again.")
 
 
 def last_remaining(remaining: Callable[[], Any], seconds: float) -> Any:

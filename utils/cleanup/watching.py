@@ -1,4 +1,4 @@
-"""What watches the rest: event rules, alarms, the dashboard."""
+"""Resources that watch the others: event rules, alarms, the dashboard."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_alarms(session: boto3.Session, config: Config) -> Iterator[Resource]:
 
 
 def find_dashboard(session: boto3.Session, config: Config) -> Iterator[Resource]:
-    """The dashboard, whose text carries our tag: not every boto3 in use can tag one."""
+    """The dashboard. Its text carries our tag, because older versions of boto3 can't tag one."""
     cloudwatch, name = session.client("cloudwatch"), config.dashboard
     try:
         body = cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]

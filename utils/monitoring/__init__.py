@@ -1,4 +1,4 @@
-"""Read a run: its steps, its jobs, their logs, and why it failed (notebook 06). Public APIs only, on either target."""
+"""Read a run's steps, jobs and logs, and why it failed (notebook 06). Public APIs only, on either target."""
 
 from .alarms import alarm_names, ensure_alarms
 from .batch_jobs import described_jobs, jobs, wait_for_jobs

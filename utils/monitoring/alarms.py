@@ -29,7 +29,7 @@ def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, in
 
 
 def alarm_settings(config: Config) -> dict[str, dict[str, Any]]:
-    """What PutMetricAlarm is told of each alarm, by its name, but for whom it notifies."""
+    """The parameters of PutMetricAlarm for each alarm, by its name, without the actions."""
     return {
         name: {
             "Namespace": namespace,
@@ -52,10 +52,10 @@ def alarm_names(config: Config) -> list[str]:
 
 
 def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[str] = ()) -> list[str]:
-    """Alarms on what nobody would notice otherwise, created or brought up to date.
+    """Alarms for problems that would go unnoticed, created or brought up to date.
 
     Args:
-        notify: what is told when an alarm goes off, such as the ARN of an SNS topic that mails you.
+        notify: ARNs to notify when an alarm goes off, such as an SNS topic that mails you.
 
     Returns:
         The alarms' names.

@@ -17,8 +17,8 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
 
     Returns:
         One row a job: job (its step and number), definition, status, attempts, seconds, exit_code, reason, log_stream,
-        created, started, stopped, name and id; steps in the order they submitted. Without jobs, an empty table with the
-        first three of these.
+        created, started, stopped, name and id. Steps are in the order they submitted. Without jobs, an empty table
+        with the first three columns.
     """
     rows = [_row(job) for job in described_jobs(session, job_queue, execution)]
     if not rows:
@@ -40,14 +40,14 @@ def described_jobs(session: boto3.Session, job_queue: str, execution: str) -> li
 
 
 def list_jobs(batch: Any, job_queue: str, execution: str) -> list[dict[str, Any]]:
-    """What ListJobs says of an execution's jobs, which are found by their names: these begin with its id."""
+    """ListJobs' summaries of an execution's jobs, whose names begin with the execution's id."""
     names = [{"name": "JOB_NAME", "values": [f"{execution.rsplit('/', 1)[1]}*"]}]
     pages = batch.get_paginator("list_jobs").paginate(jobQueue=job_queue, filters=names)
     return [summary for page in pages for summary in page["jobSummaryList"]]
 
 
 def describe_jobs(batch: Any, summaries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What DescribeJobs says of the jobs that ListJobs told of."""
+    """DescribeJobs' details of the jobs that ListJobs returned."""
     ids = [summary["jobId"] for summary in summaries]
     return [
         job
@@ -96,7 +96,7 @@ def _time(milliseconds: int | None) -> pd.Timestamp:
 
 
 def count_states(summaries: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
-    """How many jobs are in which state, for each step name in the jobs' names; an array's children count singly.
+    """The number of jobs in each state, per step name in the jobs' names. An array's children count singly.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesSummary.html
     """

@@ -19,7 +19,7 @@ def gantt(table: pd.DataFrame):
         table: as `jobs` returns it.
 
     Returns:
-        A matplotlib figure; its `alt` attribute says in words what it shows.
+        A matplotlib figure. Its `alt` attribute describes it in words.
     """
     import matplotlib.pyplot as plt
 
@@ -50,7 +50,7 @@ def gantt(table: pd.DataFrame):
 
 
 def _gantt_in_words(run: pd.DataFrame, created: pd.Series, started: pd.Series, stopped: pd.Series) -> str:
-    """What the chart shows: each step's jobs, when they ran, how long the last one waited, how many ran at once."""
+    """The chart in words: when each step's jobs ran, how long the last one waited, how many ran at once."""
     of_step = run["job"].str.rsplit("-", n=1).str[0]
     told = []
     for step in of_step.unique():
@@ -66,7 +66,7 @@ def _gantt_in_words(run: pd.DataFrame, created: pd.Series, started: pd.Series, s
 
 
 def delays(summary: dict[str, Any]):
-    """The answer as a picture: mean arrival delay by scheduled hour.
+    """The answer as a picture, the mean arrival delay by scheduled hour.
 
     Args:
         summary: what the pipeline's last step wrote.

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def picture(figure: Any, alt: str) -> Any:
-    """The figure, with a text that says what it shows, shown once: by the cell that returns it.
+    """The figure with a text description, shown once, by the cell that returns it.
 
-    JupyterLab and nbconvert take the text of an HTML picture only, and prefer HTML; the PNG is for who does not.
+    JupyterLab and nbconvert take the text of an HTML picture only, and prefer HTML. The PNG is for other programs.
     """
     import matplotlib.pyplot as plt
     from IPython.core.pylabtools import print_figure
@@ -27,6 +27,6 @@ def picture(figure: Any, alt: str) -> Any:
 
 
 def _image(png: str, alt: str) -> str:
-    """A picture as HTML, on its own white in the dark too; whoever doesn't see it hears or reads `alt`."""
+    """A picture as HTML, on a white background in a dark theme, too. `alt` describes it in words."""
     style = "background: white; max-width: 100%"
     return f'<img style="{style}" alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'

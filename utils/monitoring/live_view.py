@@ -28,7 +28,7 @@ class Watched(NamedTuple):
 
     Attributes:
         status: the execution's last status.
-        samples: the callback queue's messages over time; columns seconds, waiting, hidden.
+        samples: the callback queue's messages over time, with the columns seconds, waiting, hidden.
     """
 
     status: str
@@ -38,10 +38,10 @@ class Watched(NamedTuple):
 def watch(
     session: boto3.Session, config: Config, execution: str, *, every: float = 1, seconds: float = 3600
 ) -> Watched:
-    """Show an execution until it has ended: its graph, a progress bar, its jobs by state, the newest lines of a log.
+    """Show an execution until it has ended, with its graph, progress bar, jobs by state, and a log's newest lines.
 
     In JupyterLab the picture changes in place. What stays is the last graph and, below it, a table with a row a step.
-    The table is a display of its own, since papermill's log leaves out what only changes another.
+    The table is a separate display, because papermill's log leaves out updates of a display.
 
     Args:
         every: seconds between two polls. Default: one.
@@ -51,7 +51,7 @@ def watch(
         The execution's last status, and the queue's messages over time.
 
     Raises:
-        LookupError: there is no callback queue; run notebook 04 first.
+        LookupError: there is no callback queue. Run notebook 04 first.
     """
     import matplotlib.pyplot  # noqa: F401  now, since it takes seconds, and the first picture would be as old
     from IPython.display import display
@@ -116,12 +116,12 @@ def _newest_lines(session: boto3.Session, log_group: str, summaries: list[dict[s
 
 
 def _since(job: dict[str, Any]) -> int:
-    """When a job started, as far as known, in milliseconds; otherwise when it was created."""
+    """When a job started, in milliseconds. If that is not known, when it was created."""
     return job.get("startedAt") or job.get("createdAt", 0)
 
 
 def steps_done(table: pd.DataFrame, counts: Counter[str]) -> float:
-    """How many steps are done; of a step that waits for jobs, the share of all jobs so far."""
+    """The number of finished steps, plus the share of finished jobs for a step that waits."""
     ended, jobs_ended = table["status"].isin(FINAL).sum(), counts["SUCCEEDED"] + counts["FAILED"]
     return ended + (jobs_ended / counts.total() if jobs_ended < counts.total() else 0)
 

@@ -19,7 +19,7 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
         log_stream: the job's `logStreamName`, as DescribeJobs returns it.
 
     Returns:
-        The lines; none if there is no such stream. A job that failed to start may name a stream that was never created
+        The lines, or none without such a stream. A job that failed to start may name a stream that was never created
         (nextstrain/cli#405).
 
     Raises:
@@ -50,7 +50,7 @@ def _no_group(session: boto3.Session, log_group: str, remedy: str) -> str:
 
 
 def last_lines(logs: Any, log_group: str, log_stream: str) -> list[str]:
-    """The last three lines that a job has printed; none if its log stream does not exist, or does not exist yet."""
+    """The last three lines that a job has printed, or none if its log stream does not exist (yet)."""
     try:
         answer = logs.get_log_events(logGroupName=log_group, logStreamName=log_stream, limit=3)
     except logs.exceptions.ResourceNotFoundException:
@@ -68,7 +68,7 @@ def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFr
         seconds from the last job's end to the answer, None where no job ended it.
 
     Raises:
-        LookupError: check_jobs has no log group; run notebook 03 first.
+        LookupError: check_jobs has no log group. Run notebook 03 first.
 
     https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
     """

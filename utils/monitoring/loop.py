@@ -1,4 +1,4 @@
-"""States as they pass: of one job, and of a message that makes a polling loop."""
+"""States as they pass, of one job, and of a message in a polling loop."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def watch_job(
         return {"status": job["status"], "reason": job.get("statusReason", "")}
 
     if not _show_changes(poll, lambda row: row["status"] in DONE, every, seconds):
-        raise TimeoutError(f"Job {job_id} is still {job['status']} after {seconds:.0f} seconds; watch it again.")
+        raise TimeoutError(f"Job {job_id} is still {job['status']} after {seconds:.0f} seconds. Watch it again.")
     return job
 
 
@@ -57,7 +57,7 @@ def watch_loop(
     every: float | None = None,
     seconds: float = 900,
 ) -> pd.DataFrame:
-    """Show a polling loop as it turns: the message, the jobs and the step that waits, a row for each change.
+    """Show a polling loop as it turns, with a row for each change of the message, the jobs and the waiting step.
 
     Args:
         queue_url: of the callback queue.
@@ -96,7 +96,7 @@ def _show_changes(
     every: float | None,
     seconds: float,
 ) -> list[dict[str, Any]]:
-    """Poll, and show a table with a row for each change and its second, until the last; none if that does not come."""
+    """Poll, and show a table with a row and a time for each change. Returns the rows, or none at the timeout."""
     from IPython.display import display
 
     rows: list[dict[str, Any]] = []

@@ -42,8 +42,8 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
     """What a Lambda or Callback step gave to the steps after it.
 
     Raises:
-        LookupError: the step failed, or was not reached because another did, whose reason is told; or it has not begun,
-            or there is none.
+        LookupError: there is no such step, it has not begun, it failed, or another step failed before it. The message
+            gives the reason.
     """
     begun = list_steps(session, execution)
     failed = next((each for each in begun if each["StepStatus"] == "Failed"), None)

@@ -1,4 +1,4 @@
-"""A pipeline as a graph: which step waits for which."""
+"""A pipeline as a graph of the steps that wait for each other."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ STATUS_COLORS = {
 
 
 def graph(session: boto3.Session, execution: str):
-    """An execution as a picture: a box a step with its status and seconds, an arrow where one follows another.
+    """An execution as a picture, with a box per step, its status and seconds, and an arrow to each step that follows.
 
     Returns:
-        A matplotlib figure; its `alt` attribute says in words what it shows.
+        A matplotlib figure. Its `alt` attribute describes it in words.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineDefinitionForExecution.html
     """
@@ -60,7 +60,7 @@ def _alone(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def dependencies(definition: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """For each step of a pipeline definition those it waits for: named in DependsOn, or by using their outputs."""
+    """For each step of a definition the steps it waits for, by DependsOn or because it uses their outputs."""
     names = {step["Name"] for step in definition}
     waits_for = {}
     for step in definition:
@@ -76,7 +76,7 @@ def steps_used(arguments: Any) -> set[str]:
 
 
 def columns_of(waits_for: dict[str, set[str]]) -> dict[str, int]:
-    """Each step's column: to the right of all it waits for."""
+    """Each step's column, to the right of all steps it waits for."""
     columns: dict[str, int] = {}
     while len(columns) < len(waits_for):  # a definition has no cycles
         columns |= {

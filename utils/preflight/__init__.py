@@ -18,7 +18,7 @@ __all__ = ["FUNCTION_CALLS", "MAX_VCPUS", "UNVERIFIED", "NotReady", "check", "re
 
 
 class NotReady(RuntimeError):
-    """Something is missing; the message lists all of it."""
+    """Something is missing. The message lists all of it."""
 
 
 def check(
@@ -38,7 +38,7 @@ def check(
         session: boto3 session of the person at the notebooks.
         max_vcpus: vCPUs that the jobs may use at once.
         job_vcpus: vCPUs of one job; None is what those of notebook 02 take.
-        spot: whether the jobs are to run on Fargate Spot, which has a quota of its own.
+        spot: whether the jobs are to run on Fargate Spot, which has a separate quota.
 
     Returns:
         Columns need, ok (True, False, or None where it is not known) and remedy, what to do or know about it.
@@ -71,7 +71,7 @@ def require(report: pd.DataFrame, *, allow_unverified: bool = False, ignore: Col
             can be wrong, and you don't need a default VPC if you bring another network.
 
     Raises:
-        NotReady: something is missing; the message names all of it.
+        NotReady: something is missing. The message names all of it.
         ValueError: `ignore` holds something that is not in the report.
     """
     unknown = set(ignore) - set(report["need"])

@@ -1,4 +1,4 @@
-"""How the preflight asks AWS: it gives up soon, and an answer that does not come is a row like any other."""
+"""How the preflight asks AWS. It gives up soon, and reports a missing answer as a row like any other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = tuple[bool | None, str]
 
 
 class Row(NamedTuple):
-    """One line of the report: a need, whether it is met (None: not known), and what to do or know about it."""
+    """One line of the report, with a need, whether it is met (None if unknown), and what to do or know about it."""
 
     need: str
     ok: bool | None
@@ -44,14 +44,14 @@ class BriefSession:
         return client
 
     def row(self, need: str, ask: Callable[[], Answer]) -> Row:
-        """The answer to a question as a row; None with the reason where there is no answer."""
+        """The answer to a question as a row, or None with the reason where there is no answer."""
         try:
             return Row(need, *ask())
         except (BotoCoreError, ClientError) as error:
             return Row(need, None, self.reason(error))
 
     def reason(self, error: BotoCoreError | ClientError) -> str:
-        """Why a question was not answered, in words; a service that was out of reach is not asked again."""
+        """Why a question was not answered, in words. A service that was out of reach is not asked again."""
         if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
             self._unreachable[urlsplit(error.kwargs["endpoint_url"]).netloc] = error
         if is_denied(error):

@@ -7,7 +7,7 @@ from .asking import BriefSession
 
 
 def principal(session: BriefSession, caller: str) -> str:
-    """The ARN of the user or role whose policies count: of an assumed role's session, the role, path included."""
+    """The ARN of the user or role whose policies count. For an assumed role's session it is the role, path included."""
     if ":assumed-role/" not in caller:
         return caller
     return _studios_role(caller) or session.client("iam").get_role(RoleName=caller.split("/")[1])["Role"]["Arn"]

@@ -1,4 +1,4 @@
-"""Whether the kit can be built without meeting what has one of its names and is somebody else's."""
+"""Whether resources with the kit's names exist that are not the kit's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def free(session: BriefSession, config: Config) -> Answer:
         return not refusals, "".join(map(str, refusals))
     *others, last = (f"the {refusal.what}" for refusal in refusals)
     told = f"{', '.join(others)} and {last} exist and are not this kit's, since they lack our tag"
-    return False, f"T{told[1:]}; choose another prefix, or delete them."
+    return False, f"T{told[1:]}. Choose another prefix, or delete them."
 
 
 def bucket(session: BriefSession, config: Config, *, sees_it: bool) -> Answer:

@@ -41,7 +41,7 @@ def way_out(session: BriefSession) -> Answer:
 
 
 def _covers(rule: dict[str, Any], port: int) -> bool:
-    """Whether a rule is about TCP at this port; protocol -1 is all of them."""
+    """Whether a rule covers TCP at this port. Protocol -1 covers all protocols."""
     if rule["IpProtocol"] == "-1":
         return True
     return rule["IpProtocol"] in ("tcp", "6") and rule["FromPort"] <= port <= rule["ToPort"]

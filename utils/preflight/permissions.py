@@ -60,9 +60,9 @@ class Refusal:
     """One "no" of the simulator's.
 
     Attributes:
-        given: what it was given of the call, such as "iam:PassedToService batch.amazonaws.com"; "" if nothing.
+        given: what it was given of the call, such as "iam:PassedToService batch.amazonaws.com", or "" if nothing.
         keys: what else of the call the answer depends on.
-        doubt: why it may be wrong; "" if it is not known to be.
+        doubt: why it may be wrong, or "" if it is not known to be.
         boundary: whether the permissions boundary is what refuses.
     """
 
@@ -95,7 +95,7 @@ def rows(session: BriefSession, config: Config) -> list[Row]:
 
 
 def need(statement: dict[str, Any]) -> str:
-    """A statement's name in words: `ManageTheRoles` as "permission to manage the roles"."""
+    """A statement's name in words, such as "permission to manage the roles" for `ManageTheRoles`."""
     sid = statement["Sid"]
     return IN_WORDS.get(sid) or "permission to" + "".join(f" {c.lower()}" if c.isupper() else c for c in sid)
 
@@ -191,7 +191,7 @@ def _simulate(
 
 
 def _refusal(result: dict[str, Any], given: str) -> Refusal:
-    """What the simulator says beside its "no"; for a resource, it says the missing keys beside the resource."""
+    """The simulator's details of a refusal. For a resource, the missing keys stand beside the resource."""
     each = [result, *result.get("ResourceSpecificResults", [])]
     keys = {key for one in each for key in one.get("MissingContextValues", [])}
     organization = result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True)
@@ -219,7 +219,7 @@ def _by_region(config: Config, actions: list[str]) -> dict[str, list[str]]:
 
 
 def _contexts(statement: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """What the simulator must be told of the call, once for each value that the statement's condition allows."""
+    """The context for the simulator, once for each value that the statement's condition allows."""
     entries = [
         [_entry(key, value) for value in _listed(values)]
         for conditions in statement.get("Condition", {}).values()

@@ -49,7 +49,7 @@ NARROWER = {
 
 
 def arns_to_ask(action: str, patterns: Iterable[str]) -> list[tuple[str, ...]]:
-    """For each resource that the action is about, the spellings of its ARN; to be allowed on one spelling is enough.
+    """For each resource of the action, the spellings of its ARN. A permission on one spelling is enough.
 
     Args:
         action: such as "batch:SubmitJob".
@@ -65,7 +65,7 @@ def arns_to_ask(action: str, patterns: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def kind(arn: str) -> str:
-    """The word that an ARN's last part begins with: "job-queue" of job-queue/NAME."""
+    """The first word of an ARN's last part, such as "job-queue" in job-queue/NAME."""
     return arn.split(":", 5)[5].replace("/", ":").partition(":")[0]
 
 
