@@ -34,8 +34,8 @@ def pause_or_raise(error, give_up_at, job_name):
         raise error
     if time.monotonic() >= give_up_at:
         raise TimeoutError(
-            f"Batch kept refusing calls until this function's timeout came near ({error}); "
-            "run the step again: it goes on where this call stopped."
+            f"Batch kept refusing calls until this function's timeout came near ({error}). "
+            "Run the step again. It continues where this call stopped."
         ) from error
     log("retrying", error=str(error), job_name=job_name)
     time.sleep(random.uniform(0.1, 1.5))  # around 1 s: the account's whole budget of 50 calls a second comes anew

@@ -38,8 +38,8 @@ def submit(request, give_up_at):
     while True:
         if time.monotonic() >= give_up_at:
             raise TimeoutError(
-                "Not all jobs could be submitted before this function's timeout came near. Run the step again: "
-                "it goes on where this call stopped."
+                "Not all jobs could be submitted before this function's timeout came near. Run the step again. "
+                "It continues where this call stopped."
             )
         try:
             return client("batch").submit_job(**request)["jobId"]

@@ -139,7 +139,7 @@ def test_a_job_whose_submission_was_not_confirmed_is_not_submitted_again(fake, s
 
 def test_throttling_without_end_says_what_to_do(fake, submit):
     fake.fail_next("SubmitJob", *[THROTTLED] * 10_000)
-    with pytest.raises(TimeoutError, match="run the step again: it goes on where this call stopped"):
+    with pytest.raises(TimeoutError, match=r"Run the step again\. It continues where this call stopped"):
         run(submit)
 
 
@@ -438,7 +438,7 @@ def test_a_truth_value_that_is_none_is_refused(fake, submit, value):
 
 def test_slow_submitting_ends_before_the_functions_timeout_and_says_so(fake, submit):
     fake.fault_rule = lambda name, _: fake.clock.sleep(1) if name == "SubmitJob" else None
-    with pytest.raises(TimeoutError, match="run the step again: it goes on where this call stopped"):
+    with pytest.raises(TimeoutError, match=r"Run the step again\. It continues where this call stopped"):
         run(submit, max_jobs=500)
     assert 100 < len(fake.batch.jobs) < 120, "of the 120 seconds some are kept in hand"
     fake.fault_rule = None

@@ -252,8 +252,8 @@ AS_A_NUMBERED_ONE = {
     ],
 )
 def test_a_picture_that_is_not_the_common_one_is_caught(cell, wrong):
-    found = list(RULES["NB05_what_now_exists"](Notebook(DRAWN[1], [("markdown", cell, [])])))
-    assert [each for each in found if wrong in each]
+    complaints = list(RULES["NB05_what_now_exists"](Notebook(DRAWN[1], [("markdown", cell, [])])))
+    assert [each for each in complaints if wrong in each]
 
 
 @pytest.mark.parametrize("name", [*BROKEN, *AS_A_NUMBERED_ONE])

@@ -136,7 +136,7 @@ def test_a_function_that_raises_is_an_error_with_its_words(session, config, ensu
 
 
 def test_a_missing_function_says_which_notebook_deploys_it(session, config):
-    with pytest.raises(LookupError, match="run notebook 03_lambdas"):
+    with pytest.raises(LookupError, match="Run notebook 03_lambdas"):
         lambdas.function_arn(session, config.submit_jobs_function)
 
 

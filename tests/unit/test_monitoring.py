@@ -157,7 +157,7 @@ def test_a_log_group_that_does_not_exist_is_named(session, config):
     with pytest.raises(LookupError) as error:
         monitoring.job_log(session, "/aws/batch/nosuch", "s")
     assert str(error.value) == (
-        'There is no log group "/aws/batch/nosuch" in us-east-1; check its name and the region.'
+        'There is no log group "/aws/batch/nosuch" in us-east-1. Check its name and the region.'
     )
     with pytest.raises(LookupError, match=f"{config.check_jobs_function}.*. Run notebook 03 first"):
         monitoring.answers(session, config, ARN)

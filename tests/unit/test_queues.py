@@ -87,7 +87,7 @@ def test_a_name_that_was_deleted_just_now_is_waited_for(session, config, calls, 
 
 
 def test_a_missing_queue_says_which_notebook_makes_it(session, config):
-    with pytest.raises(LookupError, match="run notebook 04_sqs_and_mapping"):
+    with pytest.raises(LookupError, match="Run notebook 04_sqs_and_mapping"):
         queues.queue_url(session, config.callback_queue)
 
 
@@ -171,8 +171,8 @@ def test_a_paused_mapping_is_enabled_again_by_ensure_and_no_mapping_is_no_error(
     made = mapping()
     for _ in range(2):
         queues.pause_mapping(session, queue=source, function=config.check_jobs_function)
-        found = queues.find_mapping(session, queue=source, function=config.check_jobs_function)
-        assert (found["UUID"], found["State"]) == (made["UUID"], "Disabled")
+        mapping = queues.find_mapping(session, queue=source, function=config.check_jobs_function)
+        assert (mapping["UUID"], mapping["State"]) == (made["UUID"], "Disabled")
     assert mapping()["State"] == "Enabled"
 
 

@@ -37,7 +37,7 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
             answer = logs.get_log_events(logGroupName=log_group, logStreamName=log_stream, startFromHead=True, **more)
         except logs.exceptions.ResourceNotFoundException:  # which of the two, only a text says
             if batch.log_group(session, log_group) is None:
-                raise LookupError(_no_group(session, log_group, "check its name and the region")) from None
+                raise LookupError(_no_group(session, log_group, "Check its name and the region")) from None
             return lines
         lines += [event["message"] for event in answer["events"]]
         if answer["nextForwardToken"] == token:  # the same token again: that was the end
@@ -46,7 +46,7 @@ def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str
 
 
 def _no_group(session: boto3.Session, log_group: str, remedy: str) -> str:
-    return f'There is no log group "{log_group}" in {session.region_name}; {remedy}.'
+    return f'There is no log group "{log_group}" in {session.region_name}. {remedy}.'
 
 
 def last_lines(logs: Any, log_group: str, log_stream: str) -> list[str]:
@@ -77,7 +77,7 @@ def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFr
     try:
         entries = [json.loads(event["message"]) for page in pages for event in page["events"]]
     except logs.exceptions.ResourceNotFoundException:
-        raise LookupError(_no_group(session, log_group, "run notebook 03 first")) from None
+        raise LookupError(_no_group(session, log_group, "Run notebook 03 first")) from None
     mine = [entry for entry in entries if entry["execution"] == execution]
     columns = {"step": "step", "answer": "answer", "path": "path", "polls": "polls", "lag": "AnswerLag"}
     return pd.DataFrame({column: [entry.get(key) for entry in mine] for column, key in columns.items()})
