@@ -99,7 +99,7 @@ def _queues() -> dict[str, Any]:
 
 
 def _rules() -> dict[str, Any]:
-    """The rules for stopped executions and, with push, for jobs that end; each may reach its target."""
+    """The rules for stopped executions and, with push, for jobs that end. Each may reach its target."""
     stopped_name, ended_name = events.rule_names(NAMES)
     stopped_pattern, ended_pattern = events.execution_ended(), events.job_ended()
     # All executions of the pipelines: their ARNs in the event are exactly those of the parameter.

@@ -31,7 +31,7 @@ FUNCTIONS = {"SubmitJobsKey": "submit_jobs", "CheckJobsKey": "check_jobs"}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; its failure ends the program with one sentence."""
+    """Run one command. Its failure ends the program with one sentence."""
     options = _parser().parse_args(arguments)
     try:
         if not STACK_NAME.fullmatch(options.stack):

@@ -163,7 +163,7 @@ def ensure_functions(
         names: folders of lambda_code/, of those in FUNCTION_ROLES. Default: the two that a pipeline needs.
         job_queues: whose jobs the functions may work with.
         check_settings: more environment variables of the checking function.
-        timeout_seconds: of one call; at most the callback queue's visibility timeout. Default: 120.
+        timeout_seconds: of one call. At most the callback queue's visibility timeout. Default: 120.
 
     Returns:
         The functions' ARNs by name.

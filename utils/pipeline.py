@@ -63,8 +63,8 @@ def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 360
         seconds=seconds,
         longest_pause=10,
         otherwise=lambda execution: (
-            f"The execution {arn} is still {execution['PipelineExecutionStatus']} after {seconds:.0f} seconds; "
-            "wait for it again."
+            f"The execution {arn} is still {execution['PipelineExecutionStatus']} after {seconds:.0f} seconds. "
+            "Wait for it again."
         ),
     )
 

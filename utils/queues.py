@@ -138,7 +138,7 @@ def message_counts(session: boto3.Session, url: str) -> dict[str, int]:
 
 
 def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dict[str, int]:
-    """Wait until a queue is empty, and return the counts; after `seconds` also if it is not."""
+    """Wait until a queue is empty or `seconds` are over, and return the counts."""
     return wait(lambda: message_counts(session, url), until=lambda counts: not any(counts.values()), seconds=seconds)
 
 
@@ -241,7 +241,7 @@ def pause_mapping(session: boto3.Session, *, queue: str, function: str) -> None:
 
 
 def _settled_mapping(describe: Callable[[], dict[str, Any] | None]) -> Any:
-    """The mapping when it is Enabled or Disabled; None when it is gone.
+    """The mapping once it is Enabled or Disabled, or None once it is gone.
 
     Raises:
         TimeoutError: it is neither within three minutes.

@@ -33,7 +33,7 @@ def ensure_compute_environment(
         The environment as DescribeComputeEnvironments answers it.
 
     Raises:
-        BatchError: it does not become VALID; the message carries its status, and AWS's reason.
+        BatchError: it does not become VALID. The message carries its status, and AWS's reason.
         NameConflict: there is such an environment without these tags.
 
     https://docs.aws.amazon.com/batch/latest/userguide/fargate.html

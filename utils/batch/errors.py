@@ -2,4 +2,4 @@
 
 
 class BatchError(RuntimeError):
-    """A resource of AWS Batch that can't be used; the message says which, why, and what to do."""
+    """A resource of AWS Batch that can't be used. The message says which, why, and what to do."""

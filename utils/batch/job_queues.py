@@ -34,7 +34,7 @@ def ensure_job_queue(
         The queue as DescribeJobQueues answers it.
 
     Raises:
-        BatchError: it does not become VALID; the message carries its status, and AWS's reason.
+        BatchError: it does not become VALID. The message carries its status, and AWS's reason.
         NameConflict: there is such a queue without these tags.
 
     https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html

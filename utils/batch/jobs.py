@@ -32,7 +32,7 @@ def wait_for_job(
     """Poll a job until it is in one of these states, and return it as DescribeJobs answers it.
 
     Raises:
-        TimeoutError: it is in none of them after `seconds`; the message names its state and Batch's reason for it.
+        TimeoutError: it is in none of them after `seconds`. The message names its state and Batch's reason for it.
 
     https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
     """
@@ -61,7 +61,7 @@ def require_success(job: dict[str, Any]) -> dict[str, Any]:
         job: as DescribeJobs answers it. One that failed before its container started has no start and no exit code.
 
     Raises:
-        BatchError: it has not succeeded; the message has its exit code and Batch's reasons.
+        BatchError: it has not succeeded. The message has its exit code and Batch's reasons.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html
     """
@@ -80,9 +80,9 @@ def require_success(job: dict[str, Any]) -> dict[str, Any]:
 def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) -> str:
     """Take a job's machine away while it works, as Fargate Spot may, to see what its retry strategy makes of it.
 
-    ECS stops the job's task, with the reason that a Spot reclaim gives. A real one only AWS can cause; its Fault
+    ECS stops the job's task, with the reason that a Spot reclaim gives. A real one only AWS can cause. Its Fault
     Injection Service interrupts tasks in the same way. That Batch shows a task's reason as the attempt's status reason
-    is seen with reclaims; that it does so with one of ours, AWS does not say.
+    is seen with reclaims. That it does so with one of ours, AWS does not say.
 
     Args:
         seconds: how long to wait for the job to run.
@@ -92,7 +92,7 @@ def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) 
 
     Raises:
         BatchError: the job has ended, or ended before it could be interrupted.
-        TimeoutError: it does not run after `seconds`; the message names its state and Batch's reason for it.
+        TimeoutError: it does not run after `seconds`. The message names its state and Batch's reason for it.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
     https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html

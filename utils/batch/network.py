@@ -57,7 +57,7 @@ def default_network(session: boto3.Session) -> tuple[list[str], list[str]]:
 def _has_fargate(region: str, subnet: dict[str, Any]) -> bool:
     """Whether Fargate runs where a subnet is: in no Local Zone, Wavelength Zone or Outpost, and not in all zones.
 
-    An availability zone is named after its region and a letter, us-west-2a; a Local Zone is us-west-2-lax-1a.
+    An availability zone is named after its region and a letter, us-west-2a. A Local Zone is us-west-2-lax-1a.
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-regions-availability-zones.html
     """

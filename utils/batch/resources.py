@@ -25,7 +25,7 @@ def describe(session: boto3.Session, kind: str, name: str) -> dict[str, Any] | N
 
 
 def settled(session: boto3.Session, kind: str, name: str, seconds: float = 300) -> dict[str, Any] | None:
-    """The resource when it is no longer CREATING, UPDATING or DELETING, or as it is after `seconds`; None if gone."""
+    """The resource once it is not CREATING, UPDATING or DELETING, or after `seconds`. None if it is gone."""
     return wait(
         lambda: describe(session, kind, name),
         until=lambda resource: not resource or resource["status"] not in ("CREATING", "UPDATING", "DELETING"),
@@ -49,7 +49,7 @@ def require_valid(kind: str, name: str, resource: dict[str, Any] | None) -> dict
     """The resource, as `settled` returned it, if it is VALID.
 
     Raises:
-        BatchError: it is not; the message carries its status, and AWS's reason.
+        BatchError: it is not. The message carries its status, and AWS's reason.
     """
     if resource is None or resource["status"] != "VALID":
         status, reason = (resource["status"], resource.get("statusReason")) if resource else ("gone", None)

@@ -24,7 +24,7 @@ def until_empty(remaining: Callable[[], Any], otherwise: str, seconds: float = 3
 
 
 def last_remaining(remaining: Callable[[], Any], seconds: float) -> Any:
-    """Call `remaining` until it returns nothing, for at most so many seconds; returns its last answer."""
+    """Call `remaining` until it returns nothing, for at most so many seconds, and return its last answer."""
     return wait(remaining, until=lambda answer: not answer, seconds=seconds)
 
 

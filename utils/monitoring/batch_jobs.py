@@ -67,7 +67,7 @@ def wait_for_jobs(session: boto3.Session, job_queue: str, execution: str, *, sec
         until=lambda table: not table.empty,
         seconds=seconds,
         longest_pause=2,
-        otherwise=lambda _: f"{execution} has no job in {job_queue} after {seconds:.0f} seconds; check its steps.",
+        otherwise=lambda _: f"{execution} has no job in {job_queue} after {seconds:.0f} seconds. Check its steps.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What `make tutorial` needs of this machine before it begins; each lack is one sentence."""
+"""Check what `make tutorial` needs of this machine, and report each lack in one sentence."""
 
 from __future__ import annotations
 

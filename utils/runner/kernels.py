@@ -34,7 +34,7 @@ class Kernels:
             self.stop(notebook)
 
     def get(self, notebook: Path) -> AsyncKernelManager:
-        """This notebook's kernel; those of the next ones are started by the way."""
+        """This notebook's kernel. Also starts the next notebooks' kernels."""
         place = self._notebooks.index(notebook)
         self._start(self._notebooks[place : place + 1 + AHEAD])
         return self._started[notebook]

@@ -32,7 +32,7 @@ PIPELINE, MONITORING = "05_pipeline_build", "06_monitoring"
 def main(
     arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks", outputs: Path = ROOT / "outputs"
 ) -> int:
-    """Run what the arguments ask for and report it; returns the exit status."""
+    """Run what the arguments ask for and report it. Returns the exit status."""
     options = parse(arguments, sorted(notebooks.glob("[0-9][0-9]_*.ipynb")))
     console = Console(highlight=False, soft_wrap=True)
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would log, the report says
@@ -45,7 +45,7 @@ def main(
 
 
 def _report(options: argparse.Namespace, outputs: Path, console: Console, interrupt: Interrupt) -> int:
-    """Run the notebooks and say what came of it; returns the exit status.
+    """Run the notebooks and say what came of it. Returns the exit status.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, whatever failed because of that.
@@ -135,7 +135,7 @@ def _command(options: argparse.Namespace, which: str = "") -> str:
 
 
 def _facts(session: boto3.Session, config: Config, stems: list[str], begun_at: datetime) -> tuple[list[str], bool]:
-    """About the execution that these notebooks started, or looked at; nothing when they did neither."""
+    """The report on the execution that these notebooks started or showed, or none without one."""
     if not {PIPELINE, MONITORING} & set(stems):
         return [], True
     return execution_facts(session, config, since=begun_at if PIPELINE in stems else None)

@@ -14,9 +14,9 @@ class Studio:
     """The app that this code runs in.
 
     Attributes:
-        app: such as "JupyterLab"; "" if Studio does not say.
+        app: such as "JupyterLab", or "" if Studio does not say.
         region: such as "eu-west-1".
-        role: the ARN of the execution role; None if Studio does not say. boto3 has its credentials by itself.
+        role: the ARN of the execution role, or None if Studio does not say. boto3 has its credentials by itself.
     """
 
     app: str
@@ -25,7 +25,7 @@ class Studio:
 
 
 def detect_studio(metadata: Path | None = None) -> Studio | None:
-    """What Studio's metadata file says of this app; None anywhere else.
+    """What Studio's metadata file says of this app, or None anywhere else.
 
     Of its members, ResourceArn is in every example of the file, ExecutionRoleArn only in newer ones.
     https://docs.aws.amazon.com/sagemaker/latest/dg/notebooks-run-and-manage-metadata.html

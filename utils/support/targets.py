@@ -5,4 +5,4 @@ LOCAL_REGION = "us-east-1"
 
 
 class ConfigError(ValueError):
-    """A setting that can't work; the message says which, and what would."""
+    """A setting is invalid. The message says which one, and names valid values."""

@@ -34,10 +34,10 @@ def wait(
         seconds: after these it is not called again. It is called once at least.
         first_pause: seconds between the first two calls. Default: 0.1.
         longest_pause: seconds that no pause exceeds by more than a tenth. Default: 5.
-        otherwise: what is wrong, from the last answer. Default: none; the last answer is returned whatever it is.
+        otherwise: what is wrong, from the last answer. Default: the last answer is returned, whatever it is.
 
     Raises:
-        TimeoutError: no answer will do within `seconds`; its message is that of `otherwise`.
+        TimeoutError: no answer will do within `seconds`. Its message is that of `otherwise`.
     """
 
     def end(state: RetryCallState) -> Any:
@@ -75,7 +75,7 @@ def retry_on(
 
 
 def has_code(*codes: str) -> Callable[[ClientError], bool]:
-    """Whether an error has one of these codes; give it to `retry_on`."""
+    """Whether an error has one of these codes. Give it to `retry_on`."""
     return lambda error: error.response["Error"]["Code"] in codes
 
 
