@@ -56,7 +56,7 @@ def check_bucket(session: boto3.Session, name: str, *, tags: dict[str, str]) -> 
             return None
         if code == "AccessDenied":
             raise LookupError(
-                f'The bucket "{name}" belongs to another account, or you lack s3:GetBucketTagging on it; choose '
+                f'The bucket "{name}" belongs to another account, or you lack s3:GetBucketTagging on it. Choose '
                 "another prefix, or ask for the permission."
             ) from None
         if code != "NoSuchTagSet":
