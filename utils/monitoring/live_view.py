@@ -127,7 +127,7 @@ def steps_done(table: pd.DataFrame, counts: Counter[str]) -> float:
 
 
 def _live(picture: Any, done: float, of: int, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
-    """The page that `watch` shows: in the reader's own colours, light or dark; a line where there is no page."""
+    """The page that `watch` shows: in the reader's own colours, light or dark, or a line of text elsewhere."""
     data, _ = picture._repr_mimebundle_()
     label = f"{int(done)} of {of} steps"
     bar = f'<progress value="{done / of:.2f}" aria-label="{label}"></progress> {label};'
