@@ -157,11 +157,14 @@ class App:
 
     async def _lifespan(self, scope: Scope, receive: Callable, send: Callable) -> None:
         """MiniStack starts first and stops last; our services between."""
+        measuring: asyncio.Task | None = None
 
         async def starting(message: dict) -> None:
+            nonlocal measuring
             if message["type"] == "lifespan.startup.complete":
                 for service in self.services:
                     await service.start()
+                measuring = asyncio.create_task(ministack.watch_metrics())
                 if self.saver:
                     self.saver.start()
             await send(message)
@@ -169,6 +172,8 @@ class App:
         async def stopping() -> dict:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
+                if measuring:
+                    measuring.cancel()
                 await self.close()
                 if self.saver:
                     await self.saver.close()

@@ -36,7 +36,7 @@ __all__ = [
     "ACCOUNT", "Credentials", "append_log_events", "assume_role", "authorize", "caller_credentials", "check_readable",
     "check_scope", "client", "could_be_seen", "create_log_group", "fork_save", "identify", "instance_profile_role",
     "is_allowed", "load", "partition", "publish_event", "put_log_events", "register_tags", "role_exists",
-    "security_group_exists", "stop_functions", "subnet_exists", "trusts",
+    "security_group_exists", "stop_functions", "subnet_exists", "trusts", "watch_metrics",
 ]  # fmt: skip
 
 
@@ -62,6 +62,13 @@ def load(port: int, disk: Disk | None) -> Callable:
         saving.forbid_own()
         object_files.apply(disk)
     return app.app
+
+
+async def watch_metrics() -> None:
+    """Measure the queues and evaluate the alarms, until the task is cancelled."""
+    from local_aws.ministack.patches.metrics import clock
+
+    await clock.run()
 
 
 def stop_functions() -> None:

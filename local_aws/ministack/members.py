@@ -16,8 +16,11 @@ from local_aws.ministack import bucket_members
 
 _FUNCTION = "FunctionName Role Handler Runtime Timeout Environment Layers DeadLetterConfig LoggingConfig.LogGroup"
 _ALARM = """AlarmName ActionsEnabled MetricName Namespace Statistic ExtendedStatistic Dimensions Period Unit
-    EvaluationPeriods DatapointsToAlarm Threshold ComparisonOperator TreatMissingData Tags Metrics[].Id
+    OKActions AlarmActions InsufficientDataActions EvaluationPeriods DatapointsToAlarm Threshold
+    ComparisonOperator TreatMissingData Tags Metrics[].Id
     Metrics[].MetricStat Metrics[].Expression Metrics[].Label Metrics[].ReturnData Metrics[].Period"""
+_DATA = """StartTime EndTime MetricDataQueries[].Id MetricDataQueries[].Label MetricDataQueries[].ReturnData
+    MetricDataQueries[].MetricStat.Metric MetricDataQueries[].MetricStat.Period MetricDataQueries[].MetricStat.Stat"""
 _METRIC = "MetricName Dimensions Timestamp Value StatisticValues Values Counts Unit"
 _MAPPING = "FunctionName Enabled BatchSize FilterCriteria ScalingConfig FunctionResponseTypes"
 _LOG_EVENTS = "logGroupName logGroupIdentifier startTime endTime nextToken limit startFromHead"
@@ -133,10 +136,23 @@ HONOURED: dict[str, dict[str, str]] = {
         "PutDashboard": "DashboardName DashboardBody Tags",
         "GetDashboard": "DashboardName",
         "DeleteDashboards": "DashboardNames",
+        "GetMetricStatistics": "Namespace MetricName Dimensions StartTime EndTime Period Statistics ExtendedStatistics",
+        "GetMetricData": _DATA,
         "PutMetricData": "Namespace " + " ".join(f"MetricData[].{member}" for member in _METRIC.split()),
         "TagResource": "ResourceARN Tags",
         "UntagResource": "ResourceARN TagKeys",
         "ListTagsForResource": "ResourceARN",
+    },
+    "sns": {
+        "CreateTopic": "Name Attributes Tags",
+        "DeleteTopic": "TopicArn",
+        "ListTopics": "NextToken",
+        "GetTopicAttributes": "TopicArn",
+        "Subscribe": "TopicArn Protocol Endpoint Attributes ReturnSubscriptionArn",
+        "Unsubscribe": "SubscriptionArn",
+        "ListSubscriptionsByTopic": "TopicArn NextToken",
+        "Publish": "TopicArn TargetArn Message Subject MessageStructure MessageAttributes MessageDeduplicationId "
+        "MessageGroupId",
     },
     "ec2": {
         "DescribeVpcs": "Filters VpcIds NextToken MaxResults",
@@ -197,9 +213,6 @@ WITHOUT_EFFECT: dict[str, dict[str, dict[str, str]]] = {
     "monitoring": {
         "PutMetricAlarm": {
             "AlarmDescription": _SHOWN,
-            "OKActions": "SNS is not here",
-            "AlarmActions": "SNS is not here",
-            "InsufficientDataActions": "SNS is not here",
         },
         "PutMetricData": {"MetricData[].StorageResolution": "all metrics are kept alike"},
     },

@@ -29,6 +29,7 @@ MODELS = {
     "ec2": "ec2",
     "tagging": "resourcegroupstaggingapi",
     "monitoring": "cloudwatch",
+    "sns": "sns",
 }
 
 # The code of each service for a request that its model refuses.
@@ -40,6 +41,7 @@ _INVALID = {
     "logs": "InvalidParameterException",
     "tagging": "InvalidParameterException",
     "monitoring": "ValidationError",
+    "sns": "InvalidParameter",
     "ec2": "InvalidParameterValue",
 }
 

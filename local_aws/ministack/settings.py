@@ -7,7 +7,7 @@ from pathlib import Path
 
 ACCOUNT = "000000000000"
 # MiniStack's name for the services the kit calls; what is not named here is neither loaded nor served.
-SERVICES = "iam,sts,s3,sqs,lambda,events,logs,ec2,tagging,monitoring,cloudformation"
+SERVICES = "iam,sts,s3,sqs,lambda,events,logs,ec2,tagging,monitoring,cloudformation,sns"
 
 
 def configure(port: int, state_dir: Path | None) -> None:

@@ -10,6 +10,7 @@ from local_aws.ministack.patches import (
     log_streams,
     managed_policies,
     mappings,
+    metrics,
     own_endpoints,
     partial_batches,
     policy_variables,
@@ -42,3 +43,4 @@ def apply() -> None:
     mappings.apply()
     stacks.apply()
     partial_batches.apply()
+    metrics.apply()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from local_aws.ministack.patches.limits import access, functions, tags
+from local_aws.ministack.patches.limits import access, functions, tags, topics
 from local_aws.ministack.requests import Call
 
-_CHECKS = {"iam": access.check, "events": access.check, "logs": access.check, "lambda": functions.check}
+_CHECKS = {
+    "iam": access.check,
+    "events": access.check,
+    "logs": access.check,
+    "lambda": functions.check,
+    "sns": topics.check,
+}
 
 
 def check(call: Call, body: bytes) -> None:

@@ -15,6 +15,7 @@ _CODES = {
     "logs": "InvalidParameterException",
     "tagging": "InvalidParameterException",
     "monitoring": "InvalidParameterValue",
+    "sns": "InvalidParameter",
     "ec2": "InvalidParameterValue",
 }
 
