@@ -19,7 +19,7 @@ from .functions import name, refusal
 # One service of each protocol that is not here, with a call of it.
 ABSENT = {
     "json": ("dynamodb", "list_tables", {}),
-    "query": ("sns", "list_topics", {}),
+    "query": ("autoscaling", "describe_auto_scaling_groups", {}),
     "query, another": ("autoscaling", "describe_auto_scaling_groups", {}),
     "rest-json": ("eks", "list_clusters", {}),
     "rest-xml": ("route53", "list_hosted_zones", {}),

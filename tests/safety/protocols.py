@@ -14,7 +14,19 @@ from xml.sax.saxutils import escape, quoteattr
 from botocore.model import OperationModel, Shape
 
 # The services that MiniStack answers for, by botocore's names.
-MINISTACKS = ("iam", "sts", "s3", "sqs", "lambda", "events", "logs", "ec2", "resourcegroupstaggingapi", "cloudwatch")
+MINISTACKS = (
+    "iam",
+    "sts",
+    "s3",
+    "sqs",
+    "lambda",
+    "events",
+    "logs",
+    "ec2",
+    "sns",
+    "resourcegroupstaggingapi",
+    "cloudwatch",
+)
 
 
 def form(operation: OperationModel, payload: Any, version: str) -> bytes:
