@@ -149,3 +149,8 @@ def test_a_subscription_that_nothing_delivers_to_is_refused(aws: Any) -> None:
     for protocol, endpoint in (("email", "a@example.com"), ("http", "http://169.254.169.254/")):
         code, message = refusal(aws.client("sns").subscribe, TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
         assert (code, f"not by {protocol}" in message) == ("InvalidParameter", True)
+
+
+def test_an_operation_of_sns_that_is_not_covered_is_named(aws: Any) -> None:
+    code, message = refusal(aws.client("sns").list_platform_applications)
+    assert (code, "does not cover sns:ListPlatformApplications" in message) == ("NotImplementedException", True)

@@ -14,6 +14,8 @@ from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.ministack")
 
+_XML = ("iam", "sts", "ec2", "monitoring", "sns", "sqs")
+
 
 def apply() -> None:
     """Check each request between its authorization and MiniStack's service."""
@@ -22,7 +24,7 @@ def apply() -> None:
     for service in requests.MODELS:
         app.SERVICE_HANDLERS[service] = _checked(service, app.SERVICE_HANDLERS[service])
     for service, handler in app.SERVICE_HANDLERS.items():
-        app.SERVICE_HANDLERS[service] = _readable(handler)
+        app.SERVICE_HANDLERS[service] = _readable(handler, always=service in _XML)
 
 
 def _checked(service: str, handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,13 +52,17 @@ def _refuse_unsupported(call: requests.Call) -> None:
         )
 
 
-def _readable(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """What an error repeats of the request may have characters that XML can't have."""
+def _readable(handler: Callable[..., Any], always: bool) -> Callable[..., Any]:
+    """What an answer repeats of requests may have characters that XML can't have.
+
+    Args:
+        always: whether every answer in XML is the service's own; False where objects or payloads are given out.
+    """
 
     @functools.wraps(handler)
     async def handle(*arguments: Any) -> tuple:
         status, headers, body = await handler(*arguments)
-        if status >= 400 and isinstance(body, bytes) and body.startswith(b"<"):
+        if (always or status >= 400) and isinstance(body, bytes) and body.startswith(b"<"):
             body = refusals.readable_xml(body.decode(errors="replace")).encode()
         return status, headers, body
 
