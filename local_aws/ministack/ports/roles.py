@@ -159,10 +159,15 @@ def caller_credentials(request: Request) -> Credentials:
     )
 
 
-def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> str | None:
+def is_allowed(
+    credentials: Credentials, action: str, resource_arn: str, region: str, keys: dict[str, Any] | None = None
+) -> str | None:
     """None when the role session may do `action` on `resource_arn`, else AWS's sentence for the refusal.
 
     The resource's own policy counts, if it has one.
+
+    Args:
+        keys: condition keys of the action and their values, such as iam:PassedToService.
     """
     from ministack.core import iam_evaluator as iam
     from ministack.core.iam_actions import identity_denial_message
@@ -174,6 +179,7 @@ def is_allowed(credentials: Credentials, action: str, resource_arn: str, region:
     context = iam.EvalContext(
         principal_arn=principal.arn, principal_type=principal.type, principal_account=account, action=action,
         resource_arn=resource_arn, region=region, principal_keys=principal.keys,
+        service_context={key.lower(): value for key, value in (keys or {}).items()},
     )  # fmt: skip
     result = iam.evaluate(context, principal.policies or [], *principal.limits)
     if policy := iam._resource_policy(action.partition(":")[0], resource_arn):

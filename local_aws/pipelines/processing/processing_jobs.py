@@ -82,11 +82,12 @@ class ProcessingJobs:
             raise StepFailed(f"{failed} {error}") from None
         name = self.name_for(execution, run)
         arn = f"arn:{execution.partition}:sagemaker:{execution.region}:{execution.account}:processing-job/{name}"
-        needed = [("sagemaker:CreateProcessingJob", arn), ("iam:PassRole", given["RoleArn"])]
+        passed = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+        needed = [("sagemaker:CreateProcessingJob", arn, {}), ("iam:PassRole", given["RoleArn"], passed)]
         if given.get("Tags"):
-            needed.append(("sagemaker:AddTags", arn))
-        for action, resource in needed:
-            if refused := self.ministack.is_allowed(pipeline_role, action, resource, execution.region):
+            needed.append(("sagemaker:AddTags", arn, {}))
+        for action, resource, keys in needed:
+            if refused := self.ministack.is_allowed(pipeline_role, action, resource, execution.region, keys):
                 raise StepFailed(f"{failed} {refused}")
         record = {
             **{key: value for key, value in given.items() if key not in ("Tags", "ProcessingJobName")},

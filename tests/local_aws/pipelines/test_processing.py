@@ -209,6 +209,20 @@ def test_both_roles_are_asked(account: Account, bucket: str, job_role: str) -> N
     assert f"iam:PassRole on resource: {job_role}" in reason
 
 
+def test_the_job_role_is_passed_to_sagemaker(account: Account, bucket: str, job_role: str) -> None:
+    """A policy may ask for that: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html"""
+    for service, status in (("sagemaker.amazonaws.com", "Succeeded"), ("lambda.amazonaws.com", "Failed")):
+        passes = account.role(f"pass-{service[:6]}", "sagemaker.amazonaws.com", "sagemaker:CreateProcessingJob")
+        condition = {"StringEquals": {"iam:PassedToService": service}}
+        statement = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": job_role, "Condition": condition}
+        account.iam.put_role_policy(
+            RoleName=passes.rpartition("/")[2], PolicyName="pass",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statement}),
+        )  # fmt: skip
+        arn = account.start(account.create(processing_step("P", bucket, job_role), RoleArn=passes))
+        assert account.wait(arn)["PipelineExecutionStatus"] == status
+
+
 def test_a_stop_ends_the_process(account: Account, bucket: str, job_role: str) -> None:
     began = f"boto3.client('s3').put_object(Bucket='{bucket}', Key='began', Body=b'')"
     account.s3.put_object(Bucket=bucket, Key="code/long.py", Body=f"import boto3, time\n{began}\ntime.sleep(60)")
