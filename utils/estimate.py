@@ -102,6 +102,7 @@ class Notebook:
     settle_seconds: float = 0
 
 
+PROCESSING_SECONDS = 240  # until a processing job's instance has started and its script has run
 KIT_SECONDS = 240  # what 02, 04 and 07 wait for, in one notebook
 NOTEBOOKS = {
     "01_iam": Notebook(),
@@ -117,6 +118,10 @@ NOTEBOOKS = {
     # Ten items twice, two of them again, a job of two attempts, and four that are stopped as they begin.
     "failures_and_stopping": Notebook(
         tuple(_small(PRACTISE, number) for number in (10, 10, 2, 1, 1, 4)), steps=10, settle_seconds=KIT_SECONDS
+    ),
+    # A trial of two, and the other ten. Two processing jobs, and a second queue to make and delete.
+    "your_own_pipeline": Notebook(
+        (_small(AGGREGATE, 2), _small(AGGREGATE, 10)), steps=8, settle_seconds=2 * KIT_SECONDS + 2 * PROCESSING_SECONDS
     ),
 }
 TUTORIAL = [name for name in NOTEBOOKS if name[0].isdigit()]

@@ -46,6 +46,11 @@ class Kit:
     callback_queue: str
     pipeline_role: str
 
+    @property
+    def backend(self) -> dict[str, str]:
+        """What each BatchStep needs of the kit: `BatchStep(..., **deployed.backend)`."""
+        return {"submit_function_arn": self.submit_function, "callback_queue_url": self.callback_queue}
+
 
 def job_code(name: str) -> str:
     """The text of a program in job_code/."""

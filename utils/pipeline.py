@@ -20,7 +20,7 @@ FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
 
 
 def sdk_session(session: boto3.Session, bucket: str) -> Any:
-    """The SageMaker SDK's session around a boto3 session.
+    """The SageMaker SDK's session around a boto3 session. With it, a processor's `run` describes a step's job.
 
     Where AWS refuses a pipeline's role, the error also says which pipelines the role trusts.
 
@@ -34,12 +34,15 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It also warns that it won't update a function that it is only told the ARN of, which is what we want.
     warnings.filterwarnings("ignore", message="Lambda function won't be updated")
+    # And that a processor's run starts no job, and that the pipeline names the job, as it should be.
+    warnings.filterwarnings("ignore", message="Running within a PipelineSession")
+    logging.getLogger("sagemaker.core.workflow.utilities").setLevel(logging.ERROR)
     lend_region(session)
-    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.workflow.pipeline_context import PipelineSession
 
     client = session.client("sagemaker")
     pipeline_role.explain_refusals(session, client)
-    return Session(
+    return PipelineSession(
         boto_session=session,
         sagemaker_client=client,
         default_bucket=bucket,

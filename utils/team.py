@@ -1,0 +1,119 @@
+"""What a team has before it uses the kit: an example for the notebook going_further/your_own_pipeline.
+
+A bucket, a role for its pipeline, a job queue and a job definition. Everything has the prefix of the configuration that
+is passed, which is not the kit's, so that the kit has no part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+from . import batch, data, iam, kit
+from .config import Config
+
+
+@dataclass(frozen=True)
+class Team:
+    """What exists already.
+
+    Attributes:
+        bucket: name of the bucket with the team's data.
+        pipeline: name of its pipeline.
+        pipeline_role: ARN of the role that the pipeline runs with.
+        job_queue: name or ARN of its Batch job queue.
+        job_definition: name of its Batch job definition.
+    """
+
+    bucket: str
+    pipeline: str
+    pipeline_role: str
+    job_queue: str
+    job_definition: str
+
+
+def ensure(session: boto3.Session, config: Config, *, program: str, job_queue: str | None = None) -> Team:
+    """Create what is missing of a team's resources.
+
+    Args:
+        config: of the team. Its prefix begins the names, and it has the jobs' image.
+        program: text of the Python program that the jobs run.
+        job_queue: name or ARN of a job queue that exists. Default: one is made, with a compute environment.
+
+    Returns:
+        The Team.
+    """
+    tags = config.tags
+    data.ensure_bucket(session, config.bucket, tags=tags)
+    pipeline_role = iam.ensure_role(
+        session,
+        config.pipeline_role,
+        trust=iam.render("trust.json", config, service="sagemaker.amazonaws.com"),
+        policy=processing_policy(config),
+        tags=tags,
+    )
+    job_role, execution_role = (
+        iam.ensure_role(
+            session,
+            getattr(config, f"{task}_role"),
+            trust=iam.render("trust_tasks.json", config, service="ecs-tasks.amazonaws.com"),
+            policy=iam.render(f"{task}.json", config),
+            tags=tags,
+        )
+        for task in ("batch_job", "batch_execution")
+    )
+    if job_queue is None:
+        job_queue = _ensure_queue(session, config)
+    batch.ensure_log_group(session, config.job_log_group, tags=tags)
+    definition = batch.python_job(
+        config, program, job_role, execution_role, vcpus=kit.JOB_VCPUS, memory_mib=kit.JOB_MEMORY_MIB
+    )
+    batch.ensure_job_definition(session, definition)
+    return Team(config.bucket, config.pipeline, pipeline_role, job_queue, definition["jobDefinitionName"])
+
+
+def _ensure_queue(session: boto3.Session, config: Config) -> str:
+    subnets, security_groups = batch.default_network(session)
+    environment = batch.ensure_compute_environment(
+        session,
+        config.compute_environment,
+        subnets=subnets,
+        security_groups=security_groups,
+        max_vcpus=3,
+        tags=config.tags,
+    )["computeEnvironmentArn"]
+    batch.ensure_job_queue(session, config.job_queue, compute_environment=environment, tags=config.tags)
+    return config.job_queue
+
+
+def processing_policy(config: Config) -> dict[str, Any]:
+    """What a pipeline's role needs for Processing steps, whose jobs run with the same role.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
+    """
+    bucket = f"arn:{config.partition}:s3:::{config.bucket}"
+    role = config.arn("iam", f"role/{config.pipeline_role}")
+    passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    processing = ["CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "AddTags"]
+    logs = ["CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"]
+    images = [
+        *("ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability"),
+        *("ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"),
+    ]
+    statements: list[dict[str, Any]] = [
+        {
+            "Action": [f"sagemaker:{action}" for action in processing],
+            "Resource": config.arn("sagemaker", "processing-job/*"),
+        },
+        {"Action": "iam:PassRole", "Resource": role, "Condition": passed},
+        {"Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{bucket}/*"},
+        {"Action": "s3:ListBucket", "Resource": bucket},
+        {
+            "Action": [f"logs:{action}" for action in logs],
+            "Resource": config.arn("logs", "log-group:/aws/sagemaker/ProcessingJobs*"),
+        },
+        {"Action": [*images, "cloudwatch:PutMetricData"], "Resource": "*"},
+    ]
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **each} for each in statements]}
