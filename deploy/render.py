@@ -89,8 +89,8 @@ def template() -> dict[str, Any]:
         "Description": "AWS Batch jobs as a step of a SageMaker pipeline",
         "Parameters": parameters(),
         "Conditions": {
-            "HasKmsKeys": _is_given(Call("Join", ["", Call("Ref", "KmsKeyArns")])),
-            "HasPipelineRoles": _is_given(Call("Join", ["", Call("Ref", "PipelineRoleNames")])),
+            "HasKmsKeys": _is_given(Call("Select", [0, Call("Ref", "KmsKeyArns")])),
+            "HasPipelineRoles": _is_given(Call("Select", [0, Call("Ref", "PipelineRoleNames")])),
             "HasBoundary": _is_given(Call("Ref", "PermissionsBoundaryArn")),
             "HasAlarmTopic": _is_given(Call("Ref", "AlarmTopicArn")),
             "HasPush": Call("Equals", [Call("Ref", "Push"), "true"]),
