@@ -137,11 +137,6 @@ def message_counts(session: boto3.Session, url: str) -> dict[str, int]:
     return {label: int(answer["Attributes"][name]) for label, name in names.items()}
 
 
-def when_empty(session: boto3.Session, url: str, *, seconds: float = 120) -> dict[str, int]:
-    """Wait until a queue is empty or `seconds` are over, and return the counts."""
-    return wait(lambda: message_counts(session, url), until=lambda counts: not any(counts.values()), seconds=seconds)
-
-
 def receive_one(session: boto3.Session, url: str, *, containing: str = "", seconds: float = 180) -> str:
     """Wait for a message, delete it from the queue and return its body.
 

@@ -49,14 +49,26 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         session = embedded_session(server.endpoint_url, region or LOCAL_REGION)
     elif target == "aws":
         session = aws_session(region)
-        app = studio.detect_studio()
-        role = f", as {app.role.rsplit('/', 1)[1]}" if app and app.role else ""
-        print(f"AWS: ready, {session.region_name}" + (f", from SageMaker Studio{role}" if app else ""))
+        print(_where_and_for_how_much(session))
     else:
         raise ConfigError(f'target is "{target}". It must be "local" or "aws".')
     boto3.DEFAULT_SESSION = session
     lend_region(session)
     return session
+
+
+def _where_and_for_how_much(session: boto3.Session) -> str:
+    """What one must know before anything is made in an AWS account."""
+    from . import cost, estimate  # they import what imports this module
+
+    account = session.client("sts").get_caller_identity()["Account"]
+    app = studio.detect_studio()
+    role = f" as {app.role.rsplit('/', 1)[1]}" if app and app.role else ""
+    return (
+        f"AWS: account {account}, region {session.region_name}"
+        + (f", from SageMaker Studio{role}" if app else "")
+        + f". All seven notebooks cost about {cost.total(estimate.tutorial())} there."
+    )
 
 
 def embedded_state() -> str | None:

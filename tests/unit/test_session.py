@@ -204,7 +204,10 @@ def test_the_aws_target_uses_the_machines_profile(answered_by, real_looking_mach
     session = connect(target="aws")
     assert session.region_name == "eu-west-1"
     assert "Credential=AKIAREAL/" in answered_by.asked[0]["Authorization"]
-    assert capsys.readouterr().out == "AWS: ready, eu-west-1\n"
+    shown = capsys.readouterr().out
+    assert re.fullmatch(
+        r"AWS: account 123456789012, region eu-west-1\. All seven notebooks cost about \$0\.\d\d there\.\n", shown
+    )
 
 
 def test_a_configuration_for_aws_asks_region_and_account(answered_by, real_looking_machine, monkeypatch):

@@ -11,7 +11,7 @@ from .job_definitions import (
     ensure_job_definition,
     python_job,
 )
-from .job_queues import ensure_job_queue
+from .job_queues import TIME_LIMITS, ensure_job_queue
 from .jobs import DONE, SPOT_INTERRUPTED, interrupt_job, require_success, submit_job, wait_for_job
 from .log_groups import ensure_log_group, log_group
 from .network import default_network
@@ -25,6 +25,7 @@ __all__ = [
     "RETRY_STRATEGIES",
     "SAGEMAKER_IMAGE",
     "SPOT_INTERRUPTED",
+    "TIME_LIMITS",
     "BatchError",
     "aggregate_job",
     "copy_job",
