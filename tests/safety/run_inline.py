@@ -46,7 +46,8 @@ def run(
 @contextmanager
 def local(endpoint_url: str) -> Iterator[None]:
     """`connect("local")` finds this endpoint as the embedded AWS that runs already."""
-    server = local_aws.ServerInfo(endpoint_url, int(endpoint_url.rpartition(":")[2]), 0, "proxy", Path(os.devnull))
+    port = int(endpoint_url.rpartition(":")[2])
+    server = local_aws.ServerInfo(endpoint_url, port, 0, "proxy", Path(os.devnull), "proxy")
     with _clean() as patch:
         patch.setattr(local_aws, "start", lambda *_, **__: server)
         yield
