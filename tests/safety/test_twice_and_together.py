@@ -20,8 +20,9 @@ pytestmark = pytest.mark.slow
 
 # What a notebook does again when it is run again, and why that is no change of what is set up.
 AGAIN = {
-    "01_iam": {"sts:AssumeRole": 1},  # which is refused
-    "02_batch_setup": {"batch:SubmitJob": 1},  # the job by hand is the lesson
+    "01_iam": {"sts:AssumeRole": 1, "iam:CreateRole": 1},  # both are refused
+    # The creating calls are refused, and the job by hand is the lesson.
+    "02_batch_setup": {"batch:CreateComputeEnvironment": 1, "batch:CreateJobQueue": 1, "batch:SubmitJob": 1},
     # The function by hand, then the kit's in its place, and calls of both.
     "03_lambdas": {"lambda:CreateFunction": 1, "lambda:UpdateFunctionCode": 2, "lambda:Invoke": 6},
     # The same with the monitor, which waiting steps are given to. Until the end, the queue comes back in ten seconds,
