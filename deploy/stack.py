@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if not STACK_NAME.fullmatch(options.stack):
             raise ConfigError(
-                f'stack is "{options.stack}"; it must have at most 52 letters, digits and hyphens, and begin with a '
+                f'stack is "{options.stack}". It must have at most 52 letters, digits and hyphens, and begin with a '
                 "letter, since it begins the functions' names."
             )
         # The CLI reads AWS_REGION, and boto3 does not.

@@ -81,12 +81,12 @@ class Config:
             raise ConfigError(f'role_layout is "{self.role_layout}". It must be "separate" or "shared".')
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.prefix) or len(self.prefix) > MAX_PREFIX:
             raise ConfigError(
-                f'prefix is "{self.prefix}"; it must have at most {MAX_PREFIX} characters, begin with a letter and '
+                f'prefix is "{self.prefix}". It must have at most {MAX_PREFIX} characters, begin with a letter and '
                 "hold only lower-case letters, digits and single hyphens, since it begins a bucket's name."
             )
         if "sagemaker" not in self.prefix:
             raise ConfigError(
-                f'prefix is "{self.prefix}"; it must contain "sagemaker", since AWS\'s managed pipeline policy only '
+                f'prefix is "{self.prefix}". It must contain "sagemaker", since AWS\'s managed pipeline policy only '
                 f'covers names that do. Try "sagemaker-{self.prefix}".'
             )
         _partition(self.region)

@@ -86,7 +86,7 @@ def last_success(session: boto3.Session, pipeline: str) -> str:
     """The ARN of a pipeline's newest execution that succeeded.
 
     Raises:
-        LookupError: there is none; run notebook 05 first.
+        LookupError: there is none. Run notebook 05 first.
     """
     sagemaker = session.client("sagemaker")
     try:
@@ -95,7 +95,7 @@ def last_success(session: boto3.Session, pipeline: str) -> str:
         execution = None
     if execution is None:
         raise LookupError(
-            f'The pipeline "{pipeline}" has no execution that succeeded; run notebook 05_pipeline_build with the same '
+            f'The pipeline "{pipeline}" has no execution that succeeded. Run notebook 05_pipeline_build with the same '
             "prefix first."
         )
     return execution

@@ -115,7 +115,7 @@ def test_the_partition_is_botocores(region):
     [
         ({"target": "cloud"}, 'target is "cloud". It must be "local" or "aws".'),
         ({"role_layout": "one"}, 'role_layout is "one". It must be "separate" or "shared".'),
-        ({"prefix": "batch"}, 'prefix is "batch"; it must contain "sagemaker"'),
+        ({"prefix": "batch"}, 'prefix is "batch". It must contain "sagemaker"'),
         ({"prefix": "Sagemaker"}, "lower-case letters"),
         ({"prefix": "sagemaker--x"}, "single hyphens"),
         ({"prefix": "sagemaker-"}, "single hyphens"),

@@ -86,5 +86,5 @@ def test_without_a_run_that_succeeded_the_notebook_to_run_is_named(session, call
     else:
         summary = {"PipelineExecutionArn": f"{ARN}0", "PipelineExecutionStatus": status}
         calls.answer("ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
-    with pytest.raises(LookupError, match=r'"sagemaker-x" has no execution that succeeded; run notebook 05'):
+    with pytest.raises(LookupError, match=r'"sagemaker-x" has no execution that succeeded. Run notebook 05'):
         pipeline.last_success(session, "sagemaker-x")

@@ -168,7 +168,7 @@ def test_an_unusable_target_is_one_sentence(make, tmp_path, capsys, monkeypatch)
     there = make(**{"01_a": ["1"]})
     assert main(["--prefix", "batch"], there, tmp_path / "outputs") == 1
     told = capsys.readouterr().out
-    assert told.startswith('prefix is "batch"; it must contain "sagemaker"')
+    assert told.startswith('prefix is "batch". It must contain "sagemaker"')
     assert told.count("\n") == 1
 
 

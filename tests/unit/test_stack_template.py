@@ -89,7 +89,7 @@ def test_the_same_code_has_the_same_key(ran):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["deploy", "--stack", "1st"], 'stack is "1st"; it must have at most 52 letters'),
+        (["deploy", "--stack", "1st"], 'stack is "1st". It must have at most 52 letters'),
         (options("--job-queues", "q"), "The packages need a bucket: give --buckets or --code-bucket."),
         (options("--pipelines", "my_model"), "pipelines has 'my_model'"),
     ],
