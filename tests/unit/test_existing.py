@@ -27,10 +27,10 @@ def resources(template, config, sid):
     return statement["Resource"]
 
 
-def test_without_any_the_policies_have_no_lists_they_do_not_need(config):
-    assert resources("monitor_lambda.json", config, "AnswerCallbackSteps").endswith(
-        f"pipeline/{config.pipeline}/execution/*"
-    )
+def test_without_any_the_policies_name_what_the_notebooks_make(config):
+    executions = resources("monitor_lambda.json", config, "AnswerCallbackSteps")
+    names = (config.pipeline, config.pipeline_by_hand)
+    assert executions == [config.arn("sagemaker", f"pipeline/{name}/execution/*") for name in names]
     assert "kms" not in json.dumps([iam.render(each, config) for _, each, _ in iam.TASKS.values()])
     assert load_config() == load_config(pipelines=[])
 
@@ -38,7 +38,7 @@ def test_without_any_the_policies_have_no_lists_they_do_not_need(config):
 def test_the_functions_may_answer_the_pipelines_in_either_case(wide):
     executions = resources("monitor_lambda.json", wide, "AnswerCallbackSteps")
     names = [re.search("pipeline/(.+)/execution/[*]", each)[1] for each in executions]
-    assert names == [wide.pipeline, "my-churn-model", "Abalone", "abalone"]
+    assert names == [wide.pipeline, wide.pipeline_by_hand, "my-churn-model", "Abalone", "abalone"]
 
 
 def test_jobs_may_be_submitted_to_the_queues_with_the_definitions(wide):
