@@ -153,7 +153,7 @@ format: .venv/.installed
 
 # Resolves for every Python and platform the project promises; only `uv` reads an index here, so the lock names none.
 lock: .venv/.installed
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev --universal \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group pinned --group dev --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
 	$(BIN)/python .ci/environment.py
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group book --universal \

@@ -16,6 +16,6 @@ dependencies:
   - pip:
 """
 
-project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-pins = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"], "--editable ."]
+groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+pins = [*groups["pinned"], *groups["dev"], "--editable ."]
 (ROOT / "environment.yml").write_text(HEAD + "".join(f"      - {pin}\n" for pin in pins))

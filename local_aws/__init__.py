@@ -68,8 +68,12 @@ class Ending(enum.IntEnum):
 
 
 def default_home() -> Path:
-    """Where a server keeps its files unless it is told otherwise."""
-    return (ROOT / (os.environ.get("LOCAL_AWS_HOME") or ".local_aws")).resolve()
+    """Where a server keeps its files unless it is told otherwise: in the repository.
+
+    Installed from a wheel it is the user's own folder, since packages' folders are shared and may not be writable.
+    """
+    base = ROOT if (ROOT / "pyproject.toml").exists() else Path.home()
+    return (base / (os.environ.get("LOCAL_AWS_HOME") or ".local_aws")).resolve()
 
 
 def find(home: Path | None = None) -> ServerInfo | None:

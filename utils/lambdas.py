@@ -17,9 +17,10 @@ import boto3
 from .batch import ensure_log_group
 from .config import Config
 from .iam import NameConflict, retry_iam_propagation
+from .support import programs
 from .support.waiting import has_code, retry_on
 
-LAMBDA_CODE = Path(__file__).resolve().parent.parent / "lambda_code"
+LAMBDA_CODE = programs.folder("lambda_code")
 RUNTIME = "python3.13"
 HANDLER = "lambda_function.lambda_handler"
 

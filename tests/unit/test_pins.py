@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PINS = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+PINS = PROJECT["dependency-groups"]["pinned"] + PROJECT["dependency-groups"]["dev"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+RANGES = [*PROJECT["project"]["dependencies"], *EXTRAS["notebooks"], *EXTRAS["local"]]
 LOCK = (ROOT / "requirements.lock").read_text()
 
 
@@ -25,13 +28,29 @@ def test_every_dependency_is_pinned_once():
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("text", RANGES)
+def test_what_is_tested_is_within_what_the_wheel_accepts(text):
+    accepted = Requirement(text)
+    assert accepted.specifier, f"{text} accepts any version"
+    pin = next(pin for pin in PINS if pin.startswith(f"{accepted.name}=="))
+    assert pin.partition("==")[2] in accepted.specifier
+
+
+def test_studios_image_is_within_what_the_wheel_needs():
+    studio = (ROOT / "tests" / "studio" / "requirements.in").read_text()
+    for text in PROJECT["project"]["dependencies"]:
+        needed = Requirement(text)
+        if version := re.search(rf"^{needed.name}==(\S+)$", studio, re.MULTILINE):
+            assert version[1] in needed.specifier
+
+
 @pytest.mark.parametrize("pin", PINS)
 def test_the_lock_has_what_pyproject_pins(pin):
     assert pin in locked(), "run `make lock`"
 
 
 def test_the_lock_was_made_from_these_pins_and_no_others():
-    direct = {pin for pin, lines in locked().items() if "sagemaker-batch-tutorial (pyproject.toml" in lines}
+    direct = {pin for pin, lines in locked().items() if "(pyproject.toml" in lines}
     assert direct == set(PINS), "run `make lock`"
 
 

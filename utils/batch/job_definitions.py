@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import boto3
 
 from ..config import PYTHON_IMAGE, Config
 from ..iam import retry_iam_propagation
+from ..support import programs
 from ..support.paging import paginate
 from .matching import matches_desired
 from .retry_strategies import RETRY_STRATEGIES
@@ -21,7 +21,7 @@ SAGEMAKER_IMAGE = "public.ecr.aws/sagemaker/sagemaker-distribution:4.4.1-cpu"
 # Fargate's 20 GiB hold an image twice, packed and unpacked. Another image than the default may be too large for that.
 # Up to 200 can be asked for. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
 OTHER_IMAGE_GIB = 50
-JOB_CODE = Path(__file__).resolve().parent.parent.parent / "job_code"
+JOB_CODE = programs.folder("job_code")
 
 
 def copy_job(config: Config, job_role: str, execution_role: str) -> dict[str, Any]:

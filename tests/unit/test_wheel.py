@@ -1,0 +1,140 @@
+"""The wheel works outside the repository: installed elsewhere, and its folder under another name."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from utils import kit, lambdas
+
+pytestmark = pytest.mark.thorough
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("utils", "local_aws", "lambda_code", "job_code", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+SITE_PACKAGES = sysconfig.get_path("purelib")
+
+PACKAGED = """
+import base64, json
+import utils
+from utils import iam, kit, lambdas
+from utils.config import load_config
+functions = {name: base64.b64encode(lambdas.package(name)).decode() for name in ("submit_jobs", "check_jobs")}
+policy = iam.render("submit_lambda.json", load_config(target="local"))
+print(json.dumps({
+    "utils": utils.__file__, "functions": functions, "program": kit.job_code("copy_item.py"), "policy": policy,
+}))
+"""
+
+COMPILED = """
+import boto3
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.mlops.workflow import Pipeline
+from utils.batch_step import BatchStep
+session = Session(boto3.Session("test", "test", region_name="eu-west-1"), default_bucket="unused")
+days = BatchStep(
+    "Days",
+    job_queue="my-queue",
+    job_definition="my-definition",
+    input_uri="s3://my-bucket/days",
+    output_uri="s3://my-bucket/results",
+    submit_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:submit",
+    callback_queue_url="https://sqs.eu-west-1.amazonaws.com/123456789012/callback",
+    sagemaker_session=session,
+)
+print(Pipeline("my-pipeline", steps=[*days.steps], sagemaker_session=session).definition())
+"""
+
+IMPORT_ALL = """
+import importlib, pathlib, sys
+[package] = sys.argv[1:]
+root = pathlib.Path.cwd()
+for path in sorted((root / package).rglob("*.py")):
+    parts = path.relative_to(root).with_suffix("").parts
+    if "lambda_code" in parts or "job_code" in parts or parts[-1] == "__main__":
+        continue
+    importlib.import_module(".".join(part for part in parts if part != "__init__"))
+assert not {"utils", "local_aws"} & set(sys.modules), sorted(sys.modules)
+lambdas = importlib.import_module(f"{package}.lambdas")
+print(len(lambdas.package("check_jobs")))
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    ours = ("PYTHONPATH", "VIRTUAL_ENV", "LOCAL_AWS_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment["AWS_DEFAULT_REGION"] = "eu-west-1"  # the SDK makes clients at import
+    done = subprocess.run([*command], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    source = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source / name)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-qq",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        "dist",
+        ".",
+    ]
+    run(*build, cwd=source)
+    [built] = (source / "dist").iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel, tmp_path_factory) -> Path:
+    """A folder far from the repository, with an environment that has the wheel, and what it needs from ours."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    run(sys.executable, "-m", "uv", "venv", "-q", "--python", sys.executable, ".venv", cwd=folder)
+    install = ("pip", "install", "-q", "--offline", "--no-deps", "--python", ".venv/bin/python")
+    run(sys.executable, "-m", "uv", *install, wheel, cwd=folder)
+    [site] = (folder / ".venv" / "lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text(SITE_PACKAGES)
+    return folder
+
+
+def test_functions_programs_and_policies_are_in_it(elsewhere):
+    answer = json.loads(run(".venv/bin/python", "-c", PACKAGED, cwd=elsewhere))
+    assert Path(answer["utils"]).is_relative_to(elsewhere)
+    for name, content in answer["functions"].items():
+        assert base64.b64decode(content) == lambdas.package(name)
+    assert answer["program"] == kit.job_code("copy_item.py")
+    assert "batch:SubmitJob" in json.dumps(answer["policy"])
+
+
+def test_a_pipeline_with_a_batch_step_compiles(elsewhere):
+    definition = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", COMPILED, cwd=elsewhere).splitlines()[-1])
+    assert [step["Type"] for step in definition["Steps"]] == ["Lambda", "Callback"]
+
+
+def test_the_folder_works_under_another_name(wheel, tmp_path):
+    run(sys.executable, "-m", "zipfile", "-e", wheel, "unpacked", cwd=tmp_path)
+    place = tmp_path / "project"
+    shutil.copytree(tmp_path / "unpacked" / "utils", place / "sagemaker_batch")
+    size = run(sys.executable, "-c", IMPORT_ALL, "sagemaker_batch", cwd=place)  # -c puts this folder first in the path
+    assert int(size) == len(lambdas.package("check_jobs"))
+
+
+def test_the_embedded_aws_keeps_its_files_outside_the_packages(elsewhere):
+    code = "import local_aws; print(local_aws.default_home())"
+    assert run(".venv/bin/python", "-c", code, cwd=elsewhere).strip() == str(Path.home().resolve() / ".local_aws")
