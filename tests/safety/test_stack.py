@@ -32,7 +32,7 @@ RESOURCES = {
     "cloudwatch": ("describe_alarms", "MetricAlarms"),
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 class Team:
