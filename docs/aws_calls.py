@@ -293,8 +293,9 @@ CALLS: dict[str, Call] = {
 INTRO = """\
 # The AWS calls of the seven notebooks
 
-What each call needs, which limits matter to the kit, and which public page or report says so. The kit has not been run
-on AWS. The last column says what neither a page nor a report says.
+What each call needs, which limits matter to the kit, and which public page or report says so. The last column
+says what neither a page nor a report says, and
+[what the embedded AWS is not](../README.md#what-the-embedded-aws-is-not) says why that matters.
 
 - **Permission** is what [operator.json](../utils/policies/operator.json) allows, and on which resources. AWS checks
   some permissions beside the call's own, such as the one for its tags and the one to pass a role.

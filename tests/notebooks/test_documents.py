@@ -15,6 +15,7 @@ from utils.session import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "local_aws/README.md")]
+TEXTS += [ROOT / "deploy" / "README.md"]
 TEXTS += sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
 TEXTS = [path for path in TEXTS if ".ipynb_checkpoints" not in path.parts and path != ROOT / "docs" / "index.md"]
 
