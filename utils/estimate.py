@@ -115,9 +115,9 @@ NOTEBOOKS = {
     "07_cleanup": Notebook(settle_seconds=120),
     "array_jobs": Notebook((_small(AGGREGATE, 31),), steps=2, settle_seconds=KIT_SECONDS),
     "event_driven_callback": Notebook((_small(PRACTISE, 3, 5),) * 2, steps=4, settle_seconds=KIT_SECONDS),
-    # Ten items twice, two of them again, a job of two attempts, and four that are stopped as they begin.
+    # Ten items twice, two of them again in a new run and in a retry, a job of two attempts, four that are stopped.
     "failures_and_stopping": Notebook(
-        tuple(_small(PRACTISE, number) for number in (10, 10, 2, 1, 1, 4)), steps=10, settle_seconds=KIT_SECONDS
+        tuple(_small(PRACTISE, number) for number in (10, 10, 2, 2, 1, 1, 4)), steps=11, settle_seconds=KIT_SECONDS
     ),
     # A trial of two, and the other ten. Two processing jobs, and a second queue to make and delete.
     "your_own_pipeline": Notebook(

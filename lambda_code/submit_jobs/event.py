@@ -96,9 +96,9 @@ def validate_items(options):
 def execution_name(execution_id):
     """The last part of the execution's ARN, which distinguishes executions in the jobs' names."""
     name = execution_id.rsplit("/", 1)[-1]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
         raise BadEvent(
-            "execution_id must be a pipeline execution's ARN, or up to 50 letters, digits, '-' or '_', "
+            "execution_id must be a pipeline execution's ARN, or up to 40 letters, digits, '-' or '_', "
             f"but it is {execution_id!r}."
         )
     return name

@@ -22,7 +22,7 @@ def job_requests(options):
 
 
 def file_requests(options):
-    """One job per file. Names have at most 50 + 64 + 13 characters."""
+    """One job per file. Of the 128 characters that Batch allows, 12 are left for a retry's "-tryN"."""
     trial = min(options.get("trial", 0), options["max_jobs"])
     requests = {}
     for i in range(1, options["max_jobs"] + 1):

@@ -323,7 +323,7 @@ def test_a_retry_of_a_batch_step_runs_again_only_the_failed_files(deployed, sdk)
     s3.put_object(Bucket=deployed.config.bucket, Key="files/file_01.json", Body=b"{}")
     s3.delete_object(Bucket=deployed.config.bucket, Key="files/file_02.json")
     step = sdk.step("Files", None, input_uri=deployed.config.s3_uri("files"), max_jobs=2, job_definition=revision)
-    flow = sdk.flow("files", [step])
+    flow = sdk.flow("files", [*step.steps])
     execution = flow.start().arn
     assert deployed.finish(execution)["PipelineExecutionStatus"] == "Failed"
     s3.put_object(Bucket=deployed.config.bucket, Key="files/file_02.json", Body=b"{}")

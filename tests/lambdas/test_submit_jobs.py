@@ -91,9 +91,12 @@ def test_pipelines_pass_numbers_as_strings_and_floats(fake, submit):
     assert run(submit, max_jobs=2.0)["jobCount"] == 2
 
 
-def test_the_longest_names_still_make_a_job_name(fake, submit):
-    run(submit, step_name="S" * 64, execution_id="e" * 50, max_jobs=1000)
-    assert max(len(job.name) for job in fake.batch.jobs.values()) <= 128
+def test_the_longest_names_still_make_a_job_name_in_every_retry(fake, submit):
+    longest = {"step_name": "S" * 64, "max_jobs": 1000, "trial": 1000, "only_trial": True}
+    run(submit, execution_id="e" * 40, **longest)
+    assert max(len(f"{job.name}-try9999") for job in fake.batch.jobs.values()) <= 128
+    with pytest.raises(submit["event"].BadEvent, match="up to 40 letters"):
+        run(submit, execution_id="e" * 41, **longest)
 
 
 def test_ids_that_do_not_fit_go_to_a_list_on_s3(fake, submit):

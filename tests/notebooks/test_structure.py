@@ -85,8 +85,6 @@ def test_each_code_cell_follows_prose_and_fits_on_a_screen(path):
 
 @each
 def test_no_line_of_code_is_cut_off_in_a_narrow_window(path):
-    if path.stem == "failures_and_stopping":
-        pytest.skip("it is being rewritten")
     for cell in code(path):
         assert [line for line in cell.source.splitlines() if len(line) > MAX_WIDTH] == []
 

@@ -16,12 +16,15 @@ def step(name, status="Succeeded", kind="Lambda", seconds=None, **fields):
     return described
 
 
-def job(number, *, step="Submit", definition="copy", created=0, started=1, stopped=3, status="SUCCEEDED", **container):
+def job(
+    number, *, step="Submit", ending="", definition="copy", created=0, started=1, stopped=3, status="SUCCEEDED",
+    **container,
+):  # fmt: skip
     """What DescribeJobs says of a job; times in seconds."""
     times = {"createdAt": created, "startedAt": started, "stoppedAt": stopped}
     return {
-        "jobName": f"abcdefghijkl-{step}-{number:02d}",
-        "jobId": f"{step}{number}",
+        "jobName": f"abcdefghijkl-{step}-{number:02d}{ending}",
+        "jobId": f"{step}{number}{ending}",
         "jobDefinition": f"arn:aws:batch:us-east-1:000000000000:job-definition/sagemaker-x-{definition}:3",
         "status": status,
         "statusReason": "Essential container in task exited",
@@ -96,6 +99,21 @@ def test_jobs_are_a_table_in_the_order_of_their_steps_and_numbers(session, calls
     assert pd.isna(waiting["exit_code"])
 
 
+def test_a_job_that_a_retry_submitted_is_its_steps(session, calls):
+    """In the table behind the job it replaces, in the chart's words with its step's jobs."""
+    batch_has(
+        calls,
+        job(1, step="Later", created=10, started=12, stopped=14),
+        job(2, ending="-try2", created=20, started=21, stopped=23),
+        job(1),
+        job(3),
+        job(2, status="FAILED", exitCode=1),
+    )
+    table = monitoring.jobs(session, "q", ARN)
+    assert table["job"].tolist() == ["Submit-01", "Submit-02", "Submit-02-try2", "Submit-03", "Later-01"]
+    assert ": 4 of Submit ran from second 1 to 23" in monitoring.gantt(table).alt
+
+
 def test_more_than_a_hundred_jobs_are_described_in_pieces(session, calls):
     many = [job(number) for number in range(1, 251)]
     batch_has(calls, *many)
@@ -136,6 +154,17 @@ def test_a_failure_is_followed_down_to_the_log(session, calls):
     assert (why["status"], why["step"], why["reason"]) == ("Failed", "Wait", "Job 7 failed")
     assert (why["job"], why["exit_code"]) == ("abcdefghijkl-Submit-07", 3)
     assert why["log"] == [f"line {n}" for n in range(2, 12)]
+
+
+def test_of_a_retry_that_failed_too_the_job_is_explained_that_the_step_names(session, calls):
+    name = "abcdefghijkl-Submit-02-try2"
+    waiting = step("Wait", "Failed", "Callback", FailureReason=f"Job {name} failed, exit code 4: no memory.")
+    calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": "Failed"})
+    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": [waiting]})
+    failed = {"status": "FAILED", "logStreamName": ""}
+    batch_has(calls, job(2, **failed, exitCode=3), job(2, ending="-try2", **failed, exitCode=4))
+    why = monitoring.explain(session, ARN, "q", "group")
+    assert (why["job"], why["exit_code"]) == (name, 4)
 
 
 def test_a_job_that_failed_to_start_is_explained_without_a_log(session, calls, config):

@@ -228,6 +228,14 @@ def test_an_arrays_children_are_counted_singly(session, calls, config, seen):
     assert "31 of 37 succeeded" in seen.displayed[1]["text/plain"]
 
 
+def test_a_job_that_a_retry_submitted_is_counted_with_its_step(session, calls, config):
+    again = {**job(1, "SUCCEEDED"), "jobName": "abcdefghijkl-Wait-01-try2"}
+    calls.answer("ListJobs", {"jobSummaryList": [job(1, "FAILED"), again]})
+    calls.answer("DescribeJobs", {"jobs": []})
+    by_step, _ = jobs_now(session, config, ARN)
+    assert by_step == {"Wait": {"FAILED": 1, "SUCCEEDED": 1}}
+
+
 def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):
     calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", startedAt=5)]})
     calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})

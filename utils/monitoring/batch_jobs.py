@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -25,9 +26,14 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
         return pd.DataFrame(columns=["job", "definition", "status"])
     table = pd.DataFrame(rows)
     # Steps in the order they submitted, and the jobs of each by number.
-    table["of_step"] = table["job"].str.rsplit("-", n=1).str[0]
+    table["of_step"] = table["job"].map(step_of)
     table["since"] = table.groupby("of_step")["created"].transform("min")
     return table.sort_values(["since", "job"], ignore_index=True).drop(columns=["of_step", "since"])
+
+
+def step_of(job: str) -> str:
+    """The step's name in a job's, such as Days of Days-02. Days-02-try2 is the job that a retry has submitted again."""
+    return re.sub(r"-\d+(-try\d+)?$", "", job)
 
 
 def described_jobs(session: boto3.Session, job_queue: str, execution: str) -> list[dict[str, Any]]:
@@ -104,5 +110,5 @@ def count_states(summaries: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]
     for summary in summaries:
         array = summary.get("arrayProperties", {})
         children = array.get("statusSummary") or {summary["status"]: array.get("size", 1)}
-        counts[summary["jobName"].partition("-")[2].rpartition("-")[0]].update(children)
+        counts[step_of(summary["jobName"].partition("-")[2])].update(children)
     return counts

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from .batch_jobs import step_of
 from .figures import picture
 
 COLORS = ("#4c8eda", "#e07b39", "#7a5cc0", "#3f7d4f")  # of the job definitions, in turn
@@ -51,7 +52,7 @@ def gantt(table: pd.DataFrame):
 
 def _gantt_in_words(run: pd.DataFrame, created: pd.Series, started: pd.Series, stopped: pd.Series) -> str:
     """The chart in words: when each step's jobs ran, how long the last one waited, how many ran at once."""
-    of_step = run["job"].str.rsplit("-", n=1).str[0]
+    of_step = run["job"].map(step_of)
     told = []
     for step in of_step.unique():
         mine = of_step == step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import boto3
@@ -33,7 +34,10 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
     run = jobs(session, job_queue, execution)
     failed_jobs = run[run["status"] == "FAILED"]
     if not failed_jobs.empty:
-        job = failed_jobs.iloc[0]
+        # After a retry the first try's failed jobs are there too. The step's reason names the one it failed for.
+        names = list(failed_jobs["name"])
+        named = re.match(r"Job ([\w-]+)", answer["reason"])
+        job = failed_jobs.iloc[names.index(named[1]) if named and named[1] in names else 0]
         answer["job"] = job["name"]
         answer["exit_code"] = None if pd.isna(job["exit_code"]) else int(job["exit_code"])
         answer["log"] = job_log(session, log_group, job["log_stream"])[-10:] if job["log_stream"] else []

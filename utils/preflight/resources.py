@@ -41,6 +41,7 @@ NARROWER = {
             "sagemaker:DescribePipelineDefinitionForExecution",
             "sagemaker:DescribePipelineExecution",
             "sagemaker:ListPipelineExecutionSteps",
+            "sagemaker:RetryPipelineExecution",
             "sagemaker:SendPipelineExecutionStepFailure",
             "sagemaker:StopPipelineExecution",
         },
