@@ -27,7 +27,7 @@ from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
 
-from local_aws.shapes import JSON_TYPES, BadValue, broken_constraints, from_wire, no_constant
+from local_aws.shapes import JSON_TYPES, BadValue, broken_constraints, from_wire, json_object
 
 log = logging.getLogger("local_aws.protocol")
 
@@ -150,11 +150,9 @@ class Api:
         """The call's parameters, converted to Python and checked against the operation's input shape."""
         invalid, _ = self._CODES[self.service.name]
         try:
-            payload = json.loads(body, parse_constant=no_constant) if body else {}
-        except (ValueError, RecursionError):
-            raise ApiError("SerializationException", "The request's body is not JSON.") from None
-        if not isinstance(payload, dict):
-            raise ApiError("SerializationException", "The request's body is not a JSON object.")
+            payload = json_object(body)
+        except BadValue as error:
+            raise ApiError("SerializationException", str(error)) from None
         shape = operation.input_shape
         if shape is None:
             return {}

@@ -31,6 +31,7 @@ from local_aws import ministack, refusals, work_directory
 from local_aws.disk import Disk, NotWritten
 from local_aws.protocol import Api, ApiError, Response
 from local_aws.saving import Saver
+from local_aws.shapes import json_object
 from local_aws.store import Store
 
 log = logging.getLogger("local_aws.server")
@@ -150,8 +151,8 @@ class App:
                 status, answer = 415, {"message": "Send application/json."}
             else:
                 try:
-                    status, answer = 200, self.context.local_routes[name](json.loads(body or b"{}"))
-                except (ApiError, ValueError, KeyError, TypeError, RecursionError) as error:  # the last is the parser's
+                    status, answer = 200, self.context.local_routes[name](json_object(body))
+                except (ApiError, ValueError, KeyError, TypeError) as error:
                     status, answer = 400, {"message": str(error)}
         await _respond(send, Response(status, {"content-type": "application/json"}, json.dumps(answer).encode()))
 

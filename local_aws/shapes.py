@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -20,6 +21,32 @@ def no_constant(name: str) -> None:
     """Python's parser takes NaN and Infinity, which are not JSON."""
     raise ValueError(f"{name} is not JSON.")
 
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The members of a request's JSON body. An empty body has none.
+
+    Raises:
+        BadValue: the body is not JSON, not an object, or has half a character, a lone surrogate such as `\\ud800`.
+            No answer, file or log could be written with that.
+    """
+    if not body:
+        return {}
+    try:
+        text = body.decode(json.detect_encoding(body))  # Python's parser would take half characters here
+        payload = json.loads(text, parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        raise BadValue("The request's body is not JSON.") from None
+    if not isinstance(payload, dict):
+        raise BadValue("The request's body is not a JSON object.")
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(payload, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BadValue("The request's body has a lone surrogate, which is not a Unicode character.") from None
+    return payload
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 JSON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,

@@ -28,6 +28,9 @@ _SIMULATED = """PolicyInputList PermissionsBoundaryPolicyInputList ActionNames R
     ContextEntries[].ContextKeyName ContextEntries[].ContextKeyValues"""
 _MESSAGE = "MessageBody DelaySeconds MessageDeduplicationId MessageGroupId"
 _ATTRIBUTES = "MessageAttributes{}.StringValue MessageAttributes{}.BinaryValue MessageAttributes{}.DataType"
+_TEMPLATE = "TemplateBody TemplateURL"
+_STACK = f"""StackName {_TEMPLATE} Parameters[].ParameterKey Parameters[].ParameterValue Capabilities Tags"""
+_CREATED = "DisableRollback RetainExceptOnCreate ClientRequestToken"
 
 # Members that decide what happens.
 HONOURED: dict[str, dict[str, str]] = {
@@ -153,6 +156,26 @@ HONOURED: dict[str, dict[str, str]] = {
         "ListSubscriptionsByTopic": "TopicArn NextToken",
         "Publish": "TopicArn TargetArn Message Subject MessageStructure MessageAttributes MessageDeduplicationId "
         "MessageGroupId",
+    },
+    "cloudformation": {
+        "CreateStack": f"{_STACK} {_CREATED} OnFailure EnableTerminationProtection",
+        "UpdateStack": f"{_STACK} {_CREATED} UsePreviousTemplate Parameters[].UsePreviousValue",
+        "DeleteStack": "StackName RetainResources ClientRequestToken DeletionMode",
+        "DescribeStacks": "StackName NextToken",
+        "ListStacks": "StackStatusFilter NextToken",
+        "DescribeStackEvents": "StackName NextToken",
+        "DescribeStackResource": "StackName LogicalResourceId",
+        "DescribeStackResources": "StackName LogicalResourceId",
+        "ListStackResources": "StackName NextToken",
+        "GetTemplate": "StackName ChangeSetName TemplateStage",
+        "GetTemplateSummary": f"StackName {_TEMPLATE}",
+        "ValidateTemplate": _TEMPLATE,
+        "CreateChangeSet": f"{_STACK} UsePreviousTemplate Parameters[].UsePreviousValue ChangeSetName Description "
+        "ChangeSetType OnStackFailure",
+        "DescribeChangeSet": "StackName ChangeSetName NextToken",
+        "ExecuteChangeSet": f"StackName ChangeSetName {_CREATED}",
+        "DeleteChangeSet": "StackName ChangeSetName",
+        "ListChangeSets": "StackName NextToken",
     },
     "ec2": {
         "DescribeVpcs": "Filters VpcIds NextToken MaxResults",

@@ -6,7 +6,6 @@ protocols, and MiniStack brings both into one form.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ import botocore.session
 from botocore.model import OperationModel, Shape
 
 from local_aws.protocol import ApiError
-from local_aws.shapes import BadValue, broken_constraints, from_wire, no_constant
+from local_aws.shapes import BadValue, broken_constraints, from_wire, json_object
 
 # The model of each service by the name that requests are signed for.
 MODELS = {
@@ -30,6 +29,7 @@ MODELS = {
     "tagging": "resourcegroupstaggingapi",
     "monitoring": "cloudwatch",
     "sns": "sns",
+    "cloudformation": "cloudformation",
 }
 
 # The code of each service for a request that its model refuses.
@@ -42,6 +42,7 @@ _INVALID = {
     "tagging": "InvalidParameterException",
     "monitoring": "ValidationError",
     "sns": "InvalidParameter",
+    "cloudformation": "ValidationError",
     "ec2": "InvalidParameterValue",
 }
 
@@ -159,12 +160,9 @@ def _operation(service: str, name: str) -> OperationModel | None:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        payload = json.loads(body, parse_constant=no_constant) if body else {}
-    except (ValueError, RecursionError):
-        raise ApiError("SerializationException", "The request's body is not JSON.") from None
-    if not isinstance(payload, dict):
-        raise ApiError("SerializationException", "The request's body is not a JSON object.")
-    return payload
+        return json_object(body)
+    except BadValue as error:
+        raise ApiError("SerializationException", str(error)) from None
 
 
 # --- Lambda ----------------------------------------------------------------------------------------------------------

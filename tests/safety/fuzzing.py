@@ -24,6 +24,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.model import OperationModel, Shape
 from protocols import MINISTACKS, form, texts, xml
+from stack_templates import TEMPLATE
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -188,6 +189,8 @@ class Fuzzer:
             if rng.random() < 0.7:
                 definition = self.mutated(definition)
             whole["PipelineDefinition"] = json.dumps(definition if rng.random() < 0.7 else self.definition())
+        if "TemplateBody" in whole:
+            whole["TemplateBody"] = self.template()
         for _ in range(rng.choice([0, 0, 1, 1, 2])):
             whole = self.mutated(whole)
         return whole
@@ -262,6 +265,8 @@ class Fuzzer:
             return rng.choice(shape.metadata["enum"])
         if name == "PipelineDefinition" and rng.random() < 0.9:
             return json.dumps(self.definition())
+        if name == "TemplateBody" and rng.random() < 0.9:
+            return self.template()
         known, given = self.known.get(_stem(name)), self.given.get(_stem(name))
         if given and rng.random() < 0.3:
             return rng.choice(given)
@@ -321,6 +326,19 @@ class Fuzzer:
         for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
             whole = self.mutated(whole)
         return whole
+
+    def template(self) -> str:
+        """A template of CloudFormation with some resources, whole or with up to three wounds, now and then torn."""
+        rng, whole = self.rng, TEMPLATE
+        if rng.random() < 0.7:
+            kept = rng.sample(sorted(TEMPLATE["Resources"]), rng.randrange(1, 4))
+            whole = {**TEMPLATE, "Resources": {name: TEMPLATE["Resources"][name] for name in kept}, "Outputs": {}}
+        for _ in range(rng.choice([0, 1, 1, 2, 3])):
+            whole = self.mutated(whole)
+        text = json.dumps(whole)
+        if rng.random() < 0.3:  # JSON is YAML
+            text = "# a comment\n" + text
+        return self.torn(text.encode()).decode(errors="replace") if rng.random() < 0.3 else text
 
     def torn(self, body: bytes) -> bytes:
         """Now and then, bytes that are not what they were."""

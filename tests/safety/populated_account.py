@@ -11,6 +11,7 @@ import boto3
 
 REGION = "us-east-1"
 STEP = "def handler(event, context):\n    return {'jobIds': 'a b'}\n"
+CAPABLE = ["CAPABILITY_NAMED_IAM"]
 PIPELINE = {
     "Version": "2020-12-01",
     "Metadata": {},
@@ -78,6 +79,10 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         for index in range(3)
     ]
 
+    client("cloudformation").create_stack(
+        StackName="stack", TemplateBody=json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+    )
+
     sagemaker = client("sagemaker")
     steps = [
         {"Name": "Submit", "Type": "Lambda", "FunctionArn": function, "Arguments": {"n": {"Get": "Parameters.Count"}},
@@ -115,6 +120,8 @@ def furnish(endpoint_url: str) -> dict[str, list[str]]:
         "resourceArn": [environment, job_queue, definition, pipeline, *executions],
         "image": ["public.ecr.aws/aws-cli/aws-cli", "nosuch/image"],
         "value": ["0.25", "512", "1"],
+        "StackName": ["stack"],
+        "LogicalResourceId": ["Queue"],
         "Bucket": ["populated-account"],
         "Key": ["key"],
         "CopySource": ["populated-account/key"],
@@ -171,6 +178,10 @@ def recipes(known: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]
         ("batch", "ListJobs", {"jobQueue": "queue", "filters": [{"name": "JOB_NAME", "values": ["job*"]}]}),
         ("batch", "UpdateJobQueue", {"jobQueue": "queue", "state": "ENABLED", "priority": 2}),
         ("batch", "TerminateJob", {"jobId": known["jobId"][0], "reason": "enough"}),
+        ("cloudformation", "CreateStack", {"StackName": "<new>", "TemplateBody": "", "Capabilities": CAPABLE}),
+        ("cloudformation", "UpdateStack", {"StackName": "stack", "TemplateBody": "", "Capabilities": CAPABLE}),
+        ("cloudformation", "CreateChangeSet",
+         {"StackName": "stack", "ChangeSetName": "<new>", "TemplateBody": "", "Capabilities": CAPABLE}),
         ("ecs", "StopTask", {"cluster": known["cluster"][0], "task": "0" * 32, "reason": "enough"}),
         ("service-quotas", "GetServiceQuota", {"ServiceCode": "fargate", "QuotaCode": "L-3032A538"}),
         ("sagemaker", "CreatePipeline",

@@ -26,6 +26,7 @@ MINISTACKS = (
     "sns",
     "resourcegroupstaggingapi",
     "cloudwatch",
+    "cloudformation",
 )
 
 

@@ -68,6 +68,32 @@ def test_what_is_sent_to_the_routes_of_our_own_is_a_client_error(server: Server,
     assert json.loads(text)["message"]
 
 
+@pytest.mark.parametrize(
+    ("service", "path", "target"),
+    [
+        ("batch", "/v1/describejobs", ""),
+        ("ecs", "/", "AmazonEC2ContainerServiceV20141113.StopTask"),
+        ("sagemaker", "/", "SageMaker.ListPipelines"),
+        ("servicequotas", "/", "ServiceQuotasV20190624.GetServiceQuota"),
+        ("logs", "/", "Logs_20140328.PutDestination"),
+        ("logs", "/", "Logs_20140328.DescribeDestinations"),
+        ("events", "/", "AWSEvents.PutRule"),
+        ("tagging", "/", "ResourceGroupsTaggingAPI_20170126.GetResources"),
+        ("monitoring", "/", "GraniteServiceVersion20100801.PutDashboard"),
+        ("sqs", "/", "AmazonSQS.CreateQueue"),
+        ("lambda", "/2015-03-31/functions", ""),
+    ],
+)
+@pytest.mark.parametrize(
+    "body", [b'{"DestinationNamePrefix": "\\ud800"}', b'{"a": [{"\\uDC00": 1}]}', b'{"a": "\xed\xa0\x80"}']
+)
+def test_half_a_character_is_refused(server: Server, service: str, path: str, target: str, body: bytes) -> None:
+    headers = {"X_Amz_Target": target, "Content_Type": "application/x-amz-json-1.1"} if target else {}
+    status, text = server.signed(service, path, body, **headers)
+    assert status == 400, text
+    assert "lone surrogate" in text or "not JSON" in text
+
+
 def test_a_json_service_takes_post_only(server: Server) -> None:
     request = AWSRequest("GET", server.info.endpoint_url + "/", headers={"X-Amz-Target": "SageMaker.ListPipelines"})
     SigV4Auth(Credentials("test", "test"), "sagemaker", "us-east-1").add_auth(request)

@@ -14,7 +14,7 @@ from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.ministack")
 
-_XML = ("iam", "sts", "ec2", "monitoring", "sns", "sqs")
+_XML = ("iam", "sts", "ec2", "monitoring", "sns", "sqs", "cloudformation")
 
 
 def apply() -> None:

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 from local_aws import refusals
-from local_aws.ministack.patches.stacks import checks
+from local_aws.ministack import members
+from local_aws.ministack.patches.stacks import checks, operations, templates
 from local_aws.ministack.patches.stacks.types import TYPES, Type
 from local_aws.ministack.ports import identity
 from local_aws.protocol import ApiError, Request
 
-# The others would change a stack as nobody's, or are of kinds that are not here.
-OPERATIONS = {
-    "CreateStack", "UpdateStack", "DeleteStack", "DescribeStacks", "ListStacks", "DescribeStackEvents",
-    "DescribeStackResource", "DescribeStackResources", "ListStackResources", "GetTemplate", "GetTemplateSummary",
-    "ValidateTemplate", "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "ListChangeSets",
-}  # fmt: skip
+# The others would change a stack without its caller's rights, or are of kinds that are not here.
+OPERATIONS = members.HONOURED["cloudformation"].keys()
+
+log = logging.getLogger("local_aws.ministack")
 
 _access_key: contextvars.ContextVar[str] = contextvars.ContextVar("local_aws_stack_access_key", default="")
 
@@ -40,36 +39,51 @@ def apply() -> None:
             del handlers[name]
         else:
             handlers[name] = _checked(name, TYPES[name], handlers[name])
+    templates.apply()
+    operations.apply()
     app.SERVICE_HANDLERS["cloudformation"] = _as_caller(app.SERVICE_HANDLERS["cloudformation"])
 
 
 def _as_caller(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Remember who calls, for the resources that are made after the answer."""
+    """Check a request, and remember who calls, for the resources that are made after the answer."""
     from ministack.core import router
     from ministack.services import lambda_svc
 
     @functools.wraps(handler)
     async def handle(method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
-        form = parse_qs(body.decode(errors="replace"), keep_blank_values=True) | query
-        try:
-            _check_request({name: values[0] for name, values in form.items()})
-        except ApiError as error:
-            answer = refusals.response(error, "cloudformation", headers)
-            return answer.status, dict(answer.headers), answer.body
         key = router.extract_access_key_id(headers, query)
-        _access_key.set(key)
-        lambda_svc._request_access_key.set(key)  # an update of a function asks for it
-        return await handler(method, path, headers, body, query)
+        try:
+            form = operations.form(headers, body, query)
+            _check_request(form)
+            if text := operations.template(form, identity.caller("cloudformation", key)):
+                templates.check(text)
+            _access_key.set(key)
+            lambda_svc._request_access_key.set(key)  # an update of a function asks for it
+            return await handler(method, path, headers, body, query)
+        except ApiError as error:
+            return _refused(error, headers)
+        except templates.UNREADABLE as error:
+            log.warning("CloudFormation could not read a request: %r", error)
+            why = "Template error: the template has a value that can't stand where it does."
+            return _refused(ApiError("ValidationError", why), headers)
 
     return handle
+
+
+def _refused(error: ApiError, headers: dict[str, str]) -> tuple:
+    answer = refusals.response(error, "cloudformation", headers)
+    return answer.status, dict(answer.headers), answer.body
 
 
 def _check_request(form: dict[str, str]) -> None:
     operation = form.get("Action", "")
     if operation not in OPERATIONS:
+        if not operations.exists(operation):
+            raise ApiError("InvalidAction", f"CloudFormation has no action {operation!r}.")
         raise ApiError(
-            "ValidationError",
-            f"The embedded AWS does not have CloudFormation's {operation}; local_aws/README.md lists what it has.",
+            "NotImplementedException",
+            f"The embedded AWS does not cover cloudformation:{operation}; local_aws/README.md lists what it has.",
+            501,
         )
     if form.get("RoleARN"):
         raise ApiError("ValidationError", "The embedded AWS makes a stack as its caller only, without RoleARN.")
