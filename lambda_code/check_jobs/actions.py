@@ -1,4 +1,4 @@
-"""Carry a decision out: terminate jobs, report failures, and put the result into words."""
+"""Carry out a decision. Terminate jobs, report failures, and put the result into words."""
 
 import time
 
@@ -62,7 +62,7 @@ def expire(step, decision):
 
 
 def finish(step, decision):
-    """All jobs have succeeded, or some have failed. The jobs that still run go on: their outputs can be used."""
+    """End a step whose jobs have succeeded or failed. Jobs that still run go on, because their outputs can be used."""
     counts, report_uri = decision.counts, ""
     jobs_ended = last_end(counts)
     if counts.failed:

@@ -72,7 +72,7 @@ def open_object(uri):
 
 
 def lines_of(body):
-    """An object's lines, one after another: a manifest may be larger than this function's memory."""
+    """Yield an object's lines one by one, because a manifest may be larger than this function's memory."""
     rest = b""
     while piece := call_aws(lambda: body.read(READ_BYTES)):
         *lines, rest = (rest + piece).split(b"\n")
@@ -89,7 +89,7 @@ def read_object(uri):
 
 
 def put_object(uri, body, **conditions):
-    """Write an object; returns its ETag."""
+    """Write an object and return its ETag."""
     with naming(uri):
         return call_aws(client("s3").put_object, **bucket_and_key(uri), Body=body, **conditions)["ETag"]
 

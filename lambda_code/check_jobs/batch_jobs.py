@@ -1,4 +1,4 @@
-"""The jobs of a step in AWS Batch: read their ids, describe, list and terminate them."""
+"""Read the ids of a step's jobs in AWS Batch, and describe, list and terminate the jobs."""
 
 import json
 import random
@@ -18,7 +18,7 @@ TERMINATE_REASON_CHARACTERS = 1_024
 
 
 def read_job_ids(job_ids):
-    """The ids, each once, from the step's input: ids joined by spaces, the s3:// URI of a list, or "none".
+    """Return the ids, each once. The step's input is ids joined by spaces, the s3:// URI of a list, or "none".
 
     Raises:
         UnconfirmedError: there is no such list, or it is empty.
@@ -79,7 +79,7 @@ def jobs_of_step(prefix, job_queue):
 
 
 def terminate_jobs(ids, reason):
-    """Cancel the jobs that wait and kill those that run. A job that has ended meanwhile stays as it is.
+    """Cancel the jobs that wait and terminate those that run. A job that has ended meanwhile stays as it is.
 
     Raises:
         PollLater: this invocation's time is nearly over. Those terminated so far end, and the next poll continues.

@@ -12,7 +12,7 @@ ANSWER_STATEMENT = "AnswerCallbackSteps"  # its Sid in utils/policies/monitor_la
 
 
 def answer(step, result, path="poll"):
-    """Send SageMaker the result. A step that is answered already, or no longer waits, is no error.
+    """Send SageMaker the result. It is no error if the step has an answer already, or no longer waits.
 
     Args:
         step: the PendingStep.
@@ -77,7 +77,7 @@ def raise_if_denied(step, refusal):
 
 
 def is_already_answered(refusal):
-    """SageMaker doesn't wait for this token (any more): answered before, or the execution has ended or is deleted."""
+    """Whether SageMaker no longer waits for this token, because it was answered or the execution is over or deleted."""
     # AWS does not document what a second answer gets: one of the two modelled errors, or an error of any code with the
     # text that people report, "Step ... is already in a terminal status".
     known = error_code(refusal) in ("ConflictException", "ResourceNotFound")

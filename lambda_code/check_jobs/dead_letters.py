@@ -1,4 +1,4 @@
-"""Messages that can't be worked on: fail their step and keep them in the dead-letter queue for a person to read."""
+"""Fail the step of a message that can't be handled, and keep the message in the dead-letter queue for a person."""
 
 import os
 
@@ -10,7 +10,7 @@ from schedule import poll_later
 
 
 def move_to_dlq(record, why):
-    """Put a message into the dead-letter queue; True when it may leave its own queue."""
+    """Put a message into the dead-letter queue. Returns True when it may leave the callback queue."""
     dead_letter_queue = os.environ.get("DEAD_LETTER_QUEUE_URL")
     if not dead_letter_queue:
         # The queue's redrive policy, if it has one, moves the message after maxReceiveCount deliveries.

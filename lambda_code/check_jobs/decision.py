@@ -1,4 +1,4 @@
-"""The decision: a step, its jobs and the time in, what to do out. It calls nothing, so try it on examples:
+"""Decide what to do about a step, from the step, its jobs and the time. It calls nothing, so you can try it:
 
 >>> from decision import decide
 >>> from model import PendingStep
@@ -21,7 +21,7 @@ from job_detail import (
 from model import JobCounts
 
 WAIT = "wait"  # poll again
-SUCCEED = "succeed"  # the step succeeds; jobs that failed are tolerated
+SUCCEED = "succeed"  # the step succeeds, with its failed jobs tolerated
 FAIL = "fail"  # the step fails, since jobs have failed
 RESUBMIT = "resubmit"  # the step was retried: submit again what had failed before, and poll again
 STOP = "stop"  # the execution is being stopped: terminate the jobs and fail the step
@@ -39,7 +39,7 @@ class Decision:
         counts: the jobs it rests on.
         terminate: ids of jobs to terminate.
         late: ids of jobs that the deadline has ended, or ends now.
-        failed: ids of jobs that have failed in this try of the step; with MISTAKE, of those of another execution.
+        failed: ids of jobs that have failed in this try of the step. With MISTAKE, ids of another execution's jobs.
         resubmit: ids of jobs to submit again.
         settling: with WAIT, the jobs have ended and Batch is still counting them.
     """
@@ -92,7 +92,7 @@ def decide(step, ids, jobs, now):
 
 
 def is_of_other_execution(step, job):
-    """Whether another execution has submitted this job: a selective execution took the waiting step alone."""
+    """Whether another execution has submitted this job, as when a selective execution runs only the waiting step."""
     execution = step.execution_arn.rsplit("/", 1)[-1]
     return (job.get("tags") or {}).get(EXECUTION_TAG, execution) != execution
 
@@ -116,14 +116,14 @@ def decide_on_failures(step, counts, failed, now):
 
 
 def was_late(step, job):
-    """Whether the deadline has ended this job: an earlier poll terminated it, and could not answer the step.
+    """Whether the deadline has ended this job. An earlier poll terminated it, and could not answer the step.
 
     A job that the deadline of an earlier try of the step has ended is a failed job like any other.
     """
     ended_after = (job.get("stoppedAt") or 0) / 1000 - step.sent
     if job["status"] != "FAILED" or ended_after < 0:
         return False
-    # What an array says of its children's termination isn't documented; when it ended is.
+    # What an array says of its children's termination isn't documented. When it ended is.
     return job.get("statusReason") == DEADLINE_PASSED or (array_of(job)[0] > 1 and ended_after > step.deadline_seconds)
 
 
@@ -137,7 +137,7 @@ def count_jobs(ids, jobs, succeeded_before=0):
 
 
 def count_one(job):
-    """How many jobs a job is, how many succeeded, and how many failed. None is a job that Batch doesn't know.
+    """Count the jobs that a job stands for, those that succeeded and those that failed. None is a job unknown to Batch.
 
     A job that was submitted again has "firstSize", the size of the first one: what is missing in it had succeeded.
     """

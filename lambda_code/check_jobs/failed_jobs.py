@@ -30,11 +30,11 @@ def first_failed(jobs):
 
 
 def report_failures(report_uri, jobs, logged=""):
-    """Log the first failures, and write the items of all to the report, one a line: a manifest for the next run.
+    """Log the first failures, and write all failed items to the report. It is a manifest for the next run.
 
     Args:
-        report_uri: s3:// URI of the report; without it the failures are only logged.
-        jobs: JobDetails of those that have not succeeded; of arrays, their children count.
+        report_uri: s3:// URI of the report. Without it the failures are only logged.
+        jobs: JobDetails of those that have not succeeded. Of an array, the children count.
         logged: the id of a job that is in the log already.
     """
     to_describe, to_log = JOBS_TO_DESCRIBE, FAILED_JOBS_TO_LOG
@@ -59,7 +59,7 @@ def report_lines(job, endings):
 
 
 def failed_endings(job, to_describe):
-    """The failed jobs of a job that has not succeeded: itself, or the children of an array that have not.
+    """Return the failed jobs of a job. They are the job itself, or an array's children that have not succeeded.
 
     Args:
         to_describe: how many children to describe for their log streams, which ListJobs leaves out.
@@ -79,13 +79,13 @@ def failed_endings(job, to_describe):
 
 
 def not_begun(array, index):
-    """What there is to say of a child that the array's end has left without one of its own."""
+    """Describe a child that the array's end left without a job detail, with the array's reason."""
     child = {"jobId": f"{array['jobId']}:{index}", "jobName": array["jobName"], "arrayProperties": {"index": index}}
     return {**child, "statusReason": array.get("statusReason", "it had not ended")}
 
 
 def items_of(job, indices):
-    """{index: item} of what a job, or these children of it, worked on: lines of its manifest, or its two parameters."""
+    """Return {index: item} of a job or of these children. An item is a line of the manifest, or the two parameters."""
     uri = environment_of(job).get("MANIFEST_URI", "")
     if "/_jobs/" not in uri:  # not written by submit_jobs: a variable of the job's own
         parameters = job.get("parameters", {})

@@ -1,4 +1,6 @@
-"""What a JobDetail says, as DescribeJobs returns it: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html"""
+"""Read a JobDetail, as DescribeJobs returns it.
+
+https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html"""
 
 import re
 
@@ -12,7 +14,7 @@ SECONDS_UNTIL_COUNTED = 300  # Batch doesn't document how far an array's statusS
 
 
 def try_of(job):
-    """In which try of its step a job was submitted again, by its name; 0 for one that submit_jobs has submitted."""
+    """The try of its step in which a job was submitted again, from its name. 0 if submit_jobs submitted it."""
     number = re.search(r"-try(\d+)$", job.get("jobName", ""))
     return int(number[1]) if number else 0
 
@@ -33,7 +35,7 @@ def environment_of(job):
 
 
 def array_of(job):
-    """How many jobs an array is, and its children by status; 1 and none for a plain job."""
+    """The size of an array, and its children by status. A plain job has the size 1 and no children."""
     array = job.get("arrayProperties") or {}
     return array.get("size") or 1, array.get("statusSummary") or {}
 
@@ -43,7 +45,7 @@ def index_of(job):
 
 
 def unfinished_jobs(job):
-    """How many jobs a job stands for that the deadline has ended: itself, or an array's children."""
+    """Count the jobs that the deadline has ended, which are the job itself or an array's children."""
     size, children = array_of(job) if job else (1, {})
     ended = ("SUCCEEDED",) if job and job["status"] == "FAILED" else TERMINAL
     return size - sum(children.get(status, 0) for status in ended)

@@ -15,7 +15,7 @@ from push_token import registered_step
 
 
 def on_job_event(job):
-    """Answer the job's step if this was the end it waited for. Whatever goes wrong here, polling makes good.
+    """Answer the job's step if it waited for this end only. If anything goes wrong here, a later poll answers it.
 
     Args:
         job: the event's detail, a JobDetail.

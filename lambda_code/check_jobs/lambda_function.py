@@ -1,9 +1,9 @@
 """Poll the AWS Batch jobs that CallbackSteps wait for, and answer each step once. README.md says how to deploy it.
 
-What comes in: messages of the callback queue, each from a step that waits. With push, also the ends of jobs.
-What is decided: the step's result, or to poll later. `poll` asks Batch for the jobs, and `decide` in decision.py
-decides from the step, its jobs and the time alone.
-What is answered: success or failure to SageMaker, and to SQS, which messages to deliver again.
+The input is messages of the callback queue, each from a step that waits. With push, the ends of jobs come too.
+`poll` asks Batch for the jobs. `decide` in decision.py then chooses the step's result, or to poll later, from the
+step, its jobs and the time alone.
+SageMaker gets the success or failure, and SQS gets the list of messages to deliver again.
 """
 
 from aws import limit_time
@@ -54,7 +54,7 @@ def poll_messages(records, context):
 
 
 def handle(record):
-    """Poll the jobs of one message's step; True when it is answered and SQS may delete the message.
+    """Poll the jobs of one message's step. Returns True when it is answered and SQS may delete the message.
 
     It never raises, since the other messages matter too.
     """

@@ -1,4 +1,4 @@
-"""The function's log: one line of JSON per event, some with CloudWatch metrics.
+"""Write the function's log, one line of JSON per event, some with CloudWatch metrics.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """

@@ -16,7 +16,7 @@ LONGEST_DEADLINE_SECONDS = 13 * 86_400  # SQS forgets a message after 14 days at
 
 
 def read_body(record):
-    """The message's JSON object; raises InvalidMessage."""
+    """Return the message's JSON object. Raises InvalidMessage."""
     try:
         body = json.loads(record["body"])
     except (ValueError, RecursionError) as error:
@@ -27,7 +27,7 @@ def read_body(record):
 
 
 def read_step(record, body):
-    """The PendingStep of a CallbackStep's message; raises InvalidMessage."""
+    """Return the PendingStep of a CallbackStep's message. Raises InvalidMessage."""
     if not token_of(body):
         raise InvalidMessage(f"The message has no callback token of 10 letters and digits: {body.get('token')!r}.")
     if not isinstance(body.get("pipelineExecutionArn"), str):
@@ -89,7 +89,7 @@ def sent_of(record):
 
 
 def number_of(arguments, name, low, high):
-    """An argument as a number, or None when it isn't given; a pipeline passes numbers as strings too."""
+    """Return an argument as a number, or None when it isn't given. A pipeline passes numbers as strings too."""
     value = arguments.get(name)
     if value in (None, ""):
         return None

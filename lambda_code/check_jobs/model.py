@@ -1,4 +1,4 @@
-"""The things this function works with: a step that waits, its jobs, and its answer."""
+"""The types of this function, for a step that waits, its jobs, and its answer."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ class PendingStep:
     polls: int = 1  # how often SQS has delivered the message
     max_polls: float = float("inf")  # how often it may
     sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970
-    number: int = 0  # of its try: 1 for the first, 2 after a retry; 0 if it isn't known, and then nothing is retried
+    number: int = 0  # of its try: 1 for the first, 2 after a retry. 0 if it isn't known, and then nothing is retried
 
     def age(self, now):
         """Seconds since the message was sent. The clocks of SQS and of this function may differ."""
@@ -52,9 +52,9 @@ class JobCounts:
 
 @dataclass(frozen=True)
 class Try:
-    """One try of a step: the first, or one that a retry of the execution has begun."""
+    """One try of a step, either the first or one that a retry of the execution has begun."""
 
-    number: int = 0  # 1 for the first; 0 if it isn't known
+    number: int = 0  # 1 for the first, 0 if it isn't known
     uri: str = ""  # of its record
     etag: str = ""
     record: dict = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One poll: ask Batch for a step's jobs, decide, and carry the decision out."""
+"""Poll once. Ask Batch for a step's jobs, decide, and carry out the decision."""
 
 import time
 from dataclasses import replace
@@ -21,7 +21,7 @@ SECONDS_BETWEEN_TRIES = 2
 
 
 def poll(step, ended=None, tries=TRIES):
-    """Poll a step's jobs, and again if something seems wrong: after an hour of good polls one odd answer can't count.
+    """Poll a step's jobs, and again if something seems wrong. One odd answer must not undo an hour of good polls.
 
     Args:
         step: the PendingStep.
@@ -81,7 +81,7 @@ def decide_now(step, ids, ended):
 
 
 def latest_jobs(this, ids, first_jobs, ended):
-    """{id: JobDetail} of the jobs that stand for those of these ids: the last one of each that was submitted again."""
+    """Return {id: JobDetail} of these jobs. For a job that was submitted again, its last JobDetail."""
     later = {id: this.replaced[id] for id in ids if id in this.replaced}
     known = describe_jobs([one["id"] for one in later.values()], ended)
     replaced = {id: {**known[one["id"]], "firstSize": one["size"]} for id, one in later.items() if one["id"] in known}

@@ -1,4 +1,4 @@
-"""The step's callback token as a tag of its first job: an event about a job finds its step there, without a message."""
+"""Keep the step's callback token as a tag of its first job. There an event about a job finds its step."""
 
 import re
 
@@ -48,7 +48,7 @@ def tags_of(step, number_of_jobs):
 
 
 def registered_step(summaries):
-    """The PendingStep that the first poll has written on the first job; None if there is none, or a job is missing.
+    """Return the PendingStep that the first poll wrote on the first job, or None if it or a job is missing.
 
     Args:
         summaries: {job name: JobSummary} of the jobs that submit_jobs submitted.

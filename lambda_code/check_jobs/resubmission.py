@@ -1,7 +1,7 @@
-"""Submit again what has failed in an earlier try of a step: each failed job, and of an array its failed items.
+"""Submit again what failed in an earlier try of a step, which is each failed job and an array's failed items.
 
-A job submitted in try 2 is called like the first one with "-try2". It runs what submit_jobs asked for then, which is in
-requests.json. Of an array, the failed items get a manifest of their own, so the job's program needs no change.
+A job submitted in try 2 has the first one's name with "-try2". It runs what submit_jobs asked for then, which is in
+requests.json. An array's failed items get a new manifest, so the job's program needs no change.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
@@ -24,7 +24,7 @@ SECONDS_UNTIL_LISTED = 30  # AWS doesn't document how far ListJobs may be behind
 
 
 def submit_again(this, ids, jobs):
-    """Submit jobs again, each once for this try. Raises PollLater: what was submitted is waited for from now on.
+    """Submit jobs again, each once for this try. Raises PollLater, because the step now waits for the new jobs.
 
     Args:
         this: the Try.
@@ -60,7 +60,7 @@ def submit_again(this, ids, jobs):
 
 
 def find_unrecorded(this, jobs):
-    """A try whose jobs are to be terminated: know those too that a call has submitted and could not record.
+    """Record the jobs that an interrupted call submitted, before the try's jobs are terminated.
 
     Raises:
         PollLater: another call is submitting, or there were some.
@@ -93,7 +93,7 @@ def read_requests(this):
 
 
 def submitted_before(this, job):
-    """{job name: id} of what has been submitted for this try: by a call that was cut off, for instance."""
+    """Return {job name: id} of what was submitted for this try, for instance by an interrupted call."""
     prefix, _, _ = first_name(job).rpartition("-")
     ending = f"-try{this.number}"
     listed = [other for other in list_jobs_named(prefix, job["jobQueue"]) if other["jobName"].endswith(ending)]
@@ -105,7 +105,7 @@ def name_of(this, job):
 
 
 def request_for(this, requests, job):
-    """SubmitJob's parameters: those of the first job, with the failed items if it is an array."""
+    """Return SubmitJob's parameters. They are the first job's, with the failed items if it is an array."""
     if first_name(job) not in requests:
         raise UnconfirmedError(f"{job['jobName']} can't be submitted again: submit_jobs has not submitted it.")
     request = dict(requests[first_name(job)])
@@ -129,7 +129,7 @@ def request_for(this, requests, job):
 
 
 def write_failed_items(this, manifest_uri, indices):
-    """Write a manifest of some lines of another, which stay as long as they are; returns its URI."""
+    """Write some lines of a manifest to a new one and return its URI. The lines keep their length."""
     lines = [line for index, line in enumerate(lines_of(open_object(manifest_uri))) if index in indices]
     if len(lines) < len(indices):
         raise UnconfirmedError(f"{manifest_uri} has no line for each job of its array.")
@@ -140,7 +140,7 @@ def write_failed_items(this, manifest_uri, indices):
 
 
 def submit(request):
-    """Submit one job; returns its id. While Batch throttles, try again until this invocation's time is nearly over."""
+    """Submit one job and return its id. While Batch throttles, try again until this invocation's time nearly ends."""
     batch = client("batch", attempts=1)  # SubmitJob has no idempotency token, so botocore must not send it again
     while True:
         try:
@@ -154,5 +154,5 @@ def submit(request):
 
 
 def is_unclear(error):
-    """The answer got lost, or Batch failed: it may have the job."""
+    """The answer got lost or Batch failed, so Batch may have the job."""
     return isinstance(error, PollLater) and error.__cause__ is not None and not is_throttling(error.__cause__)

@@ -1,4 +1,4 @@
-"""When something goes wrong with a message: try again, or end its step.
+"""Try a message again when something goes wrong with it, or end its step.
 
 Nothing here raises, since other messages wait too.
 """
@@ -20,7 +20,7 @@ from wording import shorten
 
 GRACE_SECONDS = 900  # how long after a step's deadline a poll may go wrong before the step is ended without it
 POISON_SECONDS = 86_400  # and how long until no poll is tried: this function is cut off in each, perhaps
-POLLS_IN_RESERVE = 50  # after MAX_POLLS, for a step that must be ended; the queue's redrive policy comes after them
+POLLS_IN_RESERVE = 50  # after MAX_POLLS, for a step that must be ended. The queue's redrive policy comes after them
 FINAL_TRIES = 3
 
 
@@ -45,7 +45,7 @@ def retries_exhausted(step, error):
 
 
 def is_poison(step):
-    """No error was caught, and yet it goes on: this function is killed in every poll, for its time or its memory."""
+    """Whether polls go on without a caught error, because the time or memory of each invocation runs out."""
     late = step.age(time.time()) > step.deadline_seconds + POISON_SECONDS
     return (late and step.polls >= setting("POLLS_TO_CONFIRM_ERROR")) or no_polls_left(step)
 
@@ -72,7 +72,7 @@ def final_attempt(record, step, error):
 
 
 def fail_step(record, step, error):
-    """The last resort: terminate the jobs if the deadline is past, fail the step, and keep the message for a person."""
+    """As a last resort, terminate the jobs past the deadline, fail the step, and keep the message for a person."""
     why = shorten(f"Gave up after {step.polls} polls: {error}")
     this = join_if_possible(step)
     try:
@@ -97,9 +97,9 @@ def join_if_possible(step):
 
 
 def fail_invalid(record, error):
-    """Keep an invalid message for a person, and fail its step if the token can be read; False when SQS must keep it.
+    """Keep an invalid message for a person, and fail its step if it has a token. Returns False when SQS must keep it.
 
-    No step will wait for its jobs, and no deadline end them: as far as they can be read they are terminated.
+    No step will wait for its jobs, and no deadline will end them. So those that can be read are terminated.
     """
     why = shorten(str(error))
     log("invalid message", level="ERROR", reason=why)
@@ -122,7 +122,7 @@ def fail_invalid(record, error):
 
 
 def terminate_if_possible(step, why, more_ids=()):
-    """Terminate a step's jobs; what Batch refuses is logged. Its passing troubles are a PollLater for an hour."""
+    """Terminate a step's jobs, and log what Batch refuses. For an hour, errors that may pass raise PollLater."""
     try:
         terminate_jobs([*read_job_ids(step.job_ids), *more_ids], why)
     except Exception as trouble:

@@ -1,4 +1,4 @@
-"""When to poll a step again: a message that stays hidden is the clock."""
+"""Choose when to poll a step again. The clock is a message that stays hidden."""
 
 import functools
 import random

@@ -13,7 +13,7 @@ DEFAULTS = {
 
 
 def setting(name):
-    """A setting's number; its default where it is not set.
+    """Return a setting's number, or its default if it is not set.
 
     Raises:
         ValueError: it is no number of 0 or more.

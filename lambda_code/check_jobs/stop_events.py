@@ -1,4 +1,4 @@
-"""Stopped executions: an event in the callback queue, upon which jobs that no callback step waits for are terminated.
+"""Terminate a stopped execution's jobs that no callback step waits for, upon an event in the callback queue.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecution.html
 """
@@ -18,7 +18,7 @@ from settings import job_queues, setting
 from wording import shorten
 
 SECONDS_UNTIL_LISTED = 30  # AWS doesn't document how far ListJobs may be behind SubmitJob
-EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down; Batch's clock may be a little ahead
+EVENT_TIME_SECONDS = 2  # an event's time is in whole seconds, rounded down. Batch's clock may be a little ahead
 
 
 def is_execution_event(body):
@@ -26,7 +26,7 @@ def is_execution_event(body):
 
 
 def clear_stopped_execution(record, event):
-    """An execution was stopped: terminate its jobs. Try again what goes wrong, and keep what is refused for a person.
+    """Terminate the jobs of a stopped execution. Try again what goes wrong, and keep what is refused for a person.
 
     Returns:
         True when SQS may delete the message.
@@ -62,7 +62,7 @@ def clear_stopped_execution(record, event):
 
 
 def was_stopped(detail):
-    """Whether the event ends a stop: one that outlasts its submitting step's timeout makes the execution Failed."""
+    """Whether the event ends a stop. The execution is Failed if the submitting step's function timed out meanwhile."""
     now, before = detail["currentPipelineExecutionStatus"], detail.get("previousPipelineExecutionStatus")
     return now == "Stopped" or (now == "Failed" and before == "Stopping")
 

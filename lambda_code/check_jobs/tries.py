@@ -1,7 +1,8 @@
-"""Which try of its step a message belongs to. RetryPipelineExecution runs the waiting step again, with a new token.
+"""Recognize the try that a message belongs to. RetryPipelineExecution runs the waiting step again, with a new token.
 
 The message doesn't say that it is a retry. So each try keeps a record beside the files of submit_jobs for the step,
-try-1-0a1b2c3d.json and so on, with its token and the jobs it has submitted again. Of two calls S3 lets one write:
+try-1-0a1b2c3d.json and so on, with its token and the jobs it has submitted again. Of two calls, S3 lets only one write.
+
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
@@ -102,9 +103,9 @@ def read_again(this):
 
 
 def lease(this):
-    """Reserve a try's submitting for this call; raises PollLater if another call has changed the record meanwhile.
+    """Reserve a try's submitting for this call. Raises PollLater if another call has changed the record meanwhile.
 
-    It is over when `change` sets submitting_until to the past. If this call is killed, it runs out.
+    The reservation ends when `change` sets submitting_until to the past. It runs out if this call is interrupted.
     """
     record = {**this.record, "submitting_until": time.time() + LEASE_SECONDS}
     try:

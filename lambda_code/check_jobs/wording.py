@@ -17,7 +17,7 @@ def outputs_of(counts, failed_items_uri="", output_uri=""):
 
 
 def failure_reason(job, counts):
-    """From the job that failed first: its name, exit code, reason and log stream."""
+    """Describe the job that failed first by its name, exit code, reason and log stream."""
     end = last_attempt(job)
     child = f"[{job['arrayProperties']['index']}]" if "index" in (job.get("arrayProperties") or {}) else ""
     many = f" ({counts.failed} of {counts.total} jobs failed)" if counts.failed > 1 else ""

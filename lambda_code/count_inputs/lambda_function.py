@@ -1,6 +1,6 @@
 """Count the pipeline's input files, as the first step of the existing pipeline. A LambdaStep calls it.
 
-The event: {"input_uri": "s3://bucket/prefix"}, optionally "suffix" (default ".json").
+The event is {"input_uri": "s3://bucket/prefix"}, optionally with "suffix" (default ".json").
 Returns {"statusCode": 200, "inputCount": n, "inputBytes": n}. Raises ValueError when there is nothing to work on.
 
 Permissions of its role: s3:ListBucket on the bucket, logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents.

@@ -1,9 +1,9 @@
 """Add up the monthly aggregates, as the last step of the existing pipeline. A LambdaStep calls it.
 
-The event: {"input_uri": "s3://bucket/prefix" of the aggregates, "output_uri": "s3://bucket/key" of the summary},
-optionally "expected_count", the number of aggregates there must be.
-Returns {"statusCode": 200, "summaryUri": ..., "fileCount": n, "flightCount": n}, and writes the summary: averages
-in minutes by carrier, by hour, and by month.
+The event is {"input_uri": "s3://bucket/prefix" of the aggregates, "output_uri": "s3://bucket/key" of the summary},
+optionally with "expected_count", the number of aggregates there must be.
+Returns {"statusCode": 200, "summaryUri": ..., "fileCount": n, "flightCount": n}, and writes the summary. It has
+averages in minutes by carrier, by hour, and by month.
 
 Permissions of its role: s3:ListBucket on the bucket, s3:GetObject on input_uri/*, s3:PutObject on output_uri,
 logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents.

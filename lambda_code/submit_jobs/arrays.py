@@ -16,11 +16,11 @@ MAX_MANIFEST_BYTES = 32 * 1024 * 1024  # all lines are as long as the longest: w
 
 
 def plan_arrays(options):
-    """[{manifest_uri, size, line_bytes}] of this execution and step: the first call's plan, whatever came since.
+    """Return [{manifest_uri, size, line_bytes}], the plan that the first call made for this execution and step.
 
     With a trial, its items are the first array.
 
-    Objects may have been added or deleted since, by the jobs of the first call for one, and two calls may be at work at
+    Objects may have been added or deleted since, for instance by the first call's jobs. Two calls may also run at
     once. So the plan is written only if there is none yet, and the manifests' names say what is in them.
     """
     # Which plan it is depends on what is asked for: refuse_others() distinguishes a step from another with its name.

@@ -1,4 +1,4 @@
-"""Options for every job of the step: parameters, environment, vCPUs, memory, attempts, timeout, share, priority.
+"""Read the options for every job, such as parameters, environment, vCPUs, memory, attempts, timeout and share.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """

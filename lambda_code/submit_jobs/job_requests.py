@@ -8,7 +8,7 @@ REQUEST_TAG = "sagemaker-batch:request"  # what was asked for, as a digest
 
 
 def job_requests(options):
-    """The jobs of this call, either the trial's or all others.
+    """Return the jobs of this call, either the trial's or all others.
 
     Args:
         options: the event's, as `validate` returns them.
@@ -46,7 +46,7 @@ def array_requests(options):
         if (number <= len(trial)) == options["only_trial"]:
             environment = {"MANIFEST_URI": array["manifest_uri"], "MANIFEST_LINE_BYTES": str(array["line_bytes"])}
             request = new_request(options, number, environment)
-            if array["size"] > 1:  # Batch has no arrays of one; a plain job reads the first line
+            if array["size"] > 1:  # Batch has no arrays of one. A plain job reads the first line
                 request["arrayProperties"] = {"size": array["size"]}
             requests[request["jobName"]] = request
     return requests, sum(array["size"] for array in trial)

@@ -1,9 +1,8 @@
-"""Submit the AWS Batch jobs of one pipeline step, each once. A LambdaStep calls it; README.md says with what.
+"""Submit the AWS Batch jobs of one pipeline step, each once. A LambdaStep calls it with what README.md lists.
 
-What comes in: the step's inputs.
-What is decided: which jobs there must be. Their names follow from execution, step and number, so those that an earlier
-call has submitted are recognized.
-What is answered: the jobs' ids, for the CallbackStep that waits for them.
+The event has the step's inputs. From them the function works out which jobs there must be. Their names follow from
+execution, step and number, so it recognizes jobs that an earlier call has submitted.
+It returns the jobs' ids, for the CallbackStep that waits for them.
 """
 
 import json
@@ -31,8 +30,8 @@ def lambda_handler(event, context):
         {"trialCount": ...}
 
     Raises:
-        BadEvent: the inputs are wrong; nothing was submitted.
-        TimeoutError: there was not enough time; call it again.
+        BadEvent: the inputs are wrong. Nothing was submitted.
+        TimeoutError: there was not enough time. Call it again, and it continues.
     """
     options = validate(event)
     refuse_partial_selection(options)

@@ -1,4 +1,4 @@
-"""The function's log: one line of JSON per event."""
+"""Write the function's log, one line of JSON per event."""
 
 import json
 

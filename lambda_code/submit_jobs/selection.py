@@ -13,8 +13,9 @@ from values import BadEvent
 def refuse_partial_selection(options):
     """Raise BadEvent if the execution selects some of the `pipeline_steps` and not the others.
 
-    Selected alone, the step that submits would leave its jobs to themselves. Without the permission to ask, or without
-    `pipeline_steps`, nothing is refused: this check protects from a mistake, and most executions select nothing.
+    Selected alone, the step that submits would leave its jobs without a step that waits. Without the permission to
+    describe the execution, or without `pipeline_steps`, nothing is refused. The check only prevents a mistake, and most
+    executions select nothing.
     """
     together = options.get("pipeline_steps", "").split()
     if not together:

@@ -13,7 +13,7 @@ DESCRIBE_JOBS_IDS = 100
 
 
 def jobs_by_name(job_queue, name, give_up_at):
-    """{job name: its summaries, the earliest first} in whatever status. The name may end in *."""
+    """Return {job name: its summaries, the earliest first} in any status. The name may end in *."""
     jobs_of: dict[str, list[dict]] = {}
     request = {
         "jobQueue": job_queue,
@@ -53,7 +53,7 @@ def submit(request, give_up_at):
 
 
 def settle_duplicates(job_queue, prefix, requests, give_up_at):
-    """Of two jobs with one name, from two calls at once, keep the earliest. Returns {name: its id}."""
+    """Keep the earliest of two jobs with one name, which two calls at once have submitted. Returns {name: its id}."""
     winners = {}
     for name, jobs in jobs_by_name(job_queue, f"{prefix}-*", give_up_at).items():
         if name not in requests:
