@@ -2,6 +2,7 @@
 
 from .compute_environments import ensure_compute_environment
 from .errors import BatchError
+from .instances import instance_resources, on_instances
 from .job_definitions import (
     AWS_CLI_IMAGE,
     JOB_CODE,
@@ -35,8 +36,10 @@ __all__ = [
     "ensure_job_definition",
     "ensure_job_queue",
     "ensure_log_group",
+    "instance_resources",
     "interrupt_job",
     "log_group",
+    "on_instances",
     "python_job",
     "require_success",
     "settled",

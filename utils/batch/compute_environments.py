@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
 
 from ..support.waiting import wait
 from .errors import BatchError
+from .instances import instance_resources
 from .matching import matches_desired
 from .resources import require_valid, settled, settled_ours
 
@@ -21,13 +23,17 @@ def ensure_compute_environment(
     security_groups: list[str],
     max_vcpus: int,
     spot: bool = False,
+    instance_types: Sequence[str] = (),
+    instance_role: str = "",
     tags: dict[str, str],
 ) -> dict[str, Any]:
-    """A managed Fargate compute environment, created or brought up to date, ENABLED and VALID.
+    """A managed compute environment on Fargate or EC2, created or brought up to date, ENABLED and VALID.
 
     Args:
         max_vcpus: vCPUs that may run at once. AWS grants new accounts 6 on Fargate.
-        spot: use Fargate Spot, which costs less and may take a job back with two minutes' notice.
+        spot: use Fargate Spot or Spot instances, which cost less and may be taken back with two minutes' notice.
+        instance_types: of EC2, such as ["m7i.large"] or ["g5.xlarge"]. Default: none, which is Fargate.
+        instance_role: ARN of the instance profile, on EC2.
 
     Returns:
         The environment as DescribeComputeEnvironments answers it.
@@ -39,12 +45,17 @@ def ensure_compute_environment(
     https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
     """
     batch = session.client("batch")
-    resources = {
-        "type": "FARGATE_SPOT" if spot else "FARGATE",
-        "maxvCpus": max_vcpus,
+    place: dict[str, Any] = {
+        "max_vcpus": max_vcpus,
         "subnets": subnets,
-        "securityGroupIds": security_groups,
+        "security_groups": security_groups,
+        "spot": spot,
     }
+    resources = (
+        instance_resources(instance_types=instance_types, instance_role=instance_role, **place)
+        if instance_types
+        else _fargate_resources(**place)
+    )
     present = settled_ours(session, "compute environment", name, tags)
     if present is None:
         batch.create_compute_environment(
@@ -63,6 +74,15 @@ def ensure_compute_environment(
     if changes or present["state"] != "ENABLED":
         batch.update_compute_environment(computeEnvironment=name, state="ENABLED", computeResources=changes)
     return _usable_environment(session, name)
+
+
+def _fargate_resources(*, subnets: list[str], security_groups: list[str], max_vcpus: int, spot: bool) -> dict[str, Any]:
+    return {
+        "type": "FARGATE_SPOT" if spot else "FARGATE",
+        "maxvCpus": max_vcpus,
+        "subnets": subnets,
+        "securityGroupIds": security_groups,
+    }
 
 
 def _usable_environment(session: boto3.Session, name: str, seconds: float = 60) -> dict[str, Any]:
