@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.render import TEMPLATE
 from utils import lambdas
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not session.region_name:
             raise ConfigError("No region is set: give --region, or set AWS_REGION.")
         options.run(session, options)
-    except (ConfigError, LookupError) as error:
+    except (ConfigError, LookupError, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
         reasons = _failures(session, options.stack) if error.cmd[1] == "cloudformation" else []
@@ -84,7 +84,13 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
 
 def delete(session: boto3.Session, options: argparse.Namespace) -> None:
     """Delete the stack and the packages that were uploaded for it."""
-    stack = session.client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
+    try:
+        stack = session.client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        print(f"There is no stack `{options.stack}` in {session.region_name}, so nothing is deleted.")
+        return
     bucket = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}["CodeBucket"]
     _aws(session, "cloudformation", "delete-stack", "--stack-name", options.stack)
     _aws(session, "cloudformation", "wait", "stack-delete-complete", "--stack-name", options.stack)

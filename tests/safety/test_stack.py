@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from deployed import described
 
-from utils import batch, data, iam, pipeline
+from utils import batch, cleanup, data, iam, kit, pipeline
 from utils.config import load_config
+from utils.monitoring import alarms
 from utils.session import embedded_session
 from utils.stack import backend
 
@@ -110,6 +112,14 @@ class Team:
             each["StepName"]: each.get("FailureReason", each["StepStatus"]) for each in steps["PipelineExecutionSteps"]
         }
 
+    def policy(self):
+        """What the stack lets a pipeline do."""
+        client, iam_client = self.session.client("cloudformation"), self.session.client("iam")
+        resource = client.describe_stack_resource(StackName=STACK, LogicalResourceId="PipelinePolicy")
+        arn = resource["StackResourceDetail"]["PhysicalResourceId"]
+        version = iam_client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        return iam_client.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+
     def left(self):
         """Everything with the stack's name, and its policies and mappings."""
         named = [
@@ -120,6 +130,7 @@ class Team:
         ]
         policies = self.session.client("iam").list_policies(Scope="Local")["Policies"]
         mappings = self.session.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+        mappings = [each for each in mappings if STACK in each["EventSourceArn"]]
         objects = self.session.client("s3").list_objects_v2(Bucket="team-stack-data", Prefix=STACK).get("Contents", [])
         return [*named, *[p for p in policies if STACK in p["PolicyName"]], *mappings, *objects]
 
@@ -127,7 +138,7 @@ class Team:
 @pytest.fixture(scope="module")
 def team(aws, tmp_path_factory):
     team = Team(aws, tmp_path_factory.mktemp("gate") / "open")
-    deployed = team.deploy()
+    deployed = team.deploy("--push")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert json.loads(deployed.stdout.partition("backend = ")[2]) == backend(team.session, STACK)
     yield team
@@ -136,17 +147,34 @@ def team(aws, tmp_path_factory):
     assert team.left() == []
 
 
+def test_it_has_what_the_notebooks_make(team):
+    config = load_config(target="local", prefix="sagemaker-notebooks").with_existing(
+        pipelines=["my-churn-model"], job_queues=["stack-queue"], job_definitions=["stack-etl"],
+        buckets=["team-stack-data"],
+    )  # fmt: skip
+    kit.deploy(team.session, config, program=None, push=True)
+    alarms.ensure_alarms(team.session, config)
+    stack = described(team.session, load_config(target="local", prefix=STACK), team.policy())
+    notebooks = described(team.session, config, iam.inline_policy(team.session, config.pipeline_role))
+    # A stack names its queues by their ARNs, and has a setting for each of its parameters.
+    assert stack["settings"].pop("JOB_QUEUES") == config.arn("batch", "job-queue/stack-queue")
+    assert notebooks["settings"].pop("JOB_QUEUES") == "stack-queue"
+    assert stack["settings"].pop("DEADLINE_SECONDS") == "86400"
+    assert stack == notebooks
+    cleanup.delete_all(team.session, config)
+
+
 def test_a_step_that_waits_during_an_update_is_answered(team):
     execution = team.start()
     deadline = time.monotonic() + 60
     while team.steps(execution).get("Wait") != "Executing":
         assert time.monotonic() < deadline, team.steps(execution)
         time.sleep(0.2)
-    updated = team.deploy("--push", "--deadline-seconds", "3600")
+    updated = team.deploy("--no-push", "--deadline-seconds", "3600")
     assert updated.returncode == 0, updated.stdout + updated.stderr
     settings = team.session.client("lambda").get_function_configuration(FunctionName=f"{STACK}-check-jobs")
     assert settings["Environment"]["Variables"]["DEADLINE_SECONDS"] == "3600"
-    assert settings["Environment"]["Variables"]["PUSH_EVENTS"] == "true"
+    assert settings["Environment"]["Variables"]["PUSH_EVENTS"] == "false"
     assert team.steps(execution)["Wait"] == "Executing"
     team.gate.touch()
     pipeline.wait_for_execution(team.session, execution, seconds=120)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from deploy import policies, render, stack
 from utils import iam
@@ -84,6 +85,18 @@ def test_the_same_code_has_the_same_key(ran):
         stack.main(options("--buckets", "data"))
     uploads = [each[-3] for each in ran if each[0] == "s3"]
     assert len(uploads) == 4 and len(set(uploads)) == 2
+
+
+def test_deleting_a_stack_that_is_not_there_says_so(monkeypatch, capsys):
+    client = boto3.client("cloudformation", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(region_name="eu-west-1", client=lambda _: client))
+    with Stubber(client) as stubber:
+        stubber.add_client_error("describe_stacks", "ValidationError", "Stack with id my-stack does not exist")
+        stack.main(["delete", "--stack", "my-stack"])
+        assert capsys.readouterr().out == "There is no stack `my-stack` in eu-west-1, so nothing is deleted.\n"
+        stubber.add_client_error("describe_stacks", "AccessDenied", "You are not authorized")
+        with pytest.raises(SystemExit, match=r"AccessDenied.*DescribeStacks.*You are not authorized"):
+            stack.main(["delete", "--stack", "my-stack"])
 
 
 @pytest.mark.parametrize(
