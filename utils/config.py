@@ -25,6 +25,8 @@ TAG_KEY = "sagemaker-batch:prefix"
 # must have none: a job's command is given to an image's entrypoint, and Batch can't replace that.
 # https://gallery.ecr.aws/docker/library/python
 PYTHON_IMAGE = "public.ecr.aws/docker/library/python:3.13-slim"
+# ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
+_ECR_IMAGE = re.compile(r"([0-9]{12})\.dkr[.-]ecr\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/([^:@]+)")
 
 # The tightest limits: a bucket name has 63 characters, a role name 64. Beside the prefix they hold an account (12), a
 # region (up to 15: us-isof-south-1) and a task (up to 15: batch-execution).
@@ -233,6 +235,20 @@ class Config:
         return self._role("batch-execution")
 
     # AWS Batch
+
+    @property
+    def image_repository_arns(self) -> tuple[str, ...]:
+        """The private ECR repository of the image, which the execution role then pulls from; () for a public image."""
+        match = _ECR_IMAGE.match(self.image)
+        if not match:
+            return ()
+        account, region, repository = match.groups()
+        return (f"arn:{self.partition}:ecr:{region}:{account}:repository/{repository}",)
+
+    @property
+    def image_registries(self) -> tuple[str, ...]:
+        """What the token for a private registry is asked for: "*", since ECR knows no narrower; () without one."""
+        return ("*",) if self.image_repository_arns else ()
 
     @property
     def compute_environment(self) -> str:

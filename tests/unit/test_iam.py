@@ -5,6 +5,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from utils import cleanup, iam
+from utils.config import Config
+
+PULL = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
 
 
 def test_each_task_has_a_role_with_its_own_trust_and_policy(session, config):
@@ -170,3 +173,25 @@ def test_any_other_refusal_is_raised_at_once(no_waiting):
     with pytest.raises(ClientError, match="less than or equal to 64"):
         call()
     assert no_waiting == []
+
+
+@pytest.mark.parametrize(
+    ("image", "repository"),
+    [
+        ("210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/etl:3", "eu-west-1:210987654321:repository/team/etl"),
+        ("210987654321.dkr.ecr.eu-west-1.amazonaws.com/etl@sha256:ab", "eu-west-1:210987654321:repository/etl"),
+        ("210987654321.dkr-ecr.eu-west-1.on.aws/etl", "eu-west-1:210987654321:repository/etl"),
+        ("public.ecr.aws/docker/library/python:3.13-slim", None),
+        ("my-image", None),
+    ],
+)
+def test_the_execution_role_may_pull_a_private_image_and_no_other(image, repository):
+    config = Config("aws", "sagemaker-x", "eu-west-1", "123456789012", image=image)
+    allowed = set(iam.permissions(iam.render("batch_execution.json", config)))
+    pulls = {(action, resource) for action, resource in allowed if action.startswith("ecr:")}
+    assert pulls == (
+        {("ecr:GetAuthorizationToken", "*")} | {(f"ecr:{name}", f"arn:aws:ecr:{repository}") for name in PULL}
+        if repository
+        else set()
+    )
+    assert ("logs:PutLogEvents", f"arn:aws:logs:eu-west-1:123456789012:log-group:{config.job_log_group}:*") in allowed
