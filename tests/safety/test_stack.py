@@ -138,7 +138,7 @@ class Team:
 @pytest.fixture(scope="module")
 def team(aws, tmp_path_factory):
     team = Team(aws, tmp_path_factory.mktemp("gate") / "open")
-    deployed = team.deploy("--push")
+    deployed = team.deploy()
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert json.loads(deployed.stdout.partition("backend = ")[2]) == backend(team.session, STACK)
     yield team
@@ -147,11 +147,30 @@ def team(aws, tmp_path_factory):
     assert team.left() == []
 
 
+def test_a_step_that_waits_during_an_update_is_answered(team):
+    execution = team.start()
+    deadline = time.monotonic() + 60
+    while team.steps(execution).get("Wait") != "Executing":
+        assert time.monotonic() < deadline, team.steps(execution)
+        time.sleep(0.2)
+    updated = team.deploy("--push", "--deadline-seconds", "3600")
+    assert updated.returncode == 0, updated.stdout + updated.stderr
+    settings = team.session.client("lambda").get_function_configuration(FunctionName=f"{STACK}-check-jobs")
+    assert settings["Environment"]["Variables"]["DEADLINE_SECONDS"] == "3600"
+    assert settings["Environment"]["Variables"]["PUSH_EVENTS"] == "true"
+    assert team.steps(execution)["Wait"] == "Executing"
+    team.gate.touch()
+    pipeline.wait_for_execution(team.session, execution, seconds=120)
+    assert team.steps(execution) == {"Submit": "Succeeded", "Wait": "Succeeded"}
+
+
 def test_it_has_what_the_notebooks_make(team):
     config = load_config(target="local", prefix="sagemaker-notebooks").with_existing(
         pipelines=["my-churn-model"], job_queues=["stack-queue"], job_definitions=["stack-etl"],
         buckets=["team-stack-data"],
     )  # fmt: skip
+    updated = team.deploy("--push", "--deadline-seconds", "86400")
+    assert updated.returncode == 0, updated.stdout + updated.stderr
     kit.deploy(team.session, config, program=None, push=True)
     alarms.ensure_alarms(team.session, config)
     stack = described(team.session, load_config(target="local", prefix=STACK), team.policy())
@@ -162,20 +181,3 @@ def test_it_has_what_the_notebooks_make(team):
     assert stack["settings"].pop("DEADLINE_SECONDS") == "86400"
     assert stack == notebooks
     cleanup.delete_all(team.session, config)
-
-
-def test_a_step_that_waits_during_an_update_is_answered(team):
-    execution = team.start()
-    deadline = time.monotonic() + 60
-    while team.steps(execution).get("Wait") != "Executing":
-        assert time.monotonic() < deadline, team.steps(execution)
-        time.sleep(0.2)
-    updated = team.deploy("--no-push", "--deadline-seconds", "3600")
-    assert updated.returncode == 0, updated.stdout + updated.stderr
-    settings = team.session.client("lambda").get_function_configuration(FunctionName=f"{STACK}-check-jobs")
-    assert settings["Environment"]["Variables"]["DEADLINE_SECONDS"] == "3600"
-    assert settings["Environment"]["Variables"]["PUSH_EVENTS"] == "false"
-    assert team.steps(execution)["Wait"] == "Executing"
-    team.gate.touch()
-    pipeline.wait_for_execution(team.session, execution, seconds=120)
-    assert team.steps(execution) == {"Submit": "Succeeded", "Wait": "Succeeded"}
