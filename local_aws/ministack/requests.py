@@ -88,9 +88,12 @@ def check_readable(service: str, path: str, headers: dict[str, str], query: byte
         _json(body)
     elif kind == _FORM:
         try:
-            body.decode()
+            form = parse_qs(body.decode(), keep_blank_values=True)
         except UnicodeDecodeError:
             raise ApiError("MalformedQueryString", "The request's body is not UTF-8.") from None
+        # MiniStack authorizes the query's action, and does the body's.
+        if twice := sorted(form.keys() & parse_qs(query.decode(), keep_blank_values=True).keys()):
+            raise ApiError("MalformedInput", f"The parameter {twice[0]} is in both the query string and the body.")
 
 
 def _typed_json(service: str, target: str, body: bytes) -> None:

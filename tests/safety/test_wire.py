@@ -100,3 +100,11 @@ def test_a_json_service_takes_post_only(server: Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     connection.request("GET", "/", headers=dict(request.headers.items()))
     assert connection.getresponse().status == 400
+
+
+def test_an_action_that_is_given_twice_is_refused(server: Server) -> None:
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    path = "/?Action=ListUsers&Version=2010-05-08"
+    status, text = server.signed("iam", path, b"Action=CreateUser&UserName=evil&Version=2010-05-08", **form)
+    assert status == 400, text
+    assert "The parameter Action is in both" in text
