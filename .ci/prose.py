@@ -150,9 +150,9 @@ GROUPS = {
     "documents": (DOCUMENTS, document, limits(1, 5, 0.5, 0.3, 0.3, 0.3, 1)),
     "notebooks": (("notebooks/**/*.ipynb",), notebook, limits(3, 10, 1.2, 1.2, 1, 1, 2)),
     "docstrings of utils and lambda_code": (
-        ("utils/**/*.py", "lambda_code/**/*.py"), docstrings, limits(2.8, 10, 0.5, 0.3, 0.3, 0.6, 1),
+        ("utils/**/*.py", "lambda_code/**/*.py"), docstrings, limits(0.5, 7, 0.3, 0.3, 0.3, 0.3, 1),
     ),
-    "docstrings of local_aws": (("local_aws/**/*.py",), docstrings, limits(12.5, 14.5, 1.2, 1.3, 1, 1.5, 1.3)),
+    "docstrings of local_aws": (("local_aws/**/*.py",), docstrings, limits(8.5, 11, 0.9, 0.8, 0.5, 1.2, 1)),
 }  # fmt: skip
 
 

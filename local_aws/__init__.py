@@ -1,4 +1,4 @@
-"""The embedded AWS: a server on this machine that answers AWS's own APIs, so that the kit runs without an account.
+"""The embedded AWS is a server on this machine that answers AWS's APIs, so that the kit runs without an account.
 
     import local_aws
     server = local_aws.start()          # finds the running one, or starts it in the background
@@ -60,7 +60,7 @@ class Status:
 
 
 class Ending(enum.IntEnum):
-    """How a server ended; false when there was none."""
+    """How a server ended. It is false when there was none."""
 
     NOT_RUNNING = 0
     POLITE = 1
@@ -68,7 +68,7 @@ class Ending(enum.IntEnum):
 
 
 def default_home() -> Path:
-    """Where a server keeps its files unless it is told otherwise: in the repository.
+    """Where a server keeps its files by default, which is in the repository.
 
     Installed from a wheel it is the user's own folder, since packages' folders are shared and may not be writable.
     """
@@ -107,7 +107,7 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
     """Find this home's server or start one in the background, and return it when it answers.
 
     Args:
-        port: on 127.0.0.1; 0 is any free one. Without it 4566, or any free one when 4566 is taken.
+        port: on 127.0.0.1. 0 is any free one. Default: 4566, or any free one when 4566 is taken.
         home: directory of the server's files.
         state_dir: directory in which resources, jobs and executions survive a stop, a crash and a restart. Without it
             they live as long as the server.
@@ -171,7 +171,7 @@ def stop(home: Path | None = None, seconds: float = STOP_SECONDS) -> Ending:
 
 
 def _holder(place: Home) -> int | None:
-    """The process to end; None when it has ended meanwhile. One that is just being started is waited for."""
+    """Return the process to end, or None when it has ended meanwhile. Wait for one that is just being started."""
     deadline = time.monotonic() + 2
     while (pid := place.holder()) is None:
         if not place.is_locked():
@@ -186,7 +186,7 @@ def _holder(place: Home) -> int | None:
 
 
 def _send(pid: int, signals: list[signal.Signals]) -> None:
-    """Signal a server; one that is stopped (SIGSTOP) gets SIGTERM when it goes on, hence SIGCONT after it."""
+    """Signal a server. A stopped one (SIGSTOP) gets SIGTERM only when it goes on, so send SIGCONT after it."""
     try:
         for number in signals:
             os.kill(pid, number)
@@ -239,7 +239,7 @@ def _spawn(port: int | None, home: Home, state_dir: Path | None, lock: IO[str]) 
 
 
 def _clean_environment(home: Path) -> dict[str, str]:
-    """The server's environment, and so its Lambda functions': nothing of the user's AWS, nothing secret."""
+    """The environment of the server and its Lambda functions, without the user's AWS settings and secrets."""
     keep = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "OPENBLAS_CORETYPE")
     temporary = home / "tmp"
     temporary.mkdir(exist_ok=True, mode=0o700)
@@ -256,7 +256,7 @@ def _clean_environment(home: Path) -> dict[str, str]:
 
 
 def _listen(port: int | None) -> socket.socket:
-    """A socket that listens already when its port is told to anyone: nobody can take the port in between."""
+    """Return a socket that listens before its port is known, so no other program can take the port in between."""
     for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last server's connections may linger

@@ -86,7 +86,7 @@ def _status(home: Path) -> int:
 
 
 def _serve(options: argparse.Namespace, home: Path) -> int:
-    """Serve in the foreground; `start` runs this in the background."""
+    """Serve in the foreground. `start` runs this in the background."""
     from local_aws import server
 
     place = Home(home)

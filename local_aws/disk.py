@@ -24,7 +24,7 @@ class Disk:
     Attributes:
         directory: the state directory.
         refusal: one sentence about the first write that failed.
-        stop: called then; it ends the server.
+        stop: called then. It ends the server.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -33,7 +33,7 @@ class Disk:
         self.stop: Callable[[], None] = lambda: None
 
     def refuse(self, error: OSError | sqlite3.Error) -> None:
-        """A write has failed: end the server, once, and say why."""
+        """End the server, once, after a write has failed, and say why."""
         if self.refusal:
             return
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (

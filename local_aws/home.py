@@ -1,4 +1,4 @@
-"""A server's own directory: the lock that says whether the server lives, and the record that says where it answers.
+"""A server's directory. Its lock says whether the server lives, and its record says where it answers.
 
 The lock decides. The server holds it as long as it lives, and the kernel takes it back from a process that dies.
 Its file names the process. The record, server.json, outlives a killed server, so it proves nothing.
@@ -20,7 +20,7 @@ from typing import IO
 
 
 class LocalAwsError(RuntimeError):
-    """The embedded AWS can't be started, found or stopped; the message says why and what to do."""
+    """The embedded AWS can't be started, found or stopped. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class ServerInfo:
     """A running server.
 
     Attributes:
-        instance: tells two servers that had the same port apart.
-        state_id: what it holds: two servers that had the same state directory, one after the other, share it.
+        instance: distinguishes two servers that had the same port.
+        state_id: names what it holds. Two servers that use a state directory one after the other share it.
     """
 
     endpoint_url: str
@@ -44,7 +44,7 @@ class Home:
     """A server's directory.
 
     Args:
-        path: of the directory; a relative one is resolved now, so that a later change of directory moves nothing.
+        path: of the directory. A relative one is resolved now, so that a later change of directory moves nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class Home:
     # --- the record ---
 
     def read(self) -> ServerInfo | None:
-        """What the record says; None when there is none, or none that can be read."""
+        """What the record says, or None when there is none that can be read."""
         with explained(self.path), contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             record = json.loads(self.record.read_text())
             url = f"http://127.0.0.1:{record['port']}"
@@ -74,14 +74,14 @@ class Home:
         return None
 
     def write(self, port: int, instance: str, state_id: str) -> None:
-        """Record where this process will answer; whole, or not at all."""
+        """Record where this process will answer, whole or not at all."""
         partial = self.record.with_suffix(".tmp")
         record = {"port": port, "pid": os.getpid(), "instance": instance, "state_id": state_id}
         partial.write_text(json.dumps(record))
         partial.replace(self.record)
 
     def forget(self) -> None:
-        """Delete the record of a server that is gone; one that is coming up keeps its own."""
+        """Delete the record of a server that is gone. A server that is starting keeps its record."""
         with explained(self.path):
             if self.record.exists() and (lock := self.lock()):
                 with lock:
@@ -90,7 +90,7 @@ class Home:
     # --- the lock ---
 
     def lock(self) -> IO[str] | None:
-        """The lock, kept until this file is closed here and in the process that got it from here; None if it is taken.
+        """Take the lock until this file is closed here and in the process that inherits it. None if it is taken.
 
         The process that starts the server has it first, then the server as long as it lives.
         """
@@ -119,7 +119,7 @@ class Home:
         return False
 
     def holder(self) -> int | None:
-        """The process id of the server that has the lock; None while it is being started, or when it can't be seen.
+        """The process id of the server that has the lock, or None while it is being started or can't be seen.
 
         It can't be seen when it runs in a container, or on another machine that shares this directory.
         """
@@ -132,7 +132,7 @@ class Home:
 
 
 def state_id(state_dir: Path | None, instance: str) -> str:
-    """What names the state that a server holds: its own id, or that of its state directory, which is made here."""
+    """Return the id of the state that a server holds, its own or that of its state directory, which is made here."""
     if state_dir is None:
         return instance
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -151,7 +151,7 @@ def name_holder(lock: IO[str], pid: int | None) -> None:
 
 
 def _has_open(pid: int, path: Path) -> bool:
-    """Whether this process has this file open, where the system says it (Linux); elsewhere whether there is one."""
+    """Whether this process has this file open, where the system says it (Linux). Elsewhere, whether there is one."""
     try:
         os.kill(pid, 0)
         files = list(Path(f"/proc/{pid}/fd").iterdir()) if Path("/proc/self/fd").exists() else None

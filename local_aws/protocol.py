@@ -33,9 +33,9 @@ log = logging.getLogger("local_aws.protocol")
 
 
 class ApiError(Exception):
-    """An error AWS would answer: its code, its message and its HTTP status.
+    """An error AWS would answer, with its code, its message and its HTTP status.
 
-    `names_request`: the message ends with the request's id, which the answer adds.
+    `names_request` says that the message ends with the request's id, which the answer adds.
     """
 
     def __init__(self, code: str, message: str, status: int = 400, *, names_request: bool = False) -> None:
@@ -50,7 +50,7 @@ def _refuse(request: Request, action: str, resource_arn: str, _: dict[str, Any])
 
 @dataclass
 class Request:
-    """One API call: parsed, validated against the botocore input shape, and signed by `caller_arn`."""
+    """One API call, parsed, validated against the botocore input shape, and signed by `caller_arn`."""
 
     operation: str
     params: dict[str, Any]
@@ -261,7 +261,7 @@ _LEFT_OUT_BY_AWS = {"startedAt"}
 
 @cache
 def _writer(shape: Shape, where: str) -> Callable[[Any], Any]:
-    """What turns a value into JSON for `shape`; a value the client could not parse is a bug of ours and raises.
+    """Turns a value into JSON for `shape`. A value the client could not parse is our bug and raises.
 
     Made once for each place in an answer: an answer of 100 jobs has some 5,000 values.
     """

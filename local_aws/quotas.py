@@ -1,6 +1,6 @@
-"""Service Quotas: how many vCPUs Fargate grants. Of its API, GetServiceQuota is answered, with AWS's own defaults.
+"""Service Quotas, for the vCPUs that Fargate grants. It answers GetServiceQuota with AWS's defaults.
 
-The embedded Batch is not held to them: they are here so that a check that asks gets the answer of a new account.
+The embedded Batch does not enforce them. They are here so that a check that asks gets the answer of a new account.
 https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
 """
 
@@ -24,7 +24,7 @@ class QuotasService:
     name = "servicequotas"  # as requests are signed, and as IAM calls it
 
     async def start(self) -> None:
-        """Nothing to start: all is constant."""
+        """Start nothing, since all is constant."""
 
     async def stop(self) -> None:
         """As above."""

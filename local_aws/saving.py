@@ -23,7 +23,7 @@ class Saver:
 
     Args:
         fork: begins a save in a process of its own, and returns the process's id (`ministack.fork_save`).
-        disk: is told what the system refused.
+        disk: gets what the system refused.
     """
 
     def __init__(self, fork: Callable[[], int], disk: Disk) -> None:
@@ -53,7 +53,7 @@ class Saver:
                 self.changed = not await self._save() or self.changed
 
     async def _save(self) -> bool:
-        """Save the state as it is now; whether that succeeded."""
+        """Save the state as it is now. Returns whether that succeeded."""
         begun = time.monotonic()
         try:
             pid = self._fork()

@@ -157,7 +157,7 @@ class App:
         await _respond(send, Response(status, {"content-type": "application/json"}, json.dumps(answer).encode()))
 
     async def _lifespan(self, scope: Scope, receive: Callable, send: Callable) -> None:
-        """MiniStack starts first and stops last; our services between."""
+        """MiniStack starts first and stops last, with our services between."""
         measuring: asyncio.Task | None = None
 
         async def starting(message: dict) -> None:
@@ -183,7 +183,7 @@ class App:
         await self.ministack_app(scope, stopping, starting)
 
     async def close(self) -> None:
-        """Stop our services, then the Lambda functions that still run; nothing the second time."""
+        """Stop our services, then the Lambda functions that still run. A second call does nothing."""
         if not self.closed:
             self.closed = True
             for service in reversed(self.services):
@@ -209,7 +209,7 @@ _PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signed
 
 
 def _signed_for(headers: dict[str, str], query: str) -> str:
-    """The service that a request is signed for in its header or, presigned, in its query; "" when it is not signed.
+    """The service that a request is signed for, in its header or (presigned) in its query. "" when it is not signed.
 
     Whether the signature is right is for who answers to check, once. What is no signature MiniStack would not check.
     """
@@ -228,7 +228,7 @@ def _signed_for(headers: dict[str, str], query: str) -> str:
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by their names in lower case; the values of one that is there twice are joined, as MiniStack does."""
+    """Headers by their names in lower case. The values of a repeated header are joined, as MiniStack does."""
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -240,7 +240,7 @@ _LOOPBACK = re.compile(r"(?:[a-z0-9.-]+\.)?(?:localhost|127\.0\.0\.1)(?::\d+)?")
 
 
 def _foreign(headers: dict[str, str]) -> dict[str, str] | None:
-    """Why a request is refused: a name that is not this machine's (DNS rebinding), or a web page that sent it."""
+    """Why a request is refused. Its host is not this machine's name (DNS rebinding), or a web page sent it."""
     if not _LOOPBACK.fullmatch(headers.get("host", "").lower()):
         return {"message": "The embedded AWS answers to 127.0.0.1 and localhost only; the Host header names another."}
     if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
@@ -257,7 +257,7 @@ async def _read(receive: Callable, service: str) -> bytes:
 
     Raises:
         ApiError: it is larger than the service takes, or does not go on.
-        _Gone: nobody waits for an answer.
+        _Gone: no client waits for an answer.
     """
     limit = BODY_BYTES_OF.get(service, BODY_BYTES)
     chunks, size = [], 0
@@ -362,7 +362,7 @@ async def serve(app: App, listening: socket.socket, stop: asyncio.Event) -> None
 
 
 def _raise_file_limit() -> None:
-    """Open as many files as the system grants: each connection, job and function takes some.
+    """Open as many files as the system grants, since each connection, job and function takes some.
 
     Raises:
         LocalAwsError: that is too few.

@@ -1,6 +1,6 @@
-"""Durable records of our own services: small JSON documents in one SQLite file, written as they change.
+"""Durable records of our services, as small JSON documents in one SQLite file, written as they change.
 
-SQLite's write-ahead log survives a killed process, and one connection in autocommit needs no queue of our own.
+SQLite's write-ahead log survives a killed process, and one connection in autocommit needs no queue.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Store:
             self._db.execute("COMMIT")
 
     def delete(self, kind: str, key: str) -> None:
-        """Forget one record; one that is not there is no error."""
+        """Forget one record. A missing one is no error."""
         with self._writing():
             self._db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (kind, key))
 

@@ -27,7 +27,7 @@ def make(directory: Path) -> None:
 
 
 def empty(directory: Path) -> None:
-    """Delete all but the mark, which goes last: whoever is interrupted still knows what is ours."""
+    """Delete everything, and the mark last, so that an interrupted deletion can go on."""
     for entry in directory.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)

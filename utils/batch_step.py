@@ -43,7 +43,7 @@ class BatchStep(CallbackStep):
             `{name}-Submit`.
         job_definition: name, name:revision or ARN of the Batch job definition.
         job_queue: name or ARN of the Batch job queue.
-        output_uri: s3:// prefix the jobs write to; `_jobs/` below it gets the lists the functions keep.
+        output_uri: s3:// prefix the jobs write to. The functions keep their lists in `_jobs/` below it.
         submit_function_arn: ARN of the function submit_jobs.
         callback_queue_url: URL of the queue whose messages check_jobs gets.
         items: s3:// URI of a manifest, one JSON object a line, one for each job.
@@ -57,8 +57,8 @@ class BatchStep(CallbackStep):
             submitted. Default: none.
         tolerated_failure_percentage: 0 to 100. With it the step waits for every job, lists those that failed, and
             succeeds if they are no more than this share. Without it, the first failed job fails the step.
-        deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails; 13 days at
-            most, and by default what check_jobs' DEADLINE_SECONDS says, a day.
+        deadline: seconds, or a timedelta, after which unfinished jobs are terminated and the step fails, 13 days at
+            most. Default: what check_jobs' DEADLINE_SECONDS says, a day.
         parameters: what the job definition's command has for `Ref::name`, by name.
         environment: environment variables of the jobs, by name.
         vcpus: vCPUs of a job, such as 0.25. Default: what the job definition says, here and below.

@@ -135,7 +135,7 @@ def notebooks(image: str = PYTHON_IMAGE) -> pd.DataFrame:
         image: of the Python jobs, one that IMAGE_MB knows. Default: the slim public one.
 
     Returns:
-        Columns notebook, jobs, minutes (rounded up; 0 where nothing has to be waited for) and usd.
+        Columns notebook, jobs, minutes (rounded up, 0 where nothing has to be waited for) and usd.
     """
     rows = [
         (name, sum(stage.number for stage in plan.stages), math.ceil(_seconds(plan, image) / 60), _usd(plan, image))

@@ -32,8 +32,8 @@ class Kit:
     """What a pipeline needs to know of a deployed kit.
 
     Attributes:
-        job_queue: name of the Batch job queue, or the first of your own if the kit has made none.
-        job_definition: ARN of the job definition, or the first of your own.
+        job_queue: name of the Batch job queue, or your first one if the kit has made none.
+        job_definition: ARN of the job definition, or of your first one.
         submit_function, check_function: ARNs of the two functions.
         callback_queue: URL of the queue that the callback steps send to.
         pipeline_role: ARN of the role that a pipeline of this kit runs with.

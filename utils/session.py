@@ -24,14 +24,14 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
     """The session through which notebooks and helpers call AWS.
 
     Args:
-        target: "local" starts the embedded AWS, or finds the one already running; "aws" uses your own credentials, as
-            boto3 finds them.
-        region: such as "us-east-1"; None is us-east-1 locally, and your profile's or environment's region on AWS.
+        target: "local" starts the embedded AWS, or connects to the one already running. "aws" uses the credentials that
+            boto3 finds.
+        region: such as "us-east-1". None is us-east-1 locally, and your profile's or environment's region on AWS.
 
     Returns:
         A boto3 session. Every client made from it, the SageMaker SDK's included, talks to the target. It also becomes
-        boto3's default session, since the SDK makes clients from that as soon as it is imported: connect first, import
-        `sagemaker` after.
+        boto3's default session, since the SDK makes clients from that as soon as it is imported. So connect first, then
+        import `sagemaker`.
 
     Raises:
         ConfigError: the target is unknown, or AWS can't be used as this machine is set up.

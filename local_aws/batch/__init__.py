@@ -1,4 +1,4 @@
-"""AWS Batch in the embedded AWS: compute environments, queues, definitions, and jobs that really run."""
+"""AWS Batch in the embedded AWS, with compute environments, queues, definitions, and jobs that really run."""
 
 from local_aws.batch.api.service import BatchService
 from local_aws.batch.api.tasks import TasksService

@@ -1,4 +1,4 @@
-"""Who runs next, and where: queues by priority, jobs in order or by fair share, room by vCPU and memory.
+"""Choose what runs next, and where. Queues go by priority, jobs in order or by fair share, room by vCPU and memory.
 
 A pass is made when something changed (a job became RUNNABLE, an attempt ended, an environment was updated), never by
 polling. One pass starts everything there is room for.
@@ -55,7 +55,7 @@ class Share:
         heapq.heappush(self.heap, (priority, job.sequence, job.index or 0, isinstance(job, Array), job))
 
     def head(self) -> Job | None:
-        """The next job, still RUNNABLE; what ended meanwhile falls out here."""
+        """The next job that is still RUNNABLE. Jobs that ended meanwhile leave the queue here."""
         while self.heap:
             priority, sequence, index, unstarted, job = self.heap[0]
             if isinstance(job, Array):
@@ -132,7 +132,7 @@ class QueueState:
         return self.shares.setdefault(name or "", Share())
 
     def next_share(self, policy: SchedulingPolicy | None, now: int) -> Share | None:
-        """The share whose turn it is: the one that has used least for its weight."""
+        """The share whose turn it is, which has used least for its weight."""
         waiting = [(name, share) for name, share in self.shares.items() if share.head()]
         if not waiting:
             return None
@@ -194,7 +194,7 @@ class Scheduler:
         self.wake()
 
     def wake(self) -> None:
-        """Make a pass in the loop's next turn; however often it is asked for, one is enough."""
+        """Make one pass in the loop's next turn, however often it is asked for."""
         if not self._due:
             self._due = True
             self.clock.call_soon(self.run)
@@ -205,7 +205,7 @@ class Scheduler:
             state.alarm.cancel()
 
     def run(self) -> None:
-        """Start all that there is room for: the queues of higher priority first."""
+        """Start all that there is room for, from the queues of higher priority first."""
         self._due = False
         awaited: dict[str, int] = {}  # environments a queue waits for, and its priority: lower ones leave them alone
         for state in sorted(self.states.values(), key=lambda state: (-state.queue.priority, state.queue.arn)):

@@ -1,6 +1,6 @@
-"""What outlives the server: resources as they are described, jobs as far as they got.
+"""Keep what outlives the server, which is resources as they are described and jobs as far as they got.
 
-Everything of one turn of the loop is written in one transaction; an operation's own changes before it answers.
+Everything of one turn of the loop is written in one transaction. An operation's changes are written before it answers.
 A job that ran when the server ended has lost its process. As when AWS loses a host, its attempt failed, and its retry
 strategy decides what follows.
 """

@@ -1,4 +1,4 @@
-"""How jobs look from outside: JobDetail, JobSummary and the detail of their events.
+"""Show jobs as JobDetail, as JobSummary and in the detail of their events.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html
 https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html

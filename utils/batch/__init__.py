@@ -1,4 +1,4 @@
-"""Where jobs run and what they run (notebook 02): compute environment, job queue, job definitions, a job by hand."""
+"""Create the compute environment, job queue and job definitions of notebook 02, and run a job by hand."""
 
 from .compute_environments import ensure_compute_environment
 from .errors import BatchError

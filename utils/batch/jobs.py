@@ -1,4 +1,4 @@
-"""A job by hand: submit it, wait for it, interrupt it."""
+"""Submit one job by hand, wait for it, or interrupt it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) 
 
     ECS stops the job's task, with the reason that a Spot reclaim gives. A real one only AWS can cause. Its Fault
     Injection Service interrupts tasks in the same way. That Batch shows a task's reason as the attempt's status reason
-    is seen with reclaims. That it does so with one of ours, AWS does not say.
+    is seen with reclaims. AWS does not say whether a reason that we give is shown too.
 
     Args:
         seconds: how long to wait for the job to run.

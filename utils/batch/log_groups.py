@@ -1,4 +1,4 @@
-"""Log groups: of the jobs, and of whatever else writes a log."""
+"""Create log groups, for the jobs and for everything else that writes a log."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..support.paging import paginate
 def ensure_log_group(session: boto3.Session, name: str, *, retention_days: int = 14, tags: dict[str, str]) -> None:
     """A log group, created or brought up to date.
 
-    Its lines are deleted after `retention_days`: kept for ever, as in a group that a service makes by itself, they
-    would cost for ever.
+    Its lines are deleted after `retention_days`. A group that a service makes by itself keeps them for ever, and they
+    cost for ever.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Working-with-log-groups-and-streams.html
     """

@@ -18,7 +18,7 @@ _UNORDERED = (
 
 
 def matches_desired(actual: Any, desired: Any, key: str = "") -> bool:
-    """Whether AWS's answer holds all of `desired`. It adds defaults of its own, and gives some values another form."""
+    """Whether AWS's answer holds all of `desired`. It adds defaults, and gives some values another form."""
     if isinstance(desired, dict):
         return isinstance(actual, dict) and all(
             matches_desired(actual.get(name), value, name) for name, value in desired.items()

@@ -1,4 +1,4 @@
-"""Compute environments and job queues alike: describe one, and wait until Batch has finished changing it."""
+"""Describe a compute environment or job queue, and wait until Batch has finished changing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch's resources: job queue, compute environment, job definitions."""
+"""Batch's job queue, compute environment and job definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resources that hold data: the bucket and the log groups."""
+"""The bucket and the log groups, which hold data."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def tagged(session: boto3.Session, config: Config) -> list[str]:
 
 
 def _active(session: boto3.Session, definitions: list[str]) -> set[str]:
-    """Those of these job definitions that can still be used; Batch describes a deregistered one for half a year.
+    """Those of these job definitions that can still be used. Batch describes a deregistered one for half a year.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html
     """

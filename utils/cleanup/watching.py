@@ -1,4 +1,4 @@
-"""Resources that watch the others: event rules, alarms, the dashboard."""
+"""Event rules, alarms and the dashboard, which watch the other resources."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def check(
     Args:
         session: boto3 session of the person at the notebooks.
         max_vcpus: vCPUs that the jobs may use at once.
-        job_vcpus: vCPUs of one job; None is what those of notebook 02 take.
+        job_vcpus: vCPUs of one job. None is what those of notebook 02 take.
         spot: whether the jobs are to run on Fargate Spot, which has a separate quota.
 
     Returns:

@@ -20,7 +20,7 @@ class NotebookFailed(Exception):
 
     Attributes:
         notebook: the notebook.
-        cell: the number of the failing code cell, from 1; 0 when none had begun.
+        cell: the number of the failing code cell, from 1. 0 when none had begun.
         source: that cell's code.
         error: what went wrong, such as "ValueError: no such queue".
     """
@@ -76,7 +76,7 @@ def words(error: BaseException) -> str:
 
 
 class _Progress:
-    """One line for a notebook: in a terminal it shows the cell that is running, and for how long."""
+    """One line for a notebook. In a terminal it shows the cell that is running, and for how long."""
 
     def __init__(self, notebook: Path, console: Console) -> None:
         self._notebook, self._console = notebook, console

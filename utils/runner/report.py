@@ -1,4 +1,4 @@
-"""What a run of the tutorial came to: facts asked of AWS, and one page with all its notebooks."""
+"""Report a run of the tutorial, with facts from AWS and one page with all its notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def execution_facts(session: boto3.Session, config: Config, since: datetime | No
     """Lines about the pipeline's execution, its jobs and what they wrote, and whether all is as it should be.
 
     Args:
-        since: look at the first execution that began after this; None looks at the latest that succeeded.
+        since: report the first execution that began after this. None reports the latest that succeeded.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutions.html
     """

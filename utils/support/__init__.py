@@ -1,1 +1,1 @@
-"""What the helpers share: waiting, paging, and whether this is SageMaker Studio. No notebook calls it."""
+"""What the helpers share for waiting, for paging and for SageMaker Studio. No notebook calls it."""

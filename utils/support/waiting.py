@@ -1,4 +1,4 @@
-"""The one way to wait for AWS: call again, with pauses that grow, until the answer will do.
+"""Wait for AWS by calling again, with pauses that grow, until the answer will do.
 
 The pauses have a random part, so that programs that began together do not call together.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -58,7 +58,7 @@ def wait(
 def retry_on(
     refusal: Callable[[ClientError], bool], *, seconds: float, first_pause: float = 0.2, longest_pause: float = 5
 ) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """A decorator: call again while AWS refuses for a reason that passes by itself.
+    """Return a decorator that calls again while AWS refuses for a reason that passes by itself.
 
     Args:
         refusal: whether an error of AWS is such a refusal.

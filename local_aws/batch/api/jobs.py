@@ -1,4 +1,4 @@
-"""The operations on jobs that there are: describe, list, cancel, terminate."""
+"""Describe, list, cancel and terminate jobs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class JobOperations(Catalogue):
         return self._stop_many(request, "batch:TerminateJob", self.engine.terminate)
 
     def _stop_many(self, request: Request, action: str, act: Callable[[str, str], None]) -> dict[str, Any]:
-        """The bulk operations answer 200 with a verdict for each job; those not found count as done."""
+        """The bulk operations answer 200 with a result for each job. Unknown jobs count as done."""
         ids = list(dict.fromkeys(request.params["jobs"]))
         if not 1 <= len(ids) <= MAX_STOPPED:
             raise client_error(f"jobs takes 1 to {MAX_STOPPED} job ids.")

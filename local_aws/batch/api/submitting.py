@@ -1,4 +1,4 @@
-"""SubmitJob: who may, what is checked, and the job that comes of it.
+"""Authorize and check SubmitJob, and make its job.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
@@ -77,7 +77,7 @@ class SubmitOperations(Catalogue):
     def _authorize_submission(
         request: Request, queue_arn: str, named: str, definition: dict[str, Any] | None, job_id: str
     ) -> None:
-        """SubmitJob on the queue and the definition; a submission with tags is TagResource on the same, too.
+        """Authorize SubmitJob on the queue and the definition. With tags it is TagResource on both, too.
 
         The user guide has the definition's ARN as the request names it on one page, with its revision on another:
         https://docs.aws.amazon.com/batch/latest/userguide/iam-example-restrict-job-submission-by-tags.html

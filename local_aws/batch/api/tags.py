@@ -39,7 +39,7 @@ class TagOperations(Catalogue):
         return {"tags": self._tags(request, request.params["resourceArn"])[0]}
 
     def tags_of(self, arn: str) -> dict[str, str]:
-        """What a condition on aws:ResourceTag looks at; a child has its array's tags."""
+        """The tags that a condition on aws:ResourceTag compares. A child has its array's tags."""
         for resources in (self.environments, self.queues, self.policies):
             if arn in resources:
                 return resources[arn].detail["tags"]
@@ -69,7 +69,7 @@ class TagOperations(Catalogue):
         return job.tags, lambda: self.records.put_job(job)
 
     def _tagged(self, account: str, region: str) -> Iterable[tuple[str, dict[str, str]]]:
-        """Every tagged resource that is in use: definitions and jobs leave when they are INACTIVE or have ended."""
+        """Every tagged resource in use. Definitions leave when they are INACTIVE, and jobs when they have ended."""
         infix = f":batch:{region}:{account}:"
         for resources in (self.environments, self.queues, self.policies):
             yield from (

@@ -1,4 +1,4 @@
-"""The clock of the jobs: the event loop's, and the one on the wall."""
+"""The clocks of the jobs, which are the event loop's and the wall clock."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ class Docker:
 
     @property
     def program(self) -> str:
-        """Its path; where it is not installed its name, which the failure to start it then shows."""
+        """Its path. Where it is not installed its name, which the failure to start it then shows."""
         return shutil.which("docker") or "docker"
 
     async def pull(self, image: str) -> str | None:
-        """Make the image available to Docker; why it can't be, or None."""
+        """Make the image available to Docker. Returns why it can't be, or None."""
         program, now = shutil.which("docker"), time.monotonic()
         if now > self._answers[0]:
             answers = program is not None and (await _run(program, "version"))[0] == 0

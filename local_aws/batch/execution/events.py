@@ -39,7 +39,7 @@ class Events:
             self.clock.call_soon(self._publish_some, jobs)
 
     def has_subscribers(self, queue_arn: str, status: str, detail_type: str = STATE_CHANGE) -> bool:
-        """Whether any rule could see an event; asked once a turn of the loop, not once a job."""
+        """Whether any rule could match an event. It is asked once a turn of the loop, not once a job."""
         key = (queue_arn, status, detail_type)
         if key not in self._subscribed:
             if not self._subscribed:

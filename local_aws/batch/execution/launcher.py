@@ -1,4 +1,4 @@
-"""Attempts become processes: roles assumed, log stream opened, process started, output logged, end reported.
+"""Run attempts as processes. Assume roles, open the log stream, start the process, log its output, report its end.
 
 The processes belong to supervisors (`local_aws/containers/`), which this talks to.
 """
@@ -77,7 +77,7 @@ class Launcher:
             await link.open()
 
     async def close(self) -> None:
-        """End every job process; a supervisor does so when its connection closes."""
+        """End every job process. A supervisor does so when its connection closes."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*(link.close() for link in self._links))
@@ -87,7 +87,7 @@ class Launcher:
         task.add_done_callback(self._tasks.discard)
 
     def supervisor_died(self, link: Link) -> None:
-        """Nobody watches its jobs any more: as on AWS when a host is lost, their attempts are over."""
+        """End its jobs' attempts, since nothing watches them any more. AWS does so when a host is lost."""
         for key, running in list(self.running.items()):
             if running.link is link:
                 if running.pid:
@@ -244,7 +244,7 @@ class Launcher:
             running.kill_timer = self.clock.call_later(self.stop_seconds, running.link.order, ("kill", key))
 
     def stop_task(self, job: Job, reason: str) -> None:
-        """End an attempt from outside, as ECS does: the job goes on, with its next attempt if its rules say so."""
+        """End an attempt from outside, as ECS does. The job goes on with its next attempt if its rules say so."""
         _, running = self._of(job)
         if running:
             running.verdict = (reason, None)
@@ -300,7 +300,7 @@ def host_terminated(key: str) -> str:
 
 
 def machine_lost(job: Job, key: str) -> str:
-    """AWS's status reason when what a job ran on is gone: an EC2 instance, or Fargate's capacity."""
+    """AWS's status reason when the EC2 instance or Fargate capacity that a job ran on is gone."""
     return SPOT_INTERRUPTED if job.spec.fargate else host_terminated(key)
 
 

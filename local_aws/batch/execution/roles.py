@@ -1,4 +1,4 @@
-"""What ECS does as a job's roles before its container starts: assume them, open its log stream, write its lines."""
+"""Act as a job's roles, as ECS does. Assume them, open the log stream, and write its lines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PERMISSION_SECONDS = 1.0  # how long a policy's answer for one definition is rem
 
 
 class StartError(Exception):
-    """A container that could not be started; the message is ECS's stopped reason."""
+    """A container could not be started. The message is ECS's stopped reason."""
 
 
 class Roles:
-    """Assumes roles and asks what they may; each answer is remembered for a second."""
+    """Assumes roles and checks their permissions. Each answer is kept for a second."""
 
     def __init__(self, ministack: Any) -> None:
         self.ministack = ministack
@@ -26,7 +26,7 @@ class Roles:
         self._assumed: dict[tuple, tuple[float, Any]] = {}
 
     def assume(self, role: str, service: str, job: Job, task_arn: str) -> Any:
-        """A role's credentials; that the role trusts the service is remembered for a second.
+        """A role's credentials. That the role trusts the service is kept for a second.
 
         aws:SourceArn is the task's ARN, which a trust policy as ECS's guide has it, with arn:aws:ecs:region:account:*,
         lets through: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
@@ -74,7 +74,7 @@ class Roles:
         ministack.append_log_events(group, stream, (), account, region)
 
     def permit(self, credentials: Any, action: str, arn: str, scope: str, region: str) -> None:
-        """Raise AWS's refusal unless the role may; a yes is remembered for a second."""
+        """Raise AWS's refusal unless the role is allowed. A yes is kept for a second."""
         key = (credentials.access_key_id, action, scope)
         now = time.monotonic()
         if self._allowed.get(key, 0.0) > now:

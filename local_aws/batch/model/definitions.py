@@ -1,4 +1,4 @@
-"""Job definitions: what AWS Batch checks when one is registered, and how it shows it.
+"""What AWS Batch checks when a job definition is registered, and how it shows it.
 
 https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html
 """

@@ -1,4 +1,4 @@
-"""Compute environments: what AWS Batch checks, keeps and shows of them."""
+"""What AWS Batch checks, keeps and shows of compute environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS Batch's refusals: one code, and two ways to say why.
+"""AWS Batch's refusals have one code, and two ways to say why.
 
 What Batch finds wrong with a request itself begins with "Error executing request, Exception :" and ends with the
 request's id. What it finds when it looks at the queue or the definition is the bare sentence. The sentences are those
@@ -23,5 +23,5 @@ def rejected(message: str) -> ApiError:
 
 
 def not_covered(what: str) -> ApiError:
-    """AWS can; the embedded AWS can't, and says so instead of ignoring the request."""
+    """AWS can do this and the embedded AWS can't, so it refuses instead of ignoring the request."""
     return client_error(f"The embedded AWS does not cover {what}; AWS Batch does.")

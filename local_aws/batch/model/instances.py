@@ -44,13 +44,13 @@ def check(instance_types: list[str]) -> None:
 
 
 def _is_arm(instance_type: str) -> bool:
-    """Graviton's families have a g right after their number, but for the first; GB200 has Grace's ARM cores."""
+    """Graviton's families have a g right after their number, but for the first. GB200 has Grace's ARM cores."""
     family = instance_type.partition(".")[0]
     return family in ("default_arm64", "a1") or "-gb" in family or bool(re.match(r"[a-z]+\d+g", family))
 
 
 def gib_per_vcpu(instance_types: list[str]) -> int:
-    """The most GiB of memory that a vCPU of these types brings along; 0 without types."""
+    """The most GiB of memory that a vCPU of these types brings along, 0 without types."""
     families = [shape(name)[0] for name in instance_types]
     return max((_GIB_PER_VCPU.get(letter, 4) for letters in families for letter in letters), default=0)
 

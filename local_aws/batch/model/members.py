@@ -1,4 +1,4 @@
-"""Every member of the requests that are covered: what is done with it.
+"""What is done with every member of the requests that are covered.
 
 A test holds these tables against botocore's model, and local_aws/README.md against these tables. A member is written as
 its path in the request, `[]` for each item of a list; it stands for all that it contains, too.

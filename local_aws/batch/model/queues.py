@@ -1,4 +1,4 @@
-"""Job queues and scheduling policies: what AWS Batch checks, keeps and shows of them."""
+"""What AWS Batch checks, keeps and shows of job queues and scheduling policies."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class SchedulingPolicy:
         return self._fair.get("computeReservation", 0) / 100
 
     def weight(self, share: str) -> float:
-        """The weight factor of a share identifier: its own, its prefix's, else 1."""
+        """The weight factor of a share identifier, or of its prefix, else 1."""
         for entry in self._fair.get("shareDistribution", []):
             name = entry["shareIdentifier"]
             if name == share or (name.endswith("*") and share.startswith(name[:-1])):

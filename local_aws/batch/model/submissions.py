@@ -1,4 +1,4 @@
-"""What a job becomes when it is submitted: its definition and the submission, merged.
+"""Merge a job's definition and its submission.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
@@ -18,7 +18,7 @@ OVERRIDES_TOO_LONG = f"Container Overrides length must be at most {MAX_OVERRIDES
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a job runs, with the submission's overrides applied; an array's children share their parent's."""
+    """What a job runs, with the submission's overrides applied. An array's children share their parent's."""
 
     definition_arn: str
     definition_name: str
@@ -41,7 +41,7 @@ class Spec:
 def substitute(command: list[str], parameters: dict[str, str]) -> list[str]:
     """Replace each word `Ref::name` by the parameter of that name.
 
-    AWS documents placeholders that are whole words; whether it looks inside words is not documented, so this does not.
+    AWS documents placeholders that are whole words. AWS doesn't document them inside words, so they stay there.
     https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html#parameters
 
     Raises:

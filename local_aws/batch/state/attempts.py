@@ -36,7 +36,7 @@ class Attempts(Dependencies):
     def attempt_ended(
         self, job: Job, number: int, exit_code: int | None, status_reason: str, reason: str | None = None
     ) -> None:
-        """Attempt `number` is over: it ran and exited with `exit_code`, or it did not, for `reason`."""
+        """End attempt `number`. It ran and exited with `exit_code`, or it did not, for `reason`."""
         attempt = job.current
         if attempt is None or attempt.number != number or job.status not in ACTIVE:
             return
@@ -67,7 +67,7 @@ class Attempts(Dependencies):
 
     @staticmethod
     def _stopping(job: Job) -> bool:
-        """Its array has been cancelled: what runs may finish, and nothing starts again."""
+        """Note that its array was cancelled. What runs may finish, and nothing starts again."""
         return job.parent is not None and job.parent.stop_reason is not None
 
     def _time_out(self, job: Job, number: int) -> None:

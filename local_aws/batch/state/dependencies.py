@@ -31,7 +31,7 @@ class Dependencies(Transitions):
                     other.dependents.append(job)
 
     def dependency(self, job_id: str) -> Job:
-        """The job that one may depend on: for an array's child, the child itself."""
+        """The job that one may depend on. For an array's child it is the child itself."""
         parent_id, _, index = job_id.partition(":")
         job = self.jobs[parent_id]
         return self.materialize(as_array(job), int(index)) if index else job
@@ -116,7 +116,7 @@ class Dependencies(Transitions):
                 self._end(child, "FAILED", child.stop_reason or reason)
 
     def _emit(self) -> None:
-        """Pass on what has ended to what waits for it: in a loop, since a chain may be 10,000 long."""
+        """Pass on what has ended to what waits for it. This is a loop, since a chain may be 10,000 long."""
         if self._emitting:
             return
         self._emitting = True

@@ -1,4 +1,4 @@
-"""The engine: jobs are submitted, cancelled and terminated here, and everything else happens to them.
+"""The engine submits, cancels and terminates jobs. Everything else happens to them.
 
 It knows no processes, no HTTP and no clock of its own: a launcher runs attempts, a scheduler says who is next, a clock
 calls back, so that tests can drive it through any history. Everything happens on one thread, and no transition costs
@@ -33,7 +33,7 @@ class Engine(Restarts):
         depends_on: Iterable[dict[str, str]] = (),
         job_id: str | None = None,
     ) -> Job:
-        """Make a job, SUBMITTED; it moves on in the loop's next turn. The dependencies have been checked."""
+        """Make a job, SUBMITTED. It moves on in the loop's next turn. The dependencies have been checked."""
         self.sequence += 1
         job_id = job_id or str(uuid.uuid4())
         common = (job_id, name, queue, spec, self.sequence, self.clock.now())
@@ -47,7 +47,7 @@ class Engine(Restarts):
     def cancel(self, job_id: str, reason: str) -> None:
         """Take a job out that has not begun: https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html
 
-        One that waits for others stays PENDING until they are done; one that is STARTING or RUNNING goes on.
+        One that waits for others stays PENDING until they are done. A STARTING or RUNNING one goes on.
         """
         job = self._to_act_on(job_id)
         if job is not None:

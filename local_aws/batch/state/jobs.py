@@ -110,7 +110,7 @@ class Job:
 
     @property
     def in_array(self) -> tuple[Array, int] | None:
-        """The array that it is a child of, and its index there; None for any other job."""
+        """The array that it is a child of, and its index there. None for any other job."""
         return None if self.parent is None or self.index is None else (self.parent, self.index)
 
 
@@ -157,7 +157,7 @@ class Array(Job):
         return child.status if child else self.unstarted_status
 
     def view(self, index: int) -> Job:
-        """Child `index`, to look at: one that is still unstarted is made up for the occasion."""
+        """Child `index`, to read only. For one that has not started, a job is made up."""
         return self.children[index] or self.unstarted_view(index)
 
     def unstarted_view(self, index: int) -> Job:

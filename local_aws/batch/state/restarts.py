@@ -1,4 +1,4 @@
-"""Jobs that an earlier server left: where each goes on."""
+"""Continue the jobs that an earlier server left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Restarts(Attempts):
     """After a restart."""
 
     def resume(self, lost: Callable[[Job], str]) -> None:
-        """Go on with jobs that an earlier engine left; attempts that ran then failed, for the reason `lost` gives."""
+        """Go on with jobs that an earlier engine left. Attempts that ran then fail, for the reason `lost` gives."""
         unfinished = [job for job in self.jobs.values() if not job.ended]
         for job in unfinished:
             self._link(job)

@@ -10,7 +10,7 @@ from local_aws.batch.state.jobs import Attempt
 
 
 def will_retry(spec: Spec, attempts_made: int, attempt: Attempt) -> bool:
-    """Whether a failed attempt is followed by another: the first rule that matches decides, none means retry.
+    """Whether another attempt follows a failed one. The first rule that matches decides, and none means retry.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
     """

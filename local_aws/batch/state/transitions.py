@@ -43,7 +43,7 @@ class Scheduler(Protocol):
         """A job, or the unstarted children of an array, became RUNNABLE."""
 
     def release(self, job: Job) -> None:
-        """A job's attempt ended; its room is free."""
+        """A job's attempt ended, so its room is free."""
 
 
 class Transitions:
@@ -59,9 +59,9 @@ class Transitions:
         on_note: Callable[[Job], None] = lambda _: None,
     ) -> None:
         """Args:
-        on_change: told of every transition of a job.
-        on_unstarted_change: told when all children of an array that are still alike made a transition.
-        on_note: told when something else about a job changed.
+        on_change: called with every transition of a job.
+        on_unstarted_change: called when all children of an array that are still alike made a transition.
+        on_note: called when something else about a job changed.
         """
         self.clock, self.launcher, self.scheduler = clock, launcher, scheduler
         self.on_change, self.on_unstarted_change, self.on_note = on_change, on_unstarted_change, on_note
@@ -71,7 +71,7 @@ class Transitions:
         self._emitting = False
 
     def find(self, job_id: str) -> Job | None:
-        """A job by its id; a child's is its parent's, a colon and its index."""
+        """A job by its id. A child's id is its parent's, a colon and its index."""
         parent_id, colon, index = job_id.partition(":")
         job = self.jobs.get(parent_id)
         if not colon or job is None:
@@ -81,7 +81,7 @@ class Transitions:
         return job.view(int(index))
 
     def materialize(self, array: Array, index: int) -> Job:
-        """Child `index` as a job that can be changed, with a place of its own in the queue if it is RUNNABLE."""
+        """Child `index` as a job that can be changed, with a separate place in the queue if it is RUNNABLE."""
         unstarted = array.children[index] is None
         child = array.child(index)
         if unstarted and child.status == "RUNNABLE":
