@@ -8,6 +8,7 @@
 The server outlives the process that started it. Its files (server.json, its log, the jobs' working directories) are in
 `home`: the environment variable LOCAL_AWS_HOME, else `.local_aws` beside this package. A relative LOCAL_AWS_HOME is
 relative to the folder that holds this package, so that a notebook and a shell in another folder mean the same one.
+Installed from a wheel, it is the user's home folder instead.
 """
 
 from __future__ import annotations
