@@ -111,7 +111,8 @@ NOTEBOOKS = {
     # A job, one more for the loop, and one that fails; eight executions of one step.
     "04_sqs_and_mapping": Notebook((Jobs(COPY, 1),) * 3, steps=8, settle_seconds=180),
     "05_pipeline_build": Notebook((Jobs(COPY, 12), Jobs(AGGREGATE, 12)), steps=6),
-    "06_monitoring": Notebook((Jobs(COPY, 12),), steps=3),
+    # Its alarm goes off after CloudWatch has measured the queue and evaluated the alarm.
+    "06_monitoring": Notebook((Jobs(COPY, 12),), steps=3, settle_seconds=180),
     "07_cleanup": Notebook(settle_seconds=120),
     "array_jobs": Notebook((_small(AGGREGATE, 31),), steps=2, settle_seconds=KIT_SECONDS),
     "event_driven_callback": Notebook((_small(PRACTISE, 3, 5),) * 2, steps=4, settle_seconds=KIT_SECONDS),

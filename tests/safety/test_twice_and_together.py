@@ -35,7 +35,7 @@ AGAIN = {
         "lambda:UpdateEventSourceMapping": 4,
         "lambda:UpdateFunctionCode": 2,
         "lambda:UpdateFunctionConfiguration": 2,
-        "lambda:Invoke": 10,
+        "lambda:Invoke": 11,
         "batch:SubmitJob": 4,
         "sagemaker:StartPipelineExecution": 7,
         "sagemaker:StopPipelineExecution": 1,
@@ -48,7 +48,12 @@ AGAIN = {
         "sagemaker:AddTags": 1,
         "sagemaker:StartPipelineExecution": 1,  # running it is the lesson
     },
-    "06_monitoring": {"s3:CopyObject": 11, "sagemaker:StartPipelineExecution": 1},  # a month is missing, and its run
+    "06_monitoring": {
+        "s3:CopyObject": 11,  # a month is missing, and its run
+        "sagemaker:StartPipelineExecution": 1,
+        "sqs:SendMessage": 1,  # the drill that sets off an alarm
+        "sqs:DeleteMessage": 1,
+    },
     "07_cleanup": {},
 }
 

@@ -9,7 +9,7 @@ import botocore.exceptions
 import pandas as pd
 import pytest
 
-from utils import cleanup, monitoring
+from utils import cleanup, monitoring, queues
 
 CHECK_JOBS = Path(__file__).parents[2] / "lambda_code" / "check_jobs"
 
@@ -41,6 +41,23 @@ def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
     for alarm in created.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:mail-me"]
+
+
+def test_a_dead_letter_sets_off_its_alarm(session, config):
+    queue = queues.ensure_queue(session, config.dead_letter_queue, tags=config.tags)
+    monitoring.ensure_alarms(session, config)
+    session.client("sqs").send_message(QueueUrl=queue, MessageBody="a drill")
+    alarm = monitoring.wait_for_alarm(session, f"{config.dead_letter_queue}-not-empty", seconds=60)
+    assert alarm["StateValue"] == "ALARM"
+    assert "threshold" in alarm["StateReason"].lower()
+
+
+def test_an_alarm_that_stays_quiet_is_reported_with_its_state(session, config):
+    monitoring.ensure_alarms(session, config)
+    with pytest.raises(TimeoutError, match=r"is not ALARM after 0 seconds, but (OK|INSUFFICIENT_DATA): "):
+        monitoring.wait_for_alarm(session, f"{config.dead_letter_queue}-not-empty", seconds=0)
+    with pytest.raises(LookupError, match='There is no alarm "missing"'):
+        monitoring.wait_for_alarm(session, "missing", seconds=0)
 
 
 def test_a_second_time_nothing_is_written(session, config, calls):

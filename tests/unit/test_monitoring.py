@@ -152,8 +152,8 @@ def test_a_failure_is_followed_down_to_the_log(session, calls):
     )
     why = monitoring.explain(session, ARN, "q", "group")
     assert (why["status"], why["step"], why["reason"]) == ("Failed", "Wait", "Job 7 failed")
-    assert (why["job"], why["exit_code"]) == ("abcdefghijkl-Submit-07", 3)
-    assert why["log"] == [f"line {n}" for n in range(2, 12)]
+    assert (why["job"], why["job_in_step"], why["exit_code"]) == ("abcdefghijkl-Submit-07", "Submit-07", 3)
+    assert (why["log"], why["last_line"]) == ([f"line {n}" for n in range(2, 12)], "line 11")
 
 
 def test_of_a_retry_that_failed_too_the_job_is_explained_that_the_step_names(session, calls):
@@ -179,7 +179,8 @@ def test_a_job_that_failed_to_start_is_explained_without_a_log(session, calls, c
     batch_has(calls, lost)
     why = monitoring.explain(session, ARN, "q", config.job_log_group)
     assert (why["step"], why["reason"]) == ("Wait", "Task failed to start")
-    assert (why["job"], why["exit_code"], why["log"]) == ("abcdefghijkl-Submit-07", None, [])
+    assert (why["job"], why["exit_code"]) == ("abcdefghijkl-Submit-07", None)
+    assert (why["log"], why["last_line"]) == ([], None)
 
 
 def test_a_log_group_that_does_not_exist_is_named(session, config):

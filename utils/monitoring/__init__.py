@@ -1,6 +1,6 @@
 """Read a run's steps, jobs and logs, and why it failed (notebook 06). Public APIs only, on either target."""
 
-from .alarms import alarm_names, ensure_alarms
+from .alarms import alarm_names, ensure_alarms, wait_for_alarm
 from .batch_jobs import described_jobs, jobs, wait_for_jobs
 from .charts import delays, gantt, queue_over_time
 from .dashboard import dashboard_table, ensure_dashboard
@@ -30,6 +30,7 @@ __all__ = [
     "queue_over_time",
     "step_outputs",
     "steps",
+    "wait_for_alarm",
     "wait_for_jobs",
     "watch",
     "watch_job",

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 
 from ..config import Config
+from ..support.waiting import wait
 
 OLDEST_MESSAGE_SECONDS = 1800
 
@@ -79,3 +80,42 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
         if there and not all(tag in cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] for tag in tags):
             cloudwatch.tag_resource(ResourceARN=arn, Tags=tags)
     return list(alarms)
+
+
+def wait_for_alarm(session: boto3.Session, name: str, *, state: str = "ALARM", seconds: float = 900) -> dict[str, Any]:
+    """Wait until CloudWatch has put an alarm into a state.
+
+    AWS measures a queue once a minute and evaluates the alarm after that, so it takes a few minutes.
+
+    Args:
+        name: the alarm's name.
+        state: OK, ALARM or INSUFFICIENT_DATA. Default: ALARM.
+        seconds: how long to wait. Default: 15 minutes.
+
+    Returns:
+        The alarm, with StateValue and StateReason.
+
+    Raises:
+        LookupError: there is no alarm of this name.
+        TimeoutError: the alarm is not in this state within `seconds`.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+    """
+    cloudwatch = session.client("cloudwatch")
+
+    def described() -> dict[str, Any]:
+        alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        if not alarms:
+            raise LookupError(f'There is no alarm "{name}". Create it with ensure_alarms.')
+        return alarms[0]
+
+    return wait(
+        described,
+        until=lambda alarm: alarm["StateValue"] == state,
+        seconds=seconds,
+        first_pause=1,
+        otherwise=lambda alarm: (
+            f'The alarm "{name}" is not {state} after {seconds:.0f} seconds, but {alarm["StateValue"]}: '
+            f"{alarm.get('StateReason', 'CloudWatch gives no reason')}"
+        ),
+    )

@@ -18,12 +18,15 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
 
     Returns:
         status, step, reason (of the step), job, exit_code and log (its last ten lines). What does not apply is None. A
-        job that failed to start has no exit code, and an empty log.
+        job that failed to start has no exit code, and an empty log. job_in_step is the job's name without the
+        execution's id, and last_line the log's.
 
     Raises:
         LookupError: there is no such log group.
     """
-    answer: dict[str, Any] = dict.fromkeys(("status", "step", "reason", "job", "exit_code", "log"))
+    answer: dict[str, Any] = dict.fromkeys(
+        ("status", "step", "reason", "job", "job_in_step", "exit_code", "log", "last_line")
+    )
     described = session.client("sagemaker").describe_pipeline_execution(PipelineExecutionArn=execution)
     answer["status"] = described["PipelineExecutionStatus"]
     table = steps(session, execution)
@@ -38,7 +41,8 @@ def explain(session: boto3.Session, execution: str, job_queue: str, log_group: s
         names = list(failed_jobs["name"])
         named = re.match(r"Job ([\w-]+)", answer["reason"])
         job = failed_jobs.iloc[names.index(named[1]) if named and named[1] in names else 0]
-        answer["job"] = job["name"]
+        answer["job"], answer["job_in_step"] = job["name"], job["name"].partition("-")[2]
         answer["exit_code"] = None if pd.isna(job["exit_code"]) else int(job["exit_code"])
         answer["log"] = job_log(session, log_group, job["log_stream"])[-10:] if job["log_stream"] else []
+        answer["last_line"] = answer["log"][-1] if answer["log"] else None
     return answer
