@@ -1,4 +1,4 @@
-"""What may run next in an execution, and how it ends: rules only, no input, no output. `execution/` acts on them."""
+"""The rules of what may run next in an execution, and how it ends. `execution/` acts on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACCEPTS = {
 
 @dataclass(frozen=True)
 class Start:
-    """A step that may start now; a child of a ForEach step names its parent and its index."""
+    """A step that may start now. A child of a ForEach step names its parent and its index."""
 
     name: str
     step: Step
@@ -110,7 +110,7 @@ def _ready_children(execution: Execution, step: Step) -> list[Start]:
 
 
 def _child_outlook(execution: Execution, loop: Step, child: Step, index: int) -> str | None:
-    """As `_outlook`, for a child that has not started; its siblings of the same iteration are all it waits for."""
+    """As `_outlook`, for a child that has not started. It waits only for its siblings of the same iteration."""
     waiting = False
     for upstream in child.needs:
         run = execution.runs.get(child_name(upstream, index))
@@ -162,7 +162,7 @@ def loop_properties(execution: Execution, step: Step) -> dict[str, Any]:
 
 
 def final_status(definition: Definition, execution: Execution) -> str | None:
-    """The status of an execution that is over; None while a step runs or may still start.
+    """The status of an execution that is over, or None while a step runs or may still start.
 
     Not known from AWS, so the strictest reading: a step that failed is only forgiven (CompletedWithFailures) when a
     step that asked for its failure by a trigger ran and succeeded.
@@ -190,7 +190,7 @@ def final_status(definition: Definition, execution: Execution) -> str | None:
 
 
 def reset_for_retry(execution: Execution) -> list[StepRun]:
-    """Forget the steps that did not succeed, so that they run again; returns them."""
+    """Forget the steps that did not succeed, so that they run again, and return them."""
     forgotten = [run for run in execution.runs.values() if run.status != "Succeeded"]
     for run in forgotten:
         del execution.runs[run.name]

@@ -1,4 +1,4 @@
-"""What an execution starts with: its parameters' values, and the steps that a selective one takes over."""
+"""Prepare an execution's parameter values, and the steps that a selective execution takes over."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str,
 
 
 def take_over(execution: Execution, definition: Definition, executions: dict[str, Execution]) -> None:
-    """Prepare a selective execution: what the selected steps need from others comes from a reference execution.
+    """Prepare a selective execution. What its steps need from others comes from a reference execution.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-selective-ex.html
 

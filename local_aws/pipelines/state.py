@@ -1,4 +1,4 @@
-"""The state of Pipelines: pipelines and their versions, executions and their started steps.
+"""The state of pipelines and their versions, and of executions and their started steps.
 
 Statuses: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_PipelineExecutionStep.html and, for
 CompletedWithFailures, the docstring of the SDK's StepDependency (newer than this botocore's model).
@@ -56,7 +56,7 @@ class StepRun:
 
     @property
     def token(self) -> str | None:
-        """A Callback step's token; one that was taken over from another execution is that one's."""
+        """A Callback step's token. A step taken over from another execution keeps that execution's token."""
         return None if self.selective_source else self.metadata.get("Callback", {}).get("CallbackToken")
 
     @property
@@ -76,7 +76,7 @@ class StepRun:
 
 @dataclass
 class Execution:
-    """An execution and its started steps. `parameters` are typed; `role_arn` is the pipeline's role when it started."""
+    """An execution and its started steps. `parameters` are typed. `role_arn` is the pipeline's role when it started."""
 
     arn: str
     pipeline_arn: str
@@ -110,12 +110,12 @@ class Execution:
 
     @property
     def ending(self) -> bool:
-        """Whether no step may start any more: a stop was asked for, or a Fail step was reached."""
+        """Whether no step may start any more, after a stop or a Fail step."""
         return self.stop_requested or any(run.ends_execution for run in self.runs.values())
 
     @property
     def selected(self) -> set[str] | None:
-        """The steps of a selective execution; None when all may run."""
+        """The steps of a selective execution, or None when all may run."""
         return {step["StepName"] for step in self.selective["SelectedSteps"]} if self.selective else None
 
     def record(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Execution:
 
 @dataclass
 class Version:
-    """One version of a pipeline: its definition, and what UpdatePipelineVersion says of it."""
+    """One version of a pipeline, with its definition and what UpdatePipelineVersion says of it."""
 
     id: int
     definition: str
@@ -137,7 +137,7 @@ class Version:
 
 @dataclass
 class Pipeline:
-    """A pipeline and all its versions; `versions` is by version id, the newest last."""
+    """A pipeline and all its versions. `versions` is by version id, the newest last."""
 
     name: str
     arn: str

@@ -1,4 +1,4 @@
-"""What outlives the server: pipelines, executions, their steps and their callback tokens."""
+"""Keep what outlives the server, which is pipelines, executions, their steps and their callback tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOPPED = "stopped"  # the record that a clean stop leaves
 
 
 class Storage:
-    """The records of a store; without one nothing is kept.
+    """The records of a store. Without one nothing is kept.
 
     Args:
         store: the server's, or None.
@@ -71,7 +71,7 @@ class Storage:
             self.store.put("pipeline-step", f"{execution.arn}\n{run.name}", dataclasses.asdict(run))
 
     def delete_run(self, execution: Execution, run: StepRun) -> None:
-        """Forget a step. Its token stays known, so that a late answer is told ResourceNotFound by its ARN."""
+        """Forget a step. Its token stays known, so that a late answer gets ResourceNotFound with its ARN."""
         if self.store:
             self.store.delete("pipeline-step", f"{execution.arn}\n{run.name}")
             if run.token:
@@ -85,7 +85,7 @@ class Storage:
     # --- how the last server ended -------------------------------------------------------------------------------
 
     def take_killed(self) -> bool:
-        """Whether the last server was killed. Asked once: a server that is killed leaves no record."""
+        """Whether the last server was killed. Ask once, because a server that is killed leaves no record."""
         if not self.store:
             return False
         killed = STOPPED not in self.store.all("pipeline-engine")

@@ -1,4 +1,4 @@
-"""How pipelines' lists, steps and tags look from outside."""
+"""Show pipelines' lists, steps and tags as the API returns them."""
 
 from __future__ import annotations
 

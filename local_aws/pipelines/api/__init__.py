@@ -1,1 +1,1 @@
-"""The SageMaker API of Pipelines: one method an operation, one module a kind of resource."""
+"""The SageMaker API of Pipelines, with one method per operation and one module per kind of resource."""

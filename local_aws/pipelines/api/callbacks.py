@@ -12,7 +12,7 @@ class CallbackOperations(Resources):
     """SendPipelineExecutionStepSuccess and SendPipelineExecutionStepFailure."""
 
     def send_pipeline_execution_step_success(self, request: Request) -> dict[str, Any]:
-        """Answer a Callback step: it succeeded, with these outputs.
+        """Answer a Callback step with a success and these outputs.
 
         Raises:
             ApiError: ResourceNotFound for an unknown token, ConflictException for one that was answered, and
@@ -21,7 +21,7 @@ class CallbackOperations(Resources):
         return self._answer(request, "sagemaker:SendPipelineExecutionStepSuccess", "Succeeded")
 
     def send_pipeline_execution_step_failure(self, request: Request) -> dict[str, Any]:
-        """Answer a Callback step: it failed, for this reason. Errors: as for a success."""
+        """Answer a Callback step with a failure and this reason. The errors are those of a success."""
         return self._answer(request, "sagemaker:SendPipelineExecutionStepFailure", "Failed")
 
     def _answer(self, request: Request, action: str, verdict: str) -> dict[str, Any]:

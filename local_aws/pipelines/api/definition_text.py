@@ -35,7 +35,7 @@ async def given_definition_text(request: Request, context: Any, calls: RoleCalls
         calls: for the thread that reads.
 
     Returns:
-        The definition's text; None when the call gives none.
+        The definition's text, or None when the call gives none.
 
     Raises:
         ApiError: ValidationException when there are two, or the object can't be read.

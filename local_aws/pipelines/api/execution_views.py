@@ -54,7 +54,7 @@ class ExecutionViews(Resources):
         return {"PipelineExecutionSummaries": summaries, "NextToken": token}
 
     def list_pipeline_execution_steps(self, request: Request) -> dict[str, Any]:
-        """The steps that have started, the latest first; a step not taken, or not yet started, is not shown."""
+        """The steps that have started, the latest first. A step not taken, or not yet started, is not shown."""
         execution = self.execution(request, "sagemaker:ListPipelineExecutionSteps")
         definition = self.definition_of(execution)
         order = {name: index for index, name in enumerate(execution.runs)}

@@ -19,7 +19,7 @@ class ExecutionOperations(Resources):
         """Start an execution of the latest version, or of the one asked for, whole or of selected steps.
 
         Raises:
-            ApiError: ResourceNotFound; ValidationException for parameters, selected steps or a role that don't do;
+            ApiError: ResourceNotFound, ValidationException for parameters, selected steps or a role that don't do,
                 ConflictException for a ClientRequestToken that was used for something else.
         """
         params = request.params
@@ -65,10 +65,10 @@ class ExecutionOperations(Resources):
         return {"PipelineExecutionArn": execution.arn}
 
     def stop_pipeline_execution(self, request: Request) -> dict[str, Any]:
-        """Ask an execution to stop; a second time changes nothing.
+        """Ask an execution to stop. A second call changes nothing.
 
         Raises:
-            ApiError: ResourceNotFound; ConflictException when it has ended.
+            ApiError: ResourceNotFound, or ConflictException when it has ended.
         """
         execution = self.execution(request, "sagemaker:StopPipelineExecution")
         if execution.stop_token == request.params["ClientRequestToken"]:
@@ -84,7 +84,7 @@ class ExecutionOperations(Resources):
         """Run again what did not succeed, under the same ARN.
 
         Raises:
-            ApiError: ResourceNotFound; ConflictException unless it is Failed or Stopped.
+            ApiError: ResourceNotFound, or ConflictException unless it is Failed or Stopped.
         """
         params = request.params
         execution = self.execution(request, "sagemaker:RetryPipelineExecution")
@@ -101,7 +101,7 @@ class ExecutionOperations(Resources):
         return {"PipelineExecutionArn": execution.arn}
 
     def update_pipeline_execution(self, request: Request) -> dict[str, Any]:
-        """Name, describe or widen an execution; a wider one starts more steps at once."""
+        """Name, describe or widen an execution. A wider one starts more steps at once."""
         params = request.params
         execution = self.execution(request, "sagemaker:UpdatePipelineExecution")
         execution.description = params.get("PipelineExecutionDescription", execution.description)

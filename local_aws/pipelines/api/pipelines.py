@@ -64,10 +64,10 @@ class PipelineOperations(Resources):
         return {"PipelineArn": arn}
 
     async def update_pipeline(self, request: Request) -> dict[str, Any]:
-        """Change a pipeline; a definition makes a new version. Executions that run go on with theirs.
+        """Change a pipeline. A definition makes a new version. Executions that run go on with theirs.
 
         Raises:
-            ApiError: ResourceNotFound; ValidationException as CreatePipeline.
+            ApiError: ResourceNotFound, or ValidationException as CreatePipeline.
         """
         params = request.params
         arn = self.arn_of(request, params["PipelineName"])
@@ -119,7 +119,7 @@ class PipelineOperations(Resources):
         """Delete a pipeline, its versions and its executions.
 
         Raises:
-            ApiError: ResourceNotFound; ConflictException while an execution runs.
+            ApiError: ResourceNotFound, or ConflictException while an execution runs.
         """
         arn = self.arn_of(request, request.params["PipelineName"])
         request.authorize("sagemaker:DeletePipeline", arn)

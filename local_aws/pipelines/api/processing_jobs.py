@@ -16,7 +16,7 @@ class ProcessingJobOperations(Resources):
         return self._job(request, "sagemaker:DescribeProcessingJob")
 
     def stop_processing_job(self, request: Request) -> dict[str, Any]:
-        """Ask a running processing job to stop; one that has ended stays as it is."""
+        """Ask a running processing job to stop. One that has ended stays as it is."""
         self.orchestrator.jobs.terminate(self._job(request, "sagemaker:StopProcessingJob")["ProcessingJobArn"])
         return {}
 

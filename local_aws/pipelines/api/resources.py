@@ -42,7 +42,7 @@ class Resources:
         """The pipeline of a request's PipelineName, when its caller may do `action` to it.
 
         Raises:
-            ApiError: AccessDeniedException; ResourceNotFound.
+            ApiError: AccessDeniedException or ResourceNotFound.
         """
         arn = self.arn_of(request, request.params["PipelineName"])
         if action:
@@ -61,7 +61,7 @@ class Resources:
         return pipeline
 
     def version(self, pipeline: Pipeline, version_id: int | None) -> Version:
-        """A version of a pipeline; the latest for None.
+        """A version of a pipeline. None is the latest.
 
         Raises:
             ApiError: ResourceNotFound.
@@ -76,7 +76,7 @@ class Resources:
         """The execution of a request's PipelineExecutionArn, when its caller may do `action` to it.
 
         Raises:
-            ApiError: AccessDeniedException; ResourceNotFound; ValidationException without an ARN.
+            ApiError: AccessDeniedException, ResourceNotFound, or ValidationException without an ARN.
         """
         arn = request.params.get("PipelineExecutionArn")
         if not arn:
@@ -138,7 +138,7 @@ class Resources:
 
 
 def parallel(params: dict[str, Any]) -> int | None:
-    """How many steps a request lets run at once; None for no limit."""
+    """How many steps a request lets run at once. None means no limit."""
     return (params.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
 
 

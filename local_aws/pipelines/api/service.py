@@ -1,4 +1,4 @@
-"""The SageMaker API of Pipelines: one method an operation, as botocore's model describes it.
+"""The SageMaker API of Pipelines, with one method per operation, as botocore's model describes it.
 
 Model: botocore, service "sagemaker" (2017-07-24), https://docs.aws.amazon.com/sagemaker/latest/APIReference/.
 Resources of the IAM checks: "Actions, resources, and condition keys for Amazon SageMaker" (Service Authorization

@@ -34,7 +34,7 @@ class TagOperations(Resources):
         return {"Tags": page, "NextToken": token}
 
     def delete_tags(self, request: Request) -> dict[str, Any]:
-        """Remove tags of a pipeline; those it does not have are no error."""
+        """Remove tags of a pipeline. Tags that it does not have are no error."""
         pipeline = self._tagged_pipeline(request, "sagemaker:DeleteTags")
         for key in request.params["TagKeys"]:
             pipeline.tags.pop(key, None)

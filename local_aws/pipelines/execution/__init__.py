@@ -1,1 +1,1 @@
-"""Executions as they go on: what starts, what it calls, how it ends."""
+"""Run executions, start their steps, make their calls, and end them."""

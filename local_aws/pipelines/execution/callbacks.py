@@ -1,4 +1,4 @@
-"""Callback tokens: whose they are, and how they are answered."""
+"""Keep callback tokens with their steps, and take the answers."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Callbacks:
     def answer(
         self, token: str, client_token: str | None, verdict: str, given: list[dict[str, str]], reason: str | None
     ) -> Execution:
-        """A Callback step is told how it ended.
+        """End a Callback step as its answer says.
 
-        AWS does not say what a second answer gets. Here: the same one again (same ClientRequestToken, same verdict)
-        is answered as the first was; any other is a conflict.
+        AWS does not say what a second answer gets. Here the same answer again (same ClientRequestToken, same result)
+        gets what the first got. Any other is a conflict.
 
         Raises:
             ApiError: ResourceNotFound, ConflictException, or ValidationException for outputs that were not declared.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StepFailed(Exception):
-    """A step can't go on; the message is its failure reason. `timed_out`: it reached its limit."""
+    """A step can't go on. The message is its failure reason. `timed_out` says that it reached its limit."""
 
     def __init__(self, reason: str, *, timed_out: bool = False) -> None:
         super().__init__(reason)

@@ -1,7 +1,7 @@
-"""Runs executions: starts the steps that may start, records how each ended, and ends the execution.
+"""Runs executions. It starts the steps that may start, records how each ended, and ends the execution.
 
-Everything here happens on the event loop; only the calls to other services are made in threads. An execution that
-waits (for a callback, for a job) costs nothing: no thread, no task, no timer.
+Everything here happens on the event loop. Only the calls to other services run in threads. An execution that
+waits (for a callback, for a job) holds no thread, no task and no timer.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Orchestrator:
         self.storage.note_stop()
 
     def freeze(self) -> None:
-        """Go on with nothing: start no step, end no execution, leave what is under way."""
+        """Do nothing more. Start no step, end no execution, and leave what is under way."""
         self._closing = True
         for task in self.tasks:
             task.cancel()
 
     async def settle(self) -> None:
-        """Wait until nothing is being done: every execution has ended or waits for others."""
+        """Wait until nothing is under way, because every execution has ended or waits for others."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await asyncio.sleep(0)
@@ -87,7 +87,7 @@ class Orchestrator:
             self._resume(execution, killed)
 
     def _resume(self, execution: Execution, killed: bool) -> None:
-        """Go on after a restart: what waits for others still waits, what was under way is done again.
+        """Go on after a restart. Steps that wait for others still wait, and what was under way is done again.
 
         How far a function, a job or a deletion had come is not known. So each is done at least once, and perhaps twice,
         as SQS delivers and as Lambda invokes asynchronously.
@@ -137,7 +137,7 @@ class Orchestrator:
             self._execution_changed(execution, previous)
 
     def request_stop(self, execution: Execution) -> None:
-        """Stop an execution: nothing starts any more, and what runs is asked to end."""
+        """Stop an execution. Nothing starts any more, and what runs is asked to end."""
         execution.stop_requested = True
         previous, execution.status = execution.status, "Stopping"
         self._execution_changed(execution, previous)
@@ -151,7 +151,7 @@ class Orchestrator:
             work.step.kind.stop(work)
 
     def retry(self, execution: Execution) -> None:
-        """Run again what did not succeed, then what could not run; what succeeded is kept."""
+        """Run again what did not succeed, then what could not run. What succeeded is kept."""
         for run in scheduling.reset_for_retry(execution):
             self.storage.delete_run(execution, run)
         previous, execution.status = execution.status, "Executing"
@@ -196,7 +196,7 @@ class Orchestrator:
         StepWork(self, execution, run, start.step).begin()
 
     def spawn(self, work: StepWork, left: Coroutine[Any, Any, None]) -> None:
-        """Do the rest of a step's work in a task; how it ends decides how the step ends."""
+        """Do the rest of a step's work in a task. How it ends decides how the step ends."""
 
         async def guarded() -> None:
             try:
@@ -211,13 +211,13 @@ class Orchestrator:
         task.add_done_callback(lambda _: left.close())  # it may have been cancelled before it began
 
     def change(self, execution: Execution, run: StepRun, status: str) -> None:
-        """Give a step another status, and tell of it."""
+        """Give a step another status, and publish it."""
         previous, run.status = run.status, status
         self.storage.save_run(execution, run)
         self.ministack.publish_event(**events.step_event(execution, run, previous))
 
     def end(self, work: StepWork, status: str, reason: str | None = None, *, timed_out: bool = False) -> None:
-        """A step has ended; the first verdict counts."""
+        """End a step. The first result counts."""
         execution, run = work.execution, work.run
         if not run.running:
             return

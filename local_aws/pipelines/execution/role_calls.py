@@ -1,4 +1,4 @@
-"""Calls of other services as a pipeline's role, made in threads: nothing here holds up the event loop."""
+"""Call other services as a pipeline's role, in threads, so that nothing holds up the event loop."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class RoleCalls:
     async def call(
         self, execution: Execution, service: str, method: str, seconds: float | None = None, **arguments: Any
     ) -> Any:
-        """One API call as the pipeline's role; throttling and service faults are retried, as AWS does.
+        """Make one API call as the pipeline's role. Throttling and service faults are retried, as AWS does.
 
         Args:
-            seconds: how long to wait for an answer; None for botocore's own limit of 60.
+            seconds: how long to wait for an answer. None is botocore's limit of 60.
 
         Raises:
             StepFailed: the service refused, in its own words.
@@ -82,6 +82,6 @@ class RoleCalls:
 
 
 def _is_passing(error: botocore.exceptions.ClientError) -> bool:
-    """Whether a service may answer otherwise in a moment: throttling, or a fault of its own."""
+    """Whether a service may answer otherwise in a moment, after throttling or an internal fault."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status == 429 or status >= 500 or "Throttling" in error.response.get("Error", {}).get("Code", "")

@@ -49,7 +49,7 @@ class StepWork:
             self.orchestrator.end_by(self, error)
 
     def spawn(self, left: Coroutine[Any, Any, None]) -> None:
-        """Do this in a task; how it ends decides how the step ends, unless it leaves the step waiting."""
+        """Do this in a task. How it ends decides how the step ends, unless it leaves the step waiting."""
         self.orchestrator.spawn(self, left)
 
     def executing(self) -> None:
@@ -64,7 +64,7 @@ class StepWork:
             self.orchestrator.change(self.execution, self.run, "Executing")
 
     def end(self, status: str, reason: str | None = None, *, timed_out: bool = False) -> None:
-        """The step has ended; the first verdict counts."""
+        """End the step. The first result counts."""
         self.orchestrator.end(self, status, reason, timed_out=timed_out)
 
     def save(self) -> None:
@@ -86,7 +86,7 @@ class StepWork:
         return self.orchestrator.calls.credentials(self.execution)
 
     async def call(self, service: str, method: str, **arguments: Any) -> Any:
-        """One API call as the pipeline's role: see RoleCalls.call."""
+        """One API call as the pipeline's role, as RoleCalls.call says."""
         return await self.orchestrator.calls.call(self.execution, service, method, **arguments)
 
     async def in_thread(self, work: Callable, *args: Any, **kwargs: Any) -> Any:

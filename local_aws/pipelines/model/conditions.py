@@ -1,4 +1,4 @@
-"""The conditions of a Condition step: checked when the pipeline is created, evaluated when the step runs.
+"""The conditions of a Condition step, checked when the pipeline is created and evaluated when the step runs.
 
 Operators: those the SDK writes (`sagemaker.core.workflow.conditions`) and the two negations of the published schema
 (NotEquals, NotIn): https://github.com/aws-sagemaker-mlops/sagemaker-model-building-pipeline-definition-JSON-schema

@@ -1,4 +1,4 @@
-"""A pipeline definition: parsed and checked when the pipeline is created, so that what is wrong is said then.
+"""Parse and check a definition when the pipeline is created, so that its errors appear then.
 
 The form is the published schema's, version 2020-12-01, with what SDK v3 adds to it (PipelineExperimentConfig,
 MlflowConfig, {"Step", "Trigger"} in DependsOn, ForEach, Cleanup, nested branches):

@@ -1,4 +1,4 @@
-"""The expressions of a pipeline definition: what they refer to, and their values while an execution runs.
+"""The expressions of a pipeline definition, with what they refer to and their values in an execution.
 
 An expression is an object with exactly one of the keys `Get`, `Std:Join` and `Std:JsonGet`, wherever a value may stand:
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-properties.html. The SDK writes nothing else
@@ -30,7 +30,7 @@ EXECUTION_VARIABLES = (
 
 
 class ExpressionError(ValueError):
-    """An expression that is malformed, or that has no value in this execution; the message is one sentence."""
+    """An expression that is malformed, or that has no value in this execution. The message is one sentence."""
 
 
 def load_json(text: str | bytes) -> Any:
@@ -151,7 +151,7 @@ def _json_get_paths(argument: Any) -> Iterator[Path]:
 
 
 def json_gets(value: Any) -> Iterator[dict[str, Any]]:
-    """Every Std:JsonGet argument in a value: their documents are on S3 and must be read before resolving."""
+    """Every Std:JsonGet argument in a value. Their documents are on S3 and must be read before resolving."""
     if is_expression(value) and JSON_GET in value:
         yield value[JSON_GET]
     elif isinstance(value, dict):
@@ -166,7 +166,7 @@ def resolve(value: Any, lookup: Callable[[Path], Any], read_json: Callable[[dict
     """Replace every expression in a value by what it stands for.
 
     Args:
-        lookup: the value of a path; raises ExpressionError where it has none.
+        lookup: returns the value of a path. Raises ExpressionError where it has none.
         read_json: the parsed JSON document that a Std:JsonGet argument names.
 
     Raises:

@@ -26,7 +26,7 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 @dataclass(frozen=True)
 class Parameter:
-    """A pipeline parameter; `default` is None when a value must be given at the start."""
+    """A pipeline parameter. `default` is None when a value must be given at the start."""
 
     name: str
     type: str
@@ -48,7 +48,7 @@ class Parameter:
 
 
 def typed(value: Any, kind: str) -> Any:
-    """`value`, or the text of one, as a value of an output's or parameter's type; None when it is no such value.
+    """`value`, or the text of one, as a value of an output's or parameter's type. None when it is no such value.
 
     A String takes anything: nested values become one JSON string, as AWS documents for step outputs.
     """
@@ -88,7 +88,7 @@ def _as_number(value: Any, kind: str) -> int | float | None:
 
 
 def parse(listed: Any) -> dict[str, Parameter]:
-    """Read and check the Parameters of a definition; returns them by name.
+    """Read and check the Parameters of a definition, and return them by name.
 
     Raises:
         DefinitionError: one is wrong, or named twice.

@@ -1,4 +1,4 @@
-"""What the steps of a definition refer to: checked, and turned into what each step waits for."""
+"""Check what the steps of a definition refer to, and turn it into what each step waits for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class References:
         self.parameters, self.steps, self.region = parameters, steps, region
 
     def link(self, step: Step, siblings: dict[str, Step] | None = None, loop: Step | None = None) -> Step:
-        """The step with its `needs`: what it refers to, what it depends on, the condition whose branch it stands in.
+        """The step with its `needs`, from its references, its dependencies and the condition whose branch it stands in.
 
         Args:
             siblings: for a step of a ForEach body, the steps of that body.
@@ -78,7 +78,7 @@ class References:
         return needs
 
     def paths(self, where: str, value: Any) -> Iterator[tuple[str, Path]]:
-        """Every path a value refers to, each with the place of its expression: `Step A: Arguments.x`."""
+        """Every path a value refers to, each with the place of its expression, such as `Step A: Arguments.x`."""
         if isinstance(value, list):
             for index, item in enumerate(value):
                 yield from self.paths(f"{where}[{index}]", item)
@@ -92,7 +92,7 @@ class References:
                 raise DefinitionError(f"{where}: {error}.") from None
 
     def check(self, where: str, path: Path, siblings: dict[str, Step], step: Step | None) -> str | None:
-        """Check one reference; the name of the step it needs, if any.
+        """Check one reference. Returns the name of the step it needs, if any.
 
         Raises:
             DefinitionError: there is no such thing, or not in this place.

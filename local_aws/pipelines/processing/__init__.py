@@ -1,1 +1,1 @@
-"""Processing jobs: what a step may ask for, and the local process that runs it."""
+"""Processing jobs, with what a step may ask for, and the local process that runs it."""

@@ -1,4 +1,4 @@
-"""What a Processing step may ask for: its arguments, its property files, its properties.
+"""The arguments, property files and properties that a Processing step may have.
 
 Its Arguments are those of CreateProcessingJob:
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html

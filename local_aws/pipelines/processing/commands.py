@@ -1,4 +1,4 @@
-"""What a processing job's container runs on this machine: its command and its environment."""
+"""The command and the environment with which a processing job's container runs on this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command_of(record: dict[str, Any], place: Path) -> list[str]:
 
 
 def environment_of(record: dict[str, Any], credentials: Any, place: Path, endpoint_url: str) -> dict[str, str]:
-    """A job's environment: its own variables, its role's credentials, where AWS is, and little of this machine's."""
+    """A job's environment has its variables, its role's credentials, AWS's address, and little of this machine's."""
     region = record["ProcessingJobArn"].split(":")[3]
     given = {key: relocate(str(value), place) for key, value in (record.get("Environment") or {}).items()}
     return {

@@ -1,6 +1,6 @@
-"""The files of a processing job: inputs from S3, outputs to S3, as the job's role.
+"""Bring a processing job's inputs from S3 and its outputs to S3, as the job's role.
 
-A container has its files in /opt/ml; here every job has a directory of its own that stands for it. So that scripts find
+A container has its files in /opt/ml. Here each job has a directory that stands for it. So that scripts find
 their files, that path is replaced in the command, in the environment and in the scripts the job downloads, those in a
 packed source directory too.
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
@@ -27,7 +27,7 @@ _ROOT_IN_BYTES = re.compile(_ROOT_IN_TEXT.pattern.encode())
 
 
 def download(client: Any, record: dict[str, Any], place: Path) -> None:
-    """Bring a job's inputs, and what tells it of itself, into its directory.
+    """Bring a job's inputs, and the files that describe the job, into its directory.
 
     Args:
         client: of S3, as the job's role.
@@ -106,7 +106,7 @@ def relocate(text: str, place: Path) -> str:
 
 
 def _relocate_script(script: bytes, place: Path) -> bytes:
-    """As `relocate`; a script need not be UTF-8."""
+    """As `relocate`, for a script that need not be UTF-8."""
     return _ROOT_IN_BYTES.sub(lambda _: os.fsencode(place), script)
 
 

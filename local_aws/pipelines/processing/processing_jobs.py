@@ -1,4 +1,4 @@
-"""Processing jobs: created as the pipeline's role, run as a local process with the job's role, described, stopped."""
+"""Create processing jobs as the pipeline's role, run them as local processes with the job's role, and stop them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ProcessingJobs:
         self._stopping: set[str] = set()
 
     def load(self) -> None:
-        """Bring jobs back from the store; those that ran are gone with their host."""
+        """Bring jobs back from the store. Those that ran are gone with their host."""
         for arn, record in self.storage.jobs().items():
             self.records[arn] = record
             if record["ProcessingJobStatus"] == "Stopping":
@@ -54,11 +54,11 @@ class ProcessingJobs:
                 self.end(record, "Failed", HOST_GONE)
 
     async def stop(self) -> None:
-        """End every process: nothing outlives the server."""
+        """End every process, since nothing outlives the server."""
         await self._containers.close()
 
     def name_for(self, execution: Execution, run: StepRun) -> str:
-        """The name of a step's job, made once: pipelines-<execution>-<step>-<random>, as AWS names them."""
+        """The name of a step's job, made once as AWS names them, pipelines-<execution>-<step>-<random>."""
         if "ProcessingJobName" not in run.properties:
             suffix = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(10))
             step = re.sub(r"[^A-Za-z0-9-]+", "-", run.name)[:29].strip("-")
@@ -103,7 +103,7 @@ class ProcessingJobs:
         return record
 
     async def run(self, record: dict[str, Any], in_thread: Callable) -> dict[str, Any]:
-        """Run a job to its end; returns what DescribeProcessingJob shows of it.
+        """Run a job to its end. Returns what DescribeProcessingJob shows of it.
 
         Raises:
             StepFailed, StepStopped: it did not complete.
@@ -166,7 +166,7 @@ class ProcessingJobs:
             raise StepFailed(f"AlgorithmError: {words} exit code: {code}")
 
     async def _log(self, record: dict[str, Any], credentials: Any, lines: list[tuple[int, str]]) -> str:
-        """Send the job's output to CloudWatch Logs as its role; without the permission there is no log, as on AWS."""
+        """Send the job's output to CloudWatch Logs as its role. Without the permission there is no log, as on AWS."""
         region, account = record["ProcessingJobArn"].split(":")[3:5]
         stream = f"{record['ProcessingJobName']}/algo-1-{int(time.time())}"
         self.ministack.create_log_group(LOG_GROUP, account, region)

@@ -1,4 +1,4 @@
-"""One class a step type: what it may say, how it starts, how it goes on after a restart, how it stops."""
+"""One class per step type says what it accepts, how it starts, how it goes on after a restart, and how it stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into Lambda and Callback steps and comes out of them: flat inputs, typed outputs.
+"""The flat inputs and typed outputs of Lambda and Callback steps.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
 """

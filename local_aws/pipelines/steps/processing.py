@@ -84,7 +84,7 @@ class ProcessingStep(StepType):
         work.jobs.terminate(work.run.metadata.get("ProcessingJob", {}).get("Arn"))
 
     def resume(self, work: StepWork, killed: bool) -> None:
-        """Go on after a restart: the step's job may have ended without the step's knowing."""
+        """Go on after a restart. The step's job may have ended without the step's knowing."""
         job = work.jobs.records.get(work.run.metadata.get("ProcessingJob", {}).get("Arn"))
         if work.run.status == "Stopping" or job is None:
             super().resume(work, killed)
@@ -113,7 +113,7 @@ class ProcessingStep(StepType):
         return policy if expires is None or now() - work.run.started < dt.timedelta(minutes=expires) else None
 
     async def _again(self, work: StepWork, policy: dict[str, Any]) -> None:
-        """Another attempt, a job of its own, after the pause its policy asks for."""
+        """Make another attempt, with another job, after the pause that its policy asks for."""
         run = work.run
         await asyncio.sleep(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (run.attempts - 1))
         run.attempts += 1

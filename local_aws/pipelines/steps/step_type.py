@@ -17,7 +17,7 @@ COMMON_MEMBERS = frozenset({"Name", "Type", "Arguments", "DependsOn", "DisplayNa
 
 
 class StepType:
-    """One type of step. It has no state of its own: that is the StepRun's.
+    """One type of step. The StepRun has the state.
 
     Attributes:
         name: as the definition has it in Type.
@@ -97,7 +97,7 @@ class StepType:
         """Begin a step, when the values of its expressions are there.
 
         Returns:
-            What is left to do, which the caller does in a task; None when the step has ended or waits for others.
+            Return what the caller has left to do in a task, or None when the step has ended or waits for others.
         """
         raise NotImplementedError
 
@@ -105,7 +105,7 @@ class StepType:
         """Go on with a step that had not ended when the last server did. Most are done again from the beginning.
 
         Args:
-            killed: the last server was killed; False after a clean stop.
+            killed: whether the last server was killed. False after a clean stop.
         """
         if work.run.status == "Stopping":
             work.end("Stopped")
@@ -121,4 +121,4 @@ class StepType:
         raise NotImplementedError
 
     def stop(self, work: StepWork) -> None:
-        """A step that runs was asked to stop; its status is Stopping already."""
+        """Stop a step that runs. Its status is Stopping already."""
