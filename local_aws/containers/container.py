@@ -16,7 +16,7 @@ KILLED = 128 + signal.SIGKILL
 
 
 class Container:
-    """One process and all that it starts; they end with the server.
+    """One process and all that it starts. They end with the server.
 
     Attributes:
         lines: what it printed, each line with its time in milliseconds since the epoch.
@@ -29,7 +29,7 @@ class Container:
         self.exit_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait(self, seconds: float) -> int | None:
-        """Wait for its end; its exit code, or None when it took longer and was ended."""
+        """Wait for its end. Returns its exit code, or None when it took longer and was ended."""
         try:
             return await asyncio.wait_for(asyncio.shield(self.exit_code), seconds)
         except TimeoutError:
@@ -55,7 +55,7 @@ class Containers:
     """The containers of one service, behind one supervisor, which is started with the first of them.
 
     Args:
-        directory: below which each container gets a working directory of its own while it runs.
+        directory: below which each container gets a working directory while it runs.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -65,7 +65,7 @@ class Containers:
         self._opening = asyncio.Lock()
 
     async def start(self, key: str, argv: list[str], environment: dict[str, str]) -> Container:
-        """Start a command; one that can't be executed ends with 127 and says so in its lines.
+        """Start a command. One that can't be executed ends with 127 and says so in its lines.
 
         Args:
             key: the container's name among those of this service.

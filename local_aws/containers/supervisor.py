@@ -2,7 +2,7 @@
 
 It runs as a file of its own (`python -I supervisor.py FD`) beside the server, which it talks to over one socket. Being
 small and single-threaded, it starts processes cheaply; being a process, it outlives a server that dies just long enough
-to kill every job. It is told what to do in frames, and reports in frames that carry all that has happened since the
+to kill every job. It gets its orders in frames, and reports in frames that carry all that has happened since the
 last one, so 10,000 short jobs cost the server few wake-ups.
 
 Frame: 4 bytes of length, then a marshalled list of tuples. From the server:
@@ -52,7 +52,7 @@ _DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)  # Python and
 
 
 class Job:
-    """One running job: its first process, the pipe with its output, its directory."""
+    """One running job, with its first process, the pipe with its output, and its directory."""
 
     __slots__ = ("buffer", "cleanup", "code", "cwd", "ended_at", "fd", "kept", "key", "pid", "sent")
 
@@ -200,7 +200,7 @@ class Supervisor:
     # --- output ---
 
     def _read(self, job: Job) -> None:
-        """One chunk; a chatty job waits its turn like every other."""
+        """One chunk. A chatty job waits its turn like every other."""
         try:
             chunk = os.read(job.fd, READ_BYTES)
         except BlockingIOError:
@@ -222,7 +222,7 @@ class Supervisor:
         self._output(job, lines)
 
     def _output(self, job: Job, lines: list[bytes]) -> None:
-        """Report lines; CloudWatch Logs takes no empty events, so the awslogs driver sends none."""
+        """Report lines. CloudWatch Logs takes no empty events, so the awslogs driver sends none."""
         text = []
         for line in lines:
             line = line.rstrip(b"\r")
@@ -235,7 +235,7 @@ class Supervisor:
     # --- ends ---
 
     def _reap(self) -> None:
-        """Take every process that ended; a job whose first process did has ended with all that it started."""
+        """Take every process that ended. A job whose first process did has ended with all that it started."""
         ended: list[Job] = []
         strays = False
         while True:
@@ -263,14 +263,14 @@ class Supervisor:
                 self._settle(job)
 
     def _read_rest(self, job: Job) -> None:
-        """What is still in the pipe; if a dying process holds it open, its end comes through the selector."""
+        """What is still in the pipe. If a dying process holds it open, its end comes through the selector."""
         waiting = selectors.EVENT_READ
         while job.fd >= 0 and waiting:
             self._read(job)
             waiting = job.fd >= 0 and _readable(job.fd)
 
     def _finish(self, job: Job) -> None:
-        """Its output has ended; it has ended if its first process has too."""
+        """Its output has ended. It has ended if its first process has too."""
         if job.fd >= 0:
             self.selector.unregister(job.fd)
             os.close(job.fd)
@@ -299,7 +299,7 @@ class Supervisor:
     def _kill_strays(self) -> None:
         """Kill processes that left their job's group (daemons) and whose job has ended.
 
-        Orphans become our children; which job one belongs to is in the environment it was born with.
+        Orphans become our children. The environment that one started with names its job.
         """
         for pid in _children():
             if pid in self.by_pid:
@@ -358,7 +358,7 @@ def _readable(fd: int) -> bool:
 
 
 def _children() -> list[int]:
-    """Our child processes, where the system tells (Linux); elsewhere a job's process group has to do."""
+    """Our child processes, where the system lists them (Linux). Elsewhere a job's process group has to do."""
     pid = os.getpid()
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123

@@ -22,7 +22,7 @@ _SYNTAX = "Syntax errors in policy."
 
 
 def problem(document: str, kind: Kind) -> str | None:
-    """What is wrong with a policy document, in AWS's words; None when it keeps to the grammar.
+    """What is wrong with a policy document, in AWS's words, or None when it keeps to the grammar.
 
     Args:
         document: the policy's JSON.

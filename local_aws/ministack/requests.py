@@ -108,7 +108,7 @@ def _typed_json(service: str, target: str, body: bytes) -> None:
 def read(
     service: str, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]], body: bytes
 ) -> Call | None:
-    """The call that a request makes; None for an operation that the model does not know.
+    """The call that a request makes, or None for an operation that the model does not know.
 
     Raises:
         ApiError: the parameters are not what the model says, in the service's code and AWS's words.
@@ -209,7 +209,7 @@ def _rest_json(
 
 
 def _typed(text: str, shape: Shape) -> Any:
-    """The value that a text of a form stands for; the text itself when it stands for none."""
+    """The value that a text of a form stands for, or the text itself when it stands for none."""
     if shape.type_name == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)
     if shape.type_name in ("integer", "long"):

@@ -1,6 +1,6 @@
 """A request to S3, read and checked as botocore's model of S3 says: its path, query, headers and XML.
 
-Timestamps of HTTP's own headers are not checked: a server ignores those that it can't read.
+Timestamps of HTTP's own headers are not checked, since a server ignores those that it can't read.
 https://smithy.io/2.0/aws/protocols/aws-restxml-protocol.html
 """
 
@@ -48,7 +48,7 @@ _OPEN = {"BucketLocationConstraint", "Event"}
 
 
 def read(method: str, bucket: str, key: str, headers: dict[str, str], query: Query, body: bytes) -> Call | None:
-    """The call that a request makes; None for one that the model does not know.
+    """The call that a request makes, or None for one that the model does not know.
 
     Raises:
         ApiError: the parameters are not what the model says, in S3's code.
@@ -100,7 +100,7 @@ def _operation(method: str, bucket: str, key: str, headers: dict[str, str], quer
 
 
 def _wanted(operation: OperationModel, fixed: str) -> Iterator[tuple[str, str, str]]:
-    """Place, name and value of what a request of the operation must have; any value where there is none."""
+    """Place, name and value of what a request of the operation must have. No value means any."""
     for pair in filter(None, fixed.split("&")):
         name, _, value = pair.partition("=")
         yield "querystring", name, value

@@ -65,7 +65,7 @@ def write() -> None:
 
 
 def fork() -> int:
-    """Begin to write the state in a process of its own.
+    """Begin to write the state in another process.
 
     Returns:
         The process's id. Its exit status is 0, the errno of what the system refused, or FAILED.

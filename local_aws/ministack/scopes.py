@@ -14,7 +14,7 @@ def check_scope(
     """Refuse a request that MiniStack would have another service answer than the one it is signed for.
 
     Raises:
-        ApiError: as AWS answers; 501 for a service that is not here. Also for a path that Lambda's API does not have.
+        ApiError: as AWS answers, or 501 for a service not covered. Also for a path that Lambda's API does not have.
     """
     from ministack import app
     from ministack.core import router

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """The members of a JSON object; none where the body is something else."""
+    """The members of a JSON object, or none where the body is something else."""
     try:
         parsed = json.loads(body or b"{}")
     except ValueError:

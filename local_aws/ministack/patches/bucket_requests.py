@@ -1,4 +1,4 @@
-"""S3 refuses a bucket policy that is none, and tags of AWS's own; MiniStack takes them.
+"""S3 refuses a bucket policy that is none, and AWS's reserved tags. MiniStack takes them.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketTagging.html

@@ -12,7 +12,7 @@ log = logging.getLogger("local_aws.ministack")
 
 
 def apply() -> None:
-    """EventBridge reaches a function or a queue only if that one's own policy allows it; MiniStack does not ask.
+    """EventBridge reaches a function or a queue only if that one's policy allows it. MiniStack does not check.
 
     On AWS the event is lost then, as a failed invocation:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html

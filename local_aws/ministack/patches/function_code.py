@@ -1,4 +1,4 @@
-"""A function whose code is not in S3 is not made; MiniStack makes one without code.
+"""Refuse a function whose code is not in S3. MiniStack makes one without code.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCode.html
 """

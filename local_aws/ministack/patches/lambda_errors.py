@@ -1,4 +1,4 @@
-"""A function's error has the type and the words that Lambda gives it; MiniStack says "Runtime.HandlerError" of all.
+"""A function's error has the type and the words that Lambda gives it. MiniStack says "Runtime.HandlerError" of all.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -15,7 +15,7 @@ _ended = threading.local()  # the exit status of the worker that ended last in t
 
 
 def apply() -> None:
-    """Run Python functions here, with MiniStack's workers; functions of other runtimes stay with MiniStack."""
+    """Run Python functions here, with MiniStack's workers. Functions of other runtimes stay with MiniStack."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 

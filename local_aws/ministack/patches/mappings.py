@@ -71,7 +71,7 @@ def apply() -> None:
 
 
 def check(mapping: dict[str, Any], mapping_id: str = "") -> None:
-    """Refuse what CreateEventSourceMapping refuses; `mapping` has the names of its parameters.
+    """Refuse what CreateEventSourceMapping refuses. `mapping` has the names of its parameters.
 
     Args:
         mapping_id: of a mapping that is to be changed. Default: it is to be made.
@@ -93,7 +93,7 @@ def _function_of(mapping: dict[str, Any]) -> str:
 
 
 def _refused_action(role: str, queue: str) -> str | None:
-    """The first of the actions that the role may not do on the queue; the first of all when it can't be assumed."""
+    """The first action that the role may not do on the queue, or the first of all when it can't be assumed."""
     try:
         credentials = roles.assume_role(role, SERVICE, session_name="event-source-mapping")
     except ApiError:

@@ -15,7 +15,7 @@ log = logging.getLogger("local_aws.ministack")
 
 
 def apply() -> None:
-    """Read answers as AWS does; MiniStack takes what it can't read for success."""
+    """Read answers as AWS does. MiniStack takes what it can't read for success."""
     from ministack.services import lambda_svc
 
     lambda_svc._run_sqs_batch = _run

@@ -32,7 +32,7 @@ def _tell_which_policy_is_attached() -> None:
 
 
 def _fill_in_the_callers_name() -> None:
-    """`${aws:username}` in a policy's resources is the name of the user who calls; MiniStack takes it as it stands.
+    """`${aws:username}` in a policy's resources is the name of the user who calls. MiniStack takes it as it stands.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
     """

@@ -56,7 +56,7 @@ def apply() -> None:
 
 
 def _cloudwatch_arn(operation: str, params: dict[str, Any], region: str, account: str) -> str:
-    """The alarm or the dashboard that a call to CloudWatch is about; "" where it is neither."""
+    """The alarm or the dashboard that a call to CloudWatch is about. "" where it is neither."""
     alarms, dashboards = f"arn:aws:cloudwatch:{region}:{account}:alarm:", f"arn:aws:cloudwatch::{account}:dashboard/"
     if operation == "DescribeAlarms":
         return f"{alarms}*"  # whichever are asked for

@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).parents[2] / "iam_resource_types.json"
 
 
 def is_known(action: str) -> bool:
-    """Whether the action exists; of a service that is not in the reference any may."""
+    """Whether the action exists. Of a service that is not in the reference, any may."""
     service, _, name = action.partition(":")
     return service not in _reference() or name in _reference()[service]["actions"]
 

@@ -24,7 +24,7 @@ STRICTNESS = ("allowed", "implicitDeny", "explicitDeny")
 
 
 class Refused(Exception):
-    """The simulator does not answer; code and message are AWS's."""
+    """The simulator does not answer. Code and message are AWS's."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class Principal:
 
     Attributes:
         policies: each a list of parsed statements.
-        limits: the permissions boundary, if there is one; each such a list of policies.
+        limits: the permissions boundary, if there is one, each such a list of policies.
     """
 
     arn: str

@@ -56,7 +56,7 @@ def _readable(handler: Callable[..., Any], always: bool) -> Callable[..., Any]:
     """What an answer repeats of requests may have characters that XML can't have.
 
     Args:
-        always: whether every answer in XML is the service's own; False where objects or payloads are given out.
+        always: whether every answer in XML is the service's. False where objects or payloads are given out.
     """
 
     @functools.wraps(handler)

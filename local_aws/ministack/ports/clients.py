@@ -14,7 +14,7 @@ _clients_lock = threading.Lock()
 
 
 def client(service: str, credentials: Credentials, region: str, **config: Any) -> Any:
-    """A boto3 client at our own endpoint as a role, made once; call it from a thread, never on the loop.
+    """A boto3 client at our own endpoint as a role, made once. Call it from a thread, never on the loop.
 
     Args:
         config: settings of botocore's Config, such as read_timeout (seconds).

@@ -36,7 +36,7 @@ KEPT_EVENTS = 1000  # MiniStack's own list of what passed, which nothing of the 
 
 
 def could_be_seen(source: str, detail_type: str, detail: dict[str, str], account: str, region: str) -> bool:
-    """Whether a rule's pattern may match an event of which so much is known; an event nobody sees need not be made.
+    """Whether a rule's pattern may match an event of which so much is known. Only an event that a rule matches is made.
 
     Args:
         detail: members of the event's detail with their values. Others may have any value.

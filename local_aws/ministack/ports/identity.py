@@ -42,7 +42,7 @@ def identify(
 
 
 def caller(service: str, access_key: str) -> Request:
-    """The request under way as far as it says who calls; its signature has been checked."""
+    """The request under way as far as it says who calls. Its signature has been checked."""
     from ministack.core import iam_evaluator, responses
 
     return Request(

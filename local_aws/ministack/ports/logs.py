@@ -16,7 +16,7 @@ from local_aws.protocol import ApiError
 
 
 def create_log_group(group: str, account: str, region: str) -> None:
-    """Create a log group as the service itself does (AWS Batch makes /aws/batch/job); an existing one is left alone."""
+    """Create a log group as the service itself does (AWS Batch makes /aws/batch/job). An existing one is left alone."""
     from ministack.services import cloudwatch_logs
 
     with scope(account, region):

@@ -46,7 +46,7 @@ def role_exists(role_arn: str) -> bool:
 
 
 def instance_profile_role(profile: str, account: str) -> str | None:
-    """The role in an EC2 instance profile (name or ARN); None when there is no such profile or no role in it."""
+    """The role in an EC2 instance profile (name or ARN). None when there is no such profile or no role in it."""
     from ministack.services import iam
 
     instance_profile = iam._instance_profiles.get_scoped(account, None, profile.rsplit("/", 1)[-1])

@@ -54,7 +54,7 @@ class CallbackStep(StepType):
         return self._ask(work)
 
     async def _ask(self, work: StepWork) -> None:
-        """Send the step's message and leave the step waiting. Record the token first, since an answer may be quicker."""
+        """Send the step's message and leave the step waiting. Record the token first, since answers may be quick."""
         work.executing()
         await self._send(work, "Executing")
         if work.run.status == "Stopping":

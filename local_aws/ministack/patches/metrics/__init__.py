@@ -9,7 +9,7 @@ from local_aws.ministack.patches.metrics import alarms, functions, log_lines
 
 
 def apply() -> None:
-    """Measure functions and log lines as they come; `clock` does what needs time."""
+    """Measure functions and log lines as they come. `clock` does what needs time."""
     functions.apply()
     log_lines.apply()
     alarms.apply()

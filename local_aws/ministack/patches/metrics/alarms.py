@@ -1,7 +1,7 @@
 """Alarms are evaluated over their own dimensions, periods and missing data.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
-The period that has begun counts as soon as it has data; AWS does not say when it looks at one.
+The period that has begun counts as soon as it has data. AWS does not say when it evaluates one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def apply() -> None:
 
 
 def evaluate(alarm: dict[str, Any]) -> None:
-    """Set an alarm's state by its metric; when it changes, write its history and notify its actions.
+    """Set an alarm's state by its metric. When it changes, write its history and notify its actions.
 
     An alarm on several metrics or on a band stays as it is.
     """
@@ -46,7 +46,7 @@ def evaluate(alarm: dict[str, Any]) -> None:
 
 
 def _values(alarm: dict[str, Any], now: float) -> list[float | None]:
-    """The statistic of each of the last periods, the latest first; None for a period without data."""
+    """The statistic of each of the last periods, the latest first. None for a period without data."""
     from ministack.services import cloudwatch
 
     dimensions = cloudwatch._dims_key({one["Name"]: one["Value"] for one in alarm.get("Dimensions") or []})

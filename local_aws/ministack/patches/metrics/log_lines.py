@@ -30,7 +30,7 @@ def apply() -> None:
 
 
 def _record(line: str) -> None:
-    """Put the metrics of a line; a line that does not keep to the format has none, as on AWS."""
+    """Put the metrics of a line. A line that does not keep to the format has none, as on AWS."""
     try:
         document = json.loads(line)
         metadata = document["_aws"]

@@ -41,7 +41,7 @@ def _measure(queue: dict[str, Any], name: str) -> None:
 
 
 def _put(name: str, metric: str, value: float, unit: str = "Count") -> None:
-    """Send a value; the same one again in the same minute is counted, so a queue that waits for long takes no room."""
+    """Send a value. The same one again in the same minute is counted, so a queue that waits for long takes no room."""
     from ministack.services import cloudwatch
 
     dimensions = {"QueueName": name}

@@ -26,7 +26,7 @@ def arn_of(kind: Type, request: Request, physical_id: str, props: dict[str, Any]
 
 
 def _named(kind: Type, props: dict[str, Any]) -> str:
-    """What names a resource in the template: a name, an ARN, a URL, or a list of one; "" for a generated name."""
+    """What names a resource in the template: a name, an ARN, a URL, or a list of one. "" for a generated name."""
     value = props.get(kind.name) if kind.name else None
     value = value[0] if isinstance(value, list) and value else value
     return value if isinstance(value, str) else ""

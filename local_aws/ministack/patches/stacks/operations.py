@@ -65,7 +65,7 @@ def form(headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> d
 
 
 def template(form: dict[str, str], request: Request) -> str:
-    """The text of the template that a request brings, or names by its place in S3; "" without one.
+    """The text of the template that a request brings, or names by its place in S3. "" without one.
 
     Raises:
         ApiError: its caller may not read it, or it is no text.

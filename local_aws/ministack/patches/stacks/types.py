@@ -68,7 +68,7 @@ class Type:
 
     Attributes:
         service, resource: the parts of its ARN before its name.
-        name: the property that names it; "" if it has its name from AWS.
+        name: the property that names it. "" if AWS names it.
         create, update, delete: the actions that these need, on its ARN.
         properties: those that are covered.
         exists: whether there is a resource of a name.
