@@ -1,3 +1,6 @@
+# /// script
+# dependencies = []
+# ///
 """Rank days by their mean delay, the worst first. Runs as a SageMaker processing job, with Python alone.
 
     python3 rank_days.py

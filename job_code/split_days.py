@@ -1,3 +1,6 @@
+# /// script
+# dependencies = []
+# ///
 """Split a month of flights into a file for each day. Runs as a SageMaker processing job, with Python alone.
 
     python3 split_days.py DAYS
@@ -13,7 +16,7 @@ INPUT, OUTPUT = (pathlib.Path("/opt/ml/processing") / name for name in ("input",
 
 
 if __name__ == "__main__":
-    days = {}
+    days: dict[int, list[str]] = {}
     for path in sorted(INPUT.glob("*.json")):
         for line in path.read_text().splitlines():
             days.setdefault(json.loads(line)["day"], []).append(line)

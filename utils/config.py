@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import botocore.loaders
 
-from .session import aws_session
+from .support.aws_session import aws_session
 from .support.targets import LOCAL_ACCOUNT, LOCAL_REGION, ConfigError
 
 TAG_KEY = "sagemaker-batch:prefix"

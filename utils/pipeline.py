@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 
 from . import pipeline_role
-from .session import lend_region
+from .support.aws_session import lend_region
 from .support.waiting import wait
 
 # The SDK's own wait() knows only Succeeded and Failed and never ends on the other two.

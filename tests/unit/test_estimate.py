@@ -62,7 +62,7 @@ def test_images_that_the_kit_uses_have_a_size():
 
 def test_words_say_what_the_numbers_do():
     assert estimate.words("01_iam") == ("seconds", "less than a cent")
-    assert estimate.words("04_sqs_and_mapping")[0] == "about 1 minute"
+    assert estimate.words("03_lambdas")[0] == "about 1 minute"
     estimated = row("05_pipeline_build")
     assert estimate.words("05_pipeline_build") == (
         f"about {estimated.minutes:.0f} minutes",

@@ -142,7 +142,7 @@ def test_one_that_is_never_ready_is_told(mapping, calls, monkeypatch, no_waiting
     deleting = {"EventSourceMappings": [made | {"State": "Deleting"}]}
     calls.answer("ListEventSourceMappings", deleting, deleting, deleting)
     with pytest.raises(
-        TimeoutError, match=r"The mapping of arn:\S+ to arn:\S+ is still Deleting after three minutes; run"
+        TimeoutError, match=r"The mapping of arn:\S+ to arn:\S+ is still Deleting after three minutes. Run"
     ):
         mapping()
 
@@ -160,8 +160,8 @@ def test_a_paused_mapping_is_enabled_again_by_ensure_and_no_mapping_is_no_error(
     made = mapping()
     for _ in range(2):
         queues.pause_mapping(session, queue=source, function=config.check_jobs_function)
-        mapping = queues.find_mapping(session, queue=source, function=config.check_jobs_function)
-        assert (mapping["UUID"], mapping["State"]) == (made["UUID"], "Disabled")
+        paused = queues.find_mapping(session, queue=source, function=config.check_jobs_function)
+        assert (paused["UUID"], paused["State"]) == (made["UUID"], "Disabled")
     assert mapping()["State"] == "Enabled"
 
 

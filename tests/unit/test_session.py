@@ -220,7 +220,7 @@ def test_a_configuration_for_aws_asks_region_and_account(answered_by, real_looki
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BATCH"])
 def test_the_aws_target_refuses_a_redirecting_variable(name, never_asked, real_looking_machine, monkeypatch):
     monkeypatch.setenv(name, "http://127.0.0.1:4566")
-    with pytest.raises(ConfigError, match=f"{name} is set.*unset it"):
+    with pytest.raises(ConfigError, match=f"{name} is set.*Unset it"):
         connect(target="aws")
 
 
@@ -242,7 +242,7 @@ def test_the_aws_target_refuses_the_embedded_account(answered_by, real_looking_m
 
 
 def test_no_region_is_one_sentence(never_asked, machine):
-    with pytest.raises(ConfigError, match="no region is set: set the parameter region, or AWS_REGION"):
+    with pytest.raises(ConfigError, match=r"no region is set\. Set the parameter region, or AWS_REGION"):
         connect(target="aws")
 
 
