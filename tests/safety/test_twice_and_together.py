@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 # What a notebook does again when it is run again, and why that is no change of what is set up.
 AGAIN = {
-    "01_iam": {"sts:AssumeRole": 1, "iam:CreateRole": 1},  # both are refused
+    # Two are refused, and the policy is put again.
+    "01_iam": {"sts:AssumeRole": 1, "iam:CreateRole": 1, "iam:PutRolePolicy": 1},
     # The creating calls are refused, and the job by hand is the lesson.
     "02_batch_setup": {"batch:CreateComputeEnvironment": 1, "batch:CreateJobQueue": 1, "batch:SubmitJob": 1},
     # The function by hand, then the kit's in its place, and calls of both.
