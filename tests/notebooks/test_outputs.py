@@ -28,5 +28,5 @@ def outputs():
     ],
 )
 def test_those_that_are_named_are_saved_and_the_two_that_show_one_run_together(outputs, names, saved):
-    assert len(STEMS) == 10
+    assert len(STEMS) == 11
     assert outputs.wanted(names, STEMS) == saved
