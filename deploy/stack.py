@@ -27,6 +27,7 @@ from utils.stack import backend
 
 # The longest name of a resource is a function's, which Lambda lets have 64 characters.
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,51}")
+KEY_DIGITS = 16  # of a package's digest in its key
 FUNCTIONS = {"SubmitJobsKey": "submit_jobs", "CheckJobsKey": "check_jobs"}
 
 
@@ -72,7 +73,8 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
     for parameter, name in FUNCTIONS.items():
         package = folder / f"{name}.zip"
         # A key that follows the content: the same code changes nothing, and other code updates the function.
-        values[parameter] = f"{options.stack}/{name}-{hashlib.sha256(package.read_bytes()).hexdigest()[:16]}.zip"
+        digest = hashlib.sha256(package.read_bytes()).hexdigest()[:KEY_DIGITS]
+        values[parameter] = f"{options.stack}/{name}-{digest}.zip"
         _aws(session, "s3", "cp", "--only-show-errors", str(package), f"s3://{bucket}/{values[parameter]}")
     overrides = [f"{name}={value}" for name, value in values.items()]
     _aws(
@@ -83,7 +85,10 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
 
 
 def delete(session: boto3.Session, options: argparse.Namespace) -> None:
-    """Delete the stack and the packages that were uploaded for it."""
+    """Delete the packages that were uploaded for the stack, then the stack. Other objects of the bucket stay.
+
+    The packages go first, because the stack says where they are. So a deletion that was interrupted can be run again.
+    """
     try:
         stack = session.client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
     except ClientError as error:
@@ -92,9 +97,13 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
         print(f"There is no stack `{options.stack}` in {session.region_name}, so nothing is deleted.")
         return
     bucket = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}["CodeBucket"]
+    packages = [part for name in FUNCTIONS.values() for part in ("--include", f"{name}-{'?' * KEY_DIGITS}.zip")]
+    _aws(
+        session, "s3", "rm", "--only-show-errors", "--recursive", f"s3://{bucket}/{options.stack}/",
+        "--exclude", "*", *packages,
+    )  # fmt: skip
     _aws(session, "cloudformation", "delete-stack", "--stack-name", options.stack)
     _aws(session, "cloudformation", "wait", "stack-delete-complete", "--stack-name", options.stack)
-    _aws(session, "s3", "rm", "--only-show-errors", "--recursive", f"s3://{bucket}/{options.stack}/")
 
 
 def _failures(session: boto3.Session, stack: str) -> list[str]:

@@ -142,8 +142,12 @@ def team(aws, tmp_path_factory):
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert json.loads(deployed.stdout.partition("backend = ")[2]) == backend(team.session, STACK)
     yield team
+    s3, of_the_team = team.session.client("s3"), {"Bucket": "team-stack-data", "Key": f"{STACK}/results.csv"}
+    s3.put_object(**of_the_team)
     deleted = team.make("delete")
     assert deleted.returncode == 0, deleted.stdout + deleted.stderr
+    s3.get_object(**of_the_team)  # the bucket is the team's, and so is what it has below the stack's name
+    s3.delete_object(**of_the_team)
     assert team.left() == []
 
 
