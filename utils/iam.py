@@ -24,8 +24,8 @@ INLINE_POLICY = "permissions"
 # The inline policy's name in roles of earlier versions. Left beside the new one, it would keep what the new one drops.
 FORMER_INLINE_POLICY = "what-its-task-needs"
 
-# Task of a role: the service that assumes it, its permissions and its trust policy. SageMaker and ECS tell for what
-# they assume a role (aws:SourceAccount, aws:SourceArn), so a trust policy can shut the confused deputy out:
+# Task of a role: the service that assumes it, its permissions and its trust policy. SageMaker and ECS say on whose
+# behalf they assume a role (aws:SourceAccount, aws:SourceArn), so a trust policy can shut the confused deputy out:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
 # Lambda's guide has no example of it: see docs/security.md.
 TASKS = {

@@ -239,7 +239,7 @@ def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, mo
     with FaultInjectionProxy(endpoint, [Denied(("sagemaker:SendPipelineExecutionStepFailure",))]) as proxy:
         for _ in range(2):
             with pytest.raises(cleanup.StillRunning) as error:
-                cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config, tell=told.append)
+                cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config, report=told.append)
     assert str(error.value) == (
         f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} can't be stopped, since its "
         "step WaitForAggregates waits for an answer that you may not give. Get the permission "

@@ -39,9 +39,9 @@ def test_what_is_deleted_is_told_as_soon_as_it_is_gone(session, config, calls):
     told = []
     calls.refuse("DeleteRole", "AccessDenied", "no")
     with pytest.raises(ClientError):
-        cleanup.delete_all(session, config, tell=told.append)
+        cleanup.delete_all(session, config, report=told.append)
     assert told == []
-    assert cleanup.delete_all(session, config, tell=told.append) == told
+    assert cleanup.delete_all(session, config, report=told.append) == told
     assert len(told) == len(iam.TASKS)
 
 

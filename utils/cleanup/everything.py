@@ -67,11 +67,11 @@ def table(resources: list[Resource]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "name", "if left"])
 
 
-def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+def delete_all(session: boto3.Session, config: Config, report: Callable[[str], None] = lambda _: None) -> list[str]:
     """Delete all that `find_all` returns.
 
     Args:
-        tell: called with each resource after its deletion, such as `print`. On AWS everything takes minutes.
+        report: called with each resource after its deletion, such as `print`. On AWS everything takes minutes.
 
     Returns:
         What was deleted, as "kind name".
@@ -92,7 +92,7 @@ def delete_all(session: boto3.Session, config: Config, tell: Callable[[str], Non
             held = error
         else:
             deleted.append(str(resource))
-            tell(deleted[-1])
+            report(deleted[-1])
     if held:
         raise held
     return deleted
