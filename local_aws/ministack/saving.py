@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import shutil
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def recover(state: Path) -> None:
 
 
 def write() -> None:
-    """Write the whole state in place of the last one.
+    """Write the whole state in place of the last one. Call it in a process that ends then.
 
     Raises:
         OSError: such as when the disk is full. The last state is still there.
@@ -50,9 +52,10 @@ def write() -> None:
     new.mkdir(mode=0o700, parents=True)
     services = app._build_persistence_save_dict()
     if state.exists():
-        for file in state.glob("*.json"):
-            if file.stem not in services:  # one that this server has not loaded
-                shutil.copyfile(file, new / file.name)
+        _link_others(state, new, services)
+    if functions := sys.modules.get("ministack.services.lambda_svc"):
+        # It keeps the functions' packages in files of their own, and deletes those that it needs no more.
+        functions.CODE_BLOB_DIR = str(new / Path(functions.CODE_BLOB_DIR).name)
     for name, get_state in services.items():
         if (held := get_state()) is not None:
             with (new / f"{name}.json").open("w") as target:
@@ -62,6 +65,18 @@ def write() -> None:
         state.rename(old)
     new.rename(state)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _link_others(state: Path, new: Path, services: Iterable[str]) -> None:
+    """Have in the new directory what is not written anew: services that this server has not loaded, packages, keys.
+
+    These files are replaced and never changed, so that both directories can share them.
+    """
+    for kept in state.iterdir():
+        if kept.is_dir():
+            shutil.copytree(kept, new / kept.name, copy_function=os.link)
+        elif kept.suffix != ".json" or kept.stem not in services:
+            os.link(kept, new / kept.name)
 
 
 def fork() -> int:

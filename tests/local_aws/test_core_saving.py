@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import os
 import signal
@@ -11,7 +12,8 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,17 @@ from local_aws.disk import Disk
 from local_aws.ministack import saving
 from local_aws.saving import Saver
 from local_aws.store import Store
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        },
+    }
+)
 
 
 def client(server: local_aws.ServerInfo, service: str) -> Any:
@@ -125,6 +138,44 @@ def test_a_state_that_changes_all_the_time_is_saved_whole(server: local_aws.Serv
 
 
 @pytest.mark.slow
+def test_every_save_holds_what_ministack_keeps_in_files_of_its_own(
+    server: local_aws.ServerInfo, tmp_path: Path
+) -> None:
+    """Such as the functions' packages, which a save left behind in the directory that it replaced."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        file.writestr("f.py", "def handler(event, context):\n    return 'kept'\n")
+    role = client(server, "iam").create_role(RoleName="f", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    client(server, "lambda").create_function(
+        FunctionName="f", Role=role, Runtime="python3.12", Handler="f.handler", Code={"ZipFile": package.getvalue()}
+    )
+    saved = tmp_path / "state" / "ministack" / "lambda.json"
+    for number in range(2):
+        before = version(saved)
+        wait_until(lambda before=before: version(saved) != before)
+        client(server, "sqs").create_queue(QueueName=str(number))  # a change, which is saved
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: local_aws.status(tmp_path / "home").presence is local_aws.Presence.DIED)
+    again = local_aws.start(port=0, home=tmp_path / "home", state_dir=tmp_path / "state")
+    assert client(again, "lambda").invoke(FunctionName="f")["Payload"].read() == b'"kept"'
+
+
+def version(saved: Path) -> int | None:
+    """When this file was last saved, or None if it is not there."""
+    try:
+        return saved.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_fails_the_call_and_what_was_acknowledged_is_there(tmp_path: Path) -> None:
     small = tmp_path / "small"
@@ -140,11 +191,7 @@ def test_a_full_disk_fails_the_call_and_what_was_acknowledged_is_there(tmp_path:
         with pytest.raises((ClientError, BotoCoreError)):
             for written in range(20):
                 s3.put_object(Bucket="bucket", Key=str(written), Body=b"x" * 500_000)
-        deadline = time.monotonic() + 60
-        while local_aws.status(home).presence is local_aws.Presence.ANSWERS and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert local_aws.status(home).presence in (local_aws.Presence.DIED, local_aws.Presence.SILENT)
-        local_aws.stop(home)
+        wait_until(lambda: local_aws.status(home).presence is local_aws.Presence.ABSENT)
         assert f"The disk that holds {small / 'state'} is full" in server.log.read_text().splitlines()[-1]
         subprocess.run(["mount", "-o", "remount,size=40m", small], check=True)
         s3 = client(local_aws.start(port=0, home=home, state_dir=small / "state"), "s3")
@@ -159,9 +206,6 @@ def test_a_full_disk_fails_the_call_and_what_was_acknowledged_is_there(tmp_path:
 def test_the_servers_end_saves_what_it_acknowledged(server: local_aws.ServerInfo, tmp_path: Path) -> None:
     client(server, "sqs").create_queue(QueueName="kept")
     os.kill(server.pid, signal.SIGTERM)
-    deadline = time.monotonic() + 60
-    while local_aws.status(tmp_path / "home").presence is not local_aws.Presence.ABSENT:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: local_aws.status(tmp_path / "home").presence is local_aws.Presence.ABSENT)
     again = local_aws.start(port=0, home=tmp_path / "home", state_dir=tmp_path / "state")
     assert client(again, "sqs").get_queue_url(QueueName="kept")["QueueUrl"]

@@ -760,7 +760,7 @@ def test_all_that_is_somebody_elses_is_named_before_anything_is_made(endpoint: s
     session.client("sqs").untag_queue(QueueUrl=url, TagKeys=list(config.tags))
     told = (
         f'The event rule "{rule}", the queue "{config.callback_queue}" and the function '
-        f'"{config.submit_jobs_function}" exist and are not this kit\'s, since they lack our tag; choose another '
+        f'"{config.submit_jobs_function}" exist and are not this kit\'s, since they lack our tag. Choose another '
         "prefix, or delete them."
     )
     with FaultInjectionProxy(endpoint) as proxy:
