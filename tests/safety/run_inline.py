@@ -23,18 +23,24 @@ ACCOUNT = "123456789012"  # a key of twelve digits is the root of that account o
 
 
 def run(
-    notebook: Path, attempt: Callable[[Callable[[], None]], None] = lambda cell: cell(), **parameters: Any
+    notebook: Path,
+    attempt: Callable[[Callable[[], None]], None] = lambda cell: cell(),
+    read: Callable[[str, dict[str, Any]], None] | None = None,
+    **parameters: Any,
 ) -> dict[str, Any]:
     """Run a notebook's cells, with these parameters instead of its own; returns its variables.
 
     Args:
         attempt: is given each cell, to run it, perhaps more than once.
+        read: is given the text of each other cell where it stands, and the variables at that point.
     """
     variables: dict[str, Any] = {"__name__": "__main__"}
     for cell in json.loads(notebook.read_text())["cells"]:
-        if cell["cell_type"] != "code":
-            continue
         source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            if read:
+                read(source, variables)
+            continue
         name = f"{notebook.name}: {source[:60]!r}"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)  # as IPython does
         attempt(partial(exec, compile(source, name, "exec"), variables))
