@@ -7,6 +7,7 @@ from batch_jobs import describe_jobs
 from errors import PollLater, UnconfirmedError
 from log import log
 from model import PendingStep
+from settings import job_queues
 
 TOKEN_TAG, ARN_TAG, COUNT_TAG = "sagemaker-batch:token", "sagemaker-batch:execution-arn", "sagemaker-batch:jobs"
 SENT_TAG = "sagemaker-batch:sent"
@@ -21,6 +22,8 @@ def register_push_token(step, ids, jobs):
         return False, False  # not submitted by submit_jobs in one step, or not all visible yet
     tags = tags_of(step, len(ids))
     first = min((jobs[id] for id in ids), key=job_number)
+    if job_queues() and first["jobQueue"].rpartition("/")[2] not in [name.rpartition("/")[2] for name in job_queues()]:
+        return False, False  # the event rule is for these queues, so that no event will come
     if tags.items() <= first.get("tags", {}).items():
         return True, False
     if not all(re.fullmatch(r"[\w .:/=+@-]{1,256}", value) for value in tags.values()):

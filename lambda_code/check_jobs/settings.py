@@ -41,7 +41,7 @@ def push_is_on():
 
 
 def job_queues():
-    """The names of the job queues to clear of a stopped execution's jobs."""
+    """The names or ARNs of the job queues whose jobs this function works with."""
     return os.environ.get("JOB_QUEUES", "").split()
 
 

@@ -73,6 +73,17 @@ def test_beside_push_polling_is_rare(fake, check, start):
     assert 240 <= delay <= 300
 
 
+@pytest.mark.parametrize("queue", ["another", "arn:aws:batch:us-east-1:111111111111:job-queue/another"])
+def test_jobs_of_a_queue_without_the_event_rule_are_polled_as_without_push(fake, check, start, monkeypatch, queue):
+    monkeypatch.setenv("JOB_QUEUES", queue)
+    start(Plan(end=3000))
+    [delay] = [params["VisibilityTimeout"] for params in fake.called("ChangeMessageVisibility")]
+    assert delay < 60
+    monkeypatch.setenv("JOB_QUEUES", f"{queue} {queue.replace('another', EVENT['job_queue'])}")
+    start(Plan(end=3000))
+    assert fake.called("ChangeMessageVisibility")[-1]["VisibilityTimeout"] >= 240
+
+
 def test_a_failed_job_is_reported_at_once(fake, check, start):
     start(Plan(end=60, exit_code=2, reason="bad input"), Plan(end=3000))
     end_next(fake, check)
