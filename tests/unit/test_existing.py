@@ -136,7 +136,7 @@ STEP = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
 DEFINITION = json.dumps({"Version": "2020-12-01", "Steps": [STEP]})
 
 
-def refusal(client, role, name="my-churn-model"):
+def refusal(client, role, name="explained-model"):
     with pytest.raises(client.exceptions.ClientError) as raised:
         client.create_pipeline(PipelineName=name, PipelineDefinition=DEFINITION, RoleArn=role)
     return raised.value.response["Error"]["Message"]
@@ -146,10 +146,10 @@ def test_a_refused_role_is_explained_by_the_pipelines_that_it_trusts(session, cl
     role = iam.ensure_roles(session, config)["pipeline"]
     assert refusal(client, role).endswith(
         f"The role trusts only pipelines named `{config.prefix}-*`. Deploy the kit with "
-        'pipelines=["my-churn-model"], or change aws:SourceArn in the trust policy.'
+        'pipelines=["explained-model"], or change aws:SourceArn in the trust policy.'
     )
-    iam.ensure_roles(session, config.with_existing(pipelines=["my-churn-model"]))
-    client.create_pipeline(PipelineName="my-churn-model", PipelineDefinition=DEFINITION, RoleArn=role)
+    iam.ensure_roles(session, config.with_existing(pipelines=["explained-model"]))
+    client.create_pipeline(PipelineName="explained-model", PipelineDefinition=DEFINITION, RoleArn=role)
 
 
 def test_another_refusal_stays_as_aws_says_it(session, client, config):
