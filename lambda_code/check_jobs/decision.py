@@ -76,6 +76,8 @@ def decide(step, ids, jobs, now):
     late = tuple(id for id, job in jobs.items() if was_late(step, job) and (past_deadline or id not in earlier))
     failed = tuple(id for id, job in jobs.items() if count_one(job)[2] and id not in earlier)
     again = tuple(id for id, job in jobs.items() if id in earlier and job["status"] == "FAILED")
+    if step.over:  # what a stop has terminated since is for the next try
+        failed, again = failed or again, ()
     if past_deadline:  # too late to submit anything
         failed, again = failed or (() if unfinished else again), ()
     if not late and failed and (step.tolerated_failure_percentage is None or not (unfinished or again)):

@@ -20,6 +20,7 @@ class PendingStep:
     max_polls: float = float("inf")  # how often it may
     sent: float = 0.0  # when SageMaker sent the message, in seconds since 1970
     number: int = 0  # of its try: 1 for the first, 2 after a retry. 0 if it isn't known, and then nothing is retried
+    over: bool = False  # its try has failed, so that a late copy of its message submits nothing again
 
     def age(self, now):
         """Seconds since the message was sent. The clocks of SQS and of this function may differ."""
@@ -64,6 +65,11 @@ class Try:
     def stopping(self):
         """The execution is being stopped, which ends the try."""
         return self.record.get("stopping", False)
+
+    @property
+    def over(self):
+        """The try has failed. Its answer is sent, or will be."""
+        return self.record.get("over", False)
 
     def is_submitting(self, now):
         """Whether another call may be submitting jobs for it just now."""

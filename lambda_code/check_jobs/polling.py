@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from actions import carry_out
 from batch_jobs import describe_jobs, read_job_ids, terminate_jobs
-from decision import EXPIRE, MISTAKE, RESUBMIT, STOP, SUCCEED, UNKNOWN, WAIT, decide
+from decision import EXPIRE, FAIL, MISTAKE, RESUBMIT, STOP, SUCCEED, UNKNOWN, WAIT, decide
 from errors import PollLater, UnconfirmedError
 from job_detail import STEP_TAG
 from log import add_to_log_context, log
@@ -13,7 +13,7 @@ from model import StepResult
 from push_token import register_push_token
 from resubmission import find_unrecorded, submit_again
 from settings import push_is_on, setting
-from tries import join
+from tries import end, join
 from wording import shorten
 
 TRIES = 3
@@ -40,6 +40,7 @@ def poll(step, ended=None, tries=TRIES):
             raise PollLater(error) from error
         if tries == 1:
             terminate_jobs(error.unfinished, shorten(str(error)))
+            end(join(step))
             return StepResult(failure=str(error))
         log("polling once more before this fails the step", level="WARNING", error=str(error))
     time.sleep(SECONDS_BETWEEN_TRIES)
@@ -67,13 +68,15 @@ def decide_now(step, ids, ended):
     decision = decide(step, ids, jobs, time.time())
     if decision.outcome not in (WAIT, SUCCEED, MISTAKE) or decision.counts.failed:
         this = join(step)
-        step = replace(step, number=this.number, stopping=step.stopping or this.stopping)
+        step = replace(step, number=this.number, over=this.over, stopping=step.stopping or this.stopping)
         jobs = latest_jobs(this, ids, first_jobs, ended)
         decision = decide(step, ids, jobs, time.time())
         if decision.outcome == RESUBMIT and ended:  # an event may find the token of a try that is over
             raise PollLater("failed jobs are submitted again by the next poll")
         if decision.outcome == RESUBMIT:
             submit_again(this, decision.resubmit, jobs)
+        if decision.outcome == FAIL:
+            end(this)
         if decision.outcome in (STOP, EXPIRE, UNKNOWN):
             find_unrecorded(this, jobs)
     log_poll(step, decision.counts)

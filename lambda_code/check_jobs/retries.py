@@ -15,7 +15,7 @@ from model import StepResult, Try
 from polling import poll
 from schedule import poll_later
 from settings import setting
-from tries import join
+from tries import end, join
 from wording import shorten
 
 GRACE_SECONDS = 900  # how long after a step's deadline a poll may go wrong before the step is ended without it
@@ -88,9 +88,9 @@ def fail_step(record, step, error):
 
 
 def join_if_possible(step):
-    """The step's Try, so that a retry is known as one."""
+    """The step's Try, which ends here, so that a retry is known as one."""
     try:
-        return join(step)
+        return end(join(step))
     except Exception as trouble:  # noqa: BLE001 - as in final_attempt
         log("could not record the try", level="ERROR", error=repr(trouble))
         return Try()

@@ -102,6 +102,21 @@ def read_again(this):
     return Try(this.number, this.uri, etag, record, this.replaced)
 
 
+def end(this):
+    """Record that a try fails, before its step is answered. SQS may deliver its message again, even after a retry.
+
+    Returns:
+        The Try as it is then.
+    """
+    if not this.number or this.over:
+        return this
+    try:
+        return change(this, over=True)
+    except UnconfirmedError as error:
+        log("can't record the end of the try", level="ERROR", error=str(error))
+        return this
+
+
 def lease(this):
     """Reserve a try's submitting for this call. Raises PollLater if another call has changed the record meanwhile.
 

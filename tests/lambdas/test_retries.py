@@ -241,6 +241,13 @@ def test_what_a_deadline_terminated_may_end_after_the_retry_has_begun(step, fake
     assert step.run()[0] == "Success"
 
 
+def stop_execution(fake):
+    """EventBridge puts the end of a stopped execution into the queue."""
+    detail = {"pipelineExecutionArn": EXECUTION, "currentPipelineExecutionStatus": "Stopped"}
+    event = {"source": "aws.sagemaker", "time": fake.clock.iso(), "detail": detail}
+    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), json.dumps(event))
+
+
 @pytest.mark.parametrize("array", [False, True])
 def test_jobs_that_a_stop_ended_before_the_step_waited_run_again(step, fake, array, monkeypatch):
     """The execution is stopped between the two steps, and retried: the waiting step begins for the first time."""
@@ -248,9 +255,7 @@ def test_jobs_that_a_stop_ended_before_the_step_waited_run_again(step, fake, arr
     step.fates = {n: [LONG, Plan()] for n in range(2)}
     step.submit(2, array)
     fake.clock.now += 10
-    detail = {"pipelineExecutionArn": EXECUTION, "currentPipelineExecutionStatus": "Stopped"}
-    event = {"source": "aws.sagemaker", "time": fake.clock.iso(), "detail": detail}
-    fake.sqs.send_message(fake.sqs.url("callbacks-sagemaker"), json.dumps(event))
+    stop_execution(fake)
     step.fates = {}
     for _ in fake.sqs.run(step.check.lambda_handler, until=fake.clock.now + 3600):
         pass
@@ -276,6 +281,31 @@ def test_a_copy_of_an_earlier_message_submits_nothing(step, fake):
     names = step.names()
     assert sorted(names) == sorted(set(names))
     assert not [name for name in names if name.endswith("-try4")]
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["before the retry", "after the retry"])
+def test_a_copy_of_a_message_submits_nothing_when_its_failed_array_was_stopped(step, fake, monkeypatch, retried):
+    """A failed item has failed the step, and a stop has terminated the rest of the array, when the copy comes."""
+    monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
+    step.fates = {0: [FAILS, Plan()], 1: [LONG, Plan()]}
+    step.submit(2, array=True)
+    step.wait()
+    first = fake.sqs.queues["callbacks-sagemaker"][-1]
+    assert step.run()[0] == "Failure"
+    fake.clock.now += 10
+    stop_execution(fake)
+    for _ in fake.sqs.run(step.check.lambda_handler, until=fake.clock.now + 600):
+        pass
+    assert not fake.batch.unfinished()
+    if retried:
+        step.wait()
+        assert step.run()[0] == "Success"
+    fake.sqs.queues["callbacks-sagemaker"].append(first)
+    step.run()
+    if not retried:
+        step.wait()
+        assert step.run()[0] == "Success"
+    assert step.names() == ["Copies-01", "Copies-01-try2"]
 
 
 def test_a_message_that_was_to_submit_finds_the_step_stopped(step, fake):

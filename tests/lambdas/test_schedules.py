@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import fake_aws
 import pytest
 from fake_aws import EXECUTION, NEVER_STARTS, THROTTLED, UNAVAILABLE, Clock, Context, FakeAws, Fault, Plan
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
@@ -353,7 +353,31 @@ def try_of(job):
     return int(job.name.rsplit("-try", 1)[1]) if "-try" in job.name else 0
 
 
+def array(last):
+    """A step of one array, whose third item never starts."""
+    ends_at_once = Plan(end=1.0)
+    return {"tries": [[ends_at_once, ends_at_once, NEVER_STARTS, last]], "array": True, "tolerated": None}
+
+
+# A failed item has failed the first step, the function was killed after that answer, and a stop has terminated the
+# rest of the array. The message comes once more, after the retry has submitted the failed items again.
+LATE_COPY_OF_A_FAILED_TRY = {
+    "seed": 705,
+    "steps": [array(Plan(end=1.0, exit_code=1)), array(Plan(end=1.0))],
+    "push": True,
+    "trouble": 0.1,
+    "visible_after": 0.0,
+    "skew": 0.0,
+    "stop_at": 262.0,
+    "second_answer": "ConflictException",
+    "retry_after": 5.0,
+    "retries": 1,
+    "delete_at": None,
+}
+
+
 @pytest.mark.slow
+@example(options=LATE_COPY_OF_A_FAILED_TRY)
 @settings(max_examples=examples(150, 3_000), suppress_health_check=list(HealthCheck))
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
