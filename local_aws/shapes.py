@@ -90,6 +90,23 @@ def from_wire(value: Any, shape: Shape, where: str) -> Any:
     return value
 
 
+def without_nulls(value: Any, shape: Shape) -> Any:
+    """A value without the members that are null, since AWS takes them as not given. Other shapes keep their nulls."""
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict) and not shape.metadata.get("document"):
+        members = {member.serialization.get("name", name): member for name, member in shape.members.items()}
+        return {
+            name: without_nulls(item, members[name]) if name in members else item
+            for name, item in value.items()
+            if item is not None
+        }
+    if kind == "list" and isinstance(value, list):
+        return [without_nulls(item, shape.member) for item in value]
+    if kind == "map" and isinstance(value, dict):
+        return {key: without_nulls(item, shape.value) for key, item in value.items()}
+    return value
+
+
 def _located(member: Shape, values: dict[str, Any], name: str) -> bool:
     """A parameter taken from the path or the query arrives under its own name already."""
     return "location" in member.serialization and name in values

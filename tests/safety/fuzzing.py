@@ -219,7 +219,7 @@ class Fuzzer:
             elif location in ("header", "headers"):
                 headers[wire if location == "header" else wire + "x"] = _header(str(value))
             else:
-                payload[wire] = value
+                payload[wire] = value if self.rng.random() > 0.01 else None
         if self.rng.random() < 0.03:
             payload = self.mutated(payload)
         path, _, fixed = path.partition("?")

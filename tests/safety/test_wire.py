@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
+from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -92,6 +94,34 @@ def test_half_a_character_is_refused(server: Server, service: str, path: str, ta
     status, text = server.signed(service, path, body, **headers)
     assert status == 400, text
     assert "lone surrogate" in text or "not JSON" in text
+
+
+@pytest.mark.parametrize(
+    ("service", "target", "given", "null"),
+    [
+        ("events", "AWSEvents.ListRuleNamesByTarget", {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}, "Limit"),
+        ("events", "AWSEvents.ListRules", {}, "Limit"),
+        ("events", "AWSEvents.ListEventBuses", {}, "NamePrefix"),
+        ("logs", "Logs_20140328.DescribeLogGroups", {}, "limit"),
+        ("monitoring", "GraniteServiceVersion20100801.PutMetricData", {"Namespace": "a"}, "MetricData"),
+        ("monitoring", "GraniteServiceVersion20100801.DescribeAlarms", {}, "MaxRecords"),
+        ("tagging", "ResourceGroupsTaggingAPI_20170126.GetResources", {}, "TagFilters"),
+        ("tagging", "ResourceGroupsTaggingAPI_20170126.GetResources", {"TagFilters": [{"Key": "a"}]}, "Values"),
+        ("sqs", "AmazonSQS.ListQueues", {}, "MaxResults"),
+        ("sagemaker", "SageMaker.ListPipelines", {}, "MaxResults"),
+    ],
+)
+def test_a_member_that_is_null_is_not_given(
+    server: Server, service: str, target: str, given: dict[str, Any], null: str
+) -> None:
+    headers = {"X_Amz_Target": target, "Content_Type": "application/x-amz-json-1.1"}
+    given = copy.deepcopy(given)
+    [place] = given.get("TagFilters", [given])
+    answers = [server.signed(service, "/", json.dumps(given).encode(), **headers)]
+    place[null] = None
+    answers.append(server.signed(service, "/", json.dumps(given).encode(), **headers))
+    assert answers[0][0] == 200
+    assert answers[1] == answers[0]
 
 
 def test_a_json_service_takes_post_only(server: Server) -> None:

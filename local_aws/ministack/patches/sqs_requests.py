@@ -15,7 +15,7 @@ import botocore.session
 
 from local_aws.ministack import members, policies
 from local_aws.protocol import reserved_tag_key
-from local_aws.shapes import BadValue, broken_constraints, from_wire
+from local_aws.shapes import BadValue, broken_constraints, from_wire, without_nulls
 
 _SETTABLE = {
     "DelaySeconds", "MaximumMessageSize", "MessageRetentionPeriod", "Policy", "ReceiveMessageWaitTimeSeconds",
@@ -46,7 +46,8 @@ def apply() -> None:
     async def checked(action: str, data: dict[str, Any], url: str) -> dict[str, Any]:
         if action in model.operation_names:
             operation = model.operation_model(action)
-            data = _checked(sqs, operation.input_shape, {**data, "QueueUrl": url} if url else data)
+            data = without_nulls({**data, "QueueUrl": url} if url else data, operation.input_shape)
+            data = _checked(sqs, operation.input_shape, data)
             _check(sqs, action, data)
             if path := members.unsupported("sqs", operation, data):
                 why = f"the member {path} of {action}; local_aws/README.md lists what it has."
@@ -78,7 +79,7 @@ def _checked(sqs: Any, shape: Any, data: dict[str, Any]) -> dict[str, Any]:
     given = {
         name: int(value) if _is_number(shape.members[name], value) else value
         for name, value in data.items()
-        if name in shape.members and value is not None
+        if name in shape.members
     }
     for name in shape.required_members:
         if given.get(name) in (None, ""):

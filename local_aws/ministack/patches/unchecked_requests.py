@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from local_aws import refusals
 from local_aws.ministack import members, requests
 from local_aws.ministack.patches import limits
 from local_aws.protocol import ApiError
+from local_aws.shapes import json_object, without_nulls
 
 log = logging.getLogger("local_aws.ministack")
 
@@ -35,12 +37,23 @@ def _checked(service: str, handler: Callable[..., Any]) -> Callable[..., Any]:
             if call:
                 limits.check(call, body)
                 _refuse_unsupported(call)
+                body = _as_given(call, headers, body)
         except ApiError as error:
             answer = refusals.response(error, service, headers)
             return answer.status, dict(answer.headers), answer.body
         return await handler(method, path, headers, body, query)
 
     return handle
+
+
+def _as_given(call: requests.Call, headers: dict[str, str], body: bytes) -> bytes:
+    """The body of a call in JSON without its members that are null: MiniStack would fail at them."""
+    shape = call.operation.input_shape
+    if not (call.service == "lambda" or "x-amz-target" in headers) or shape.serialization.get("payload"):
+        return body
+    payload = json_object(body)
+    given = without_nulls(payload, shape)
+    return body if given == payload else json.dumps(given).encode()
 
 
 def _refuse_unsupported(call: requests.Call) -> None:
