@@ -18,11 +18,12 @@ from pathlib import Path
 
 import local_aws
 from utils import data, kit, monitoring, pipeline
-from utils.config import load_config
+from utils.batch_step_json import batch_step_json
+from utils.config import Config, load_config
 from utils.session import embedded_session
 
 PROGRAM = "import os, sys; sys.exit(int(os.environ.get('AWS_BATCH_JOB_ARRAY_INDEX', 0)) % 1000 == 999)"
-SUBMITTED, WAITED = ("jobIds", "reportUri"), ("jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
+COUNTS = ("jobs_total", "jobs_succeeded", "jobs_failed")
 
 
 def main() -> None:
@@ -62,9 +63,9 @@ def run(endpoint_url: str, items: int) -> dict[str, float]:
     seconds = time.monotonic() - begun
     assert ended["PipelineExecutionStatus"] == "Succeeded", monitoring.steps(session, execution).to_string()
 
-    outputs = monitoring.step_outputs(session, execution, "Wait")
+    outputs = monitoring.step_outputs(session, execution, "Items")
     failing = sum(number % 10_000 % 1000 == 999 for number in range(items))
-    assert [int(outputs[name]) for name in WAITED[:3]] == [items, items - failing, failing], outputs
+    assert [int(outputs[name]) for name in COUNTS] == [items, items - failing, failing], outputs
     if failing:
         bucket, _, key = outputs["failed_items_uri"].removeprefix("s3://").partition("/")
         report = session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode().splitlines()
@@ -73,47 +74,31 @@ def run(endpoint_url: str, items: int) -> dict[str, float]:
 
     listed = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
     steps = {step["StepName"]: step for step in listed}
-    ids = monitoring.step_outputs(session, execution, "Submit")["jobIds"].split()
+    submitted = steps["Items-Submit"]
+    ids = monitoring.step_outputs(session, execution, "Items-Submit")["jobIds"].split()
     arrays = session.client("batch").describe_jobs(jobs=ids)["jobs"]
     last_end = max(array["stoppedAt"] for array in arrays) / 1000
     jobs_seconds = last_end - min(array["createdAt"] for array in arrays) / 1000
     return {
-        "submitting step, seconds": (steps["Submit"]["EndTime"] - steps["Submit"]["StartTime"]).total_seconds(),
+        "submitting step, seconds": (submitted["EndTime"] - submitted["StartTime"]).total_seconds(),
         "jobs, seconds": jobs_seconds,
         "jobs a second": items / jobs_seconds,
-        "answer after the last job, seconds": steps["Wait"]["EndTime"].timestamp() - last_end,
+        "answer after the last job, seconds": steps["Items"]["EndTime"].timestamp() - last_end,
         "whole pipeline, seconds": seconds,
     }
 
 
-def definition(config, deployed) -> str:
-    submit = {
-        "Name": "Submit",
-        "Type": "Lambda",
-        "FunctionArn": deployed.submit_function,
-        "Arguments": {
-            "mode": "array",
-            "manifest_uri": config.s3_uri("items/all.jsonl"),
-            "output_uri": config.s3_uri("output"),
-            "job_queue": deployed.job_queue,
-            "job_definition": deployed.job_definition,
-            "execution_id": {"Get": "Execution.PipelineExecutionArn"},
-            "step_name": "Items",
-        },
-        "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in SUBMITTED],
-    }
-    wait = {
-        "Name": "Wait",
-        "Type": "Callback",
-        "SqsQueueUrl": deployed.callback_queue,
-        "Arguments": {
-            "job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"},
-            "report_uri": {"Get": "Steps.Submit.OutputParameters['reportUri']"},
-            "tolerated_failure_percentage": 1,
-        },
-        "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in ("job_status", *WAITED)],
-    }
-    return json.dumps({"Version": "2020-12-01", "Steps": [submit, wait]})
+def definition(config: Config, deployed: kit.Kit) -> str:
+    steps = batch_step_json(
+        "Items",
+        items=config.s3_uri("items/all.jsonl"),
+        output_uri=config.s3_uri("output"),
+        job_queue=deployed.job_queue,
+        job_definition=deployed.job_definition,
+        tolerated_failure_percentage=1,
+        **deployed.backend,
+    )
+    return json.dumps({"Version": "2020-12-01", "Steps": steps})
 
 
 if __name__ == "__main__":

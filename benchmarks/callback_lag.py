@@ -10,6 +10,7 @@ the same jobs end at the same moments:
     polling   lambda_code/check_jobs; a poll after a quarter of the time waited, at least 1 s
     push      the same function, called by EventBridge when the job ends; polling only as the fallback
 
+Each design is a kit of its own, deployed as the notebooks deploy it. Where the article's differs, that is changed.
 Prints p50 and p99 of the lag, the invocations and the AWS calls for each. An embedded AWS of its own runs for it.
 """
 
@@ -30,17 +31,17 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 import local_aws
+from utils import batch_step_json, kit, lambdas
+from utils.config import Config
+from utils.session import embedded_session
 from utils.support.waiting import wait
 
-ROOT = Path(__file__).parents[1]
-REGION = "us-east-1"
+ACCOUNT, REGION = "000000000000", "us-east-1"
 SHORTEST_JOB_SECONDS = 20
 DESIGNS = ("article", "polling", "push")
-IMAGE = "public.ecr.aws/docker/library/python:3.13-slim"
-SLEEP = "import sys, time; time.sleep(float(sys.argv[1]))"
+MAX_VCPUS = 256  # all jobs at once
+SLEEP = "import os, time; time.sleep(float(os.environ['SECONDS']))"
 
 ARTICLE = '''
 """The article's logic, in our own words: raise while a job is unfinished."""
@@ -95,22 +96,19 @@ def main() -> None:
 
 class Bench:
     def __init__(self, endpoint_url: str, options: argparse.Namespace) -> None:
-        self.session, self.endpoint_url, self.options = (
-            boto3.Session("test", "test", region_name=REGION),
-            endpoint_url,
-            options,
-        )
+        self.session, self.options = embedded_session(endpoint_url), options
         self.random = random.Random(options.seed)
         self.longest_job_seconds = SHORTEST_JOB_SECONDS + 2 * options.visibility_timeout
+        self.configs = {design: Config("local", f"sagemaker-{design}", REGION, ACCOUNT) for design in DESIGNS}
+        self.kits: dict[str, kit.Kit] = {}
 
     def client(self, service: str) -> Any:
-        return self.session.client(service, endpoint_url=self.endpoint_url)
+        return self.session.client(service)
 
     def run(self) -> dict[str, dict]:
-        self.role_arn = self.make_role()
-        self.make_batch()
         for design in DESIGNS:
             self.make_design(design)
+        self.change_to_the_article()
         # Long enough that every step waits before its job ends: what comes before that is no lag of the answer.
         jobs = [
             self.submit(number, self.random.uniform(SHORTEST_JOB_SECONDS, self.longest_job_seconds))
@@ -121,129 +119,60 @@ class Bench:
         self.wait_for_empty_queues()
         return {design: {**row, **self.count(design)} for design, row in rows.items()}
 
-    # Setting up: one role for all, since permissions are not what is measured here
-
-    def make_role(self) -> str:
-        services = [f"{name}.amazonaws.com" for name in ("lambda", "ecs-tasks", "sagemaker", "batch")]
-        trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
-        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        iam = self.client("iam")
-        role = iam.create_role(RoleName="bench-sagemaker", AssumeRolePolicyDocument=policy(trust))["Role"]
-        iam.put_role_policy(RoleName="bench-sagemaker", PolicyName="all", PolicyDocument=policy(everything))
-        return role["Arn"]
-
-    def make_batch(self) -> None:
-        batch, ec2 = self.client("batch"), self.client("ec2")
-        resources = {
-            "type": "FARGATE",
-            "maxvCpus": 256,
-            "subnets": [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]],
-            "securityGroupIds": [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]],
-        }
-        batch.create_compute_environment(
-            computeEnvironmentName="bench", type="MANAGED", state="ENABLED", computeResources=resources
-        )
-        environments = {"computeEnvironments": ["bench"]}
-        wait_for_valid(lambda: batch.describe_compute_environments(**environments)["computeEnvironments"][0])
-        order = [{"order": 1, "computeEnvironment": "bench"}]
-        self.job_queue_arn = batch.create_job_queue(
-            jobQueueName="bench", state="ENABLED", priority=1, computeEnvironmentOrder=order
-        )["jobQueueArn"]
-        wait_for_valid(lambda: batch.describe_job_queues(jobQueues=["bench"])["jobQueues"][0])
-        batch.register_job_definition(
-            jobDefinitionName="sleep",
-            type="container",
-            platformCapabilities=["FARGATE"],
-            parameters={"seconds": "1"},
-            containerProperties={
-                "image": IMAGE,
-                "command": ["python", "-c", SLEEP, "Ref::seconds"],
-                "executionRoleArn": self.role_arn,
-                "jobRoleArn": self.role_arn,
-                "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "1024"}],
-            },
-        )
+    # Setting up
 
     def make_design(self, design: str) -> None:
-        """Queue, function, mapping and a pipeline of one callback step."""
-        visibility = self.options.visibility_timeout if design == "article" else 900
-        sqs, functions = self.client("sqs"), self.client("lambda")
-        queue_url = sqs.create_queue(
-            QueueName=f"bench-sagemaker-{design}", Attributes={"VisibilityTimeout": str(visibility)}
-        )["QueueUrl"]
-        queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        modules = {"lambda_function.py": ARTICLE} if design == "article" else check_jobs_modules()
+        """A kit whose function counts its calls, and a pipeline of one callback step."""
+        config = self.configs[design]
         # The fallback's poll comes once after the longest job, so that the left-over message is counted too.
-        settings = {"POLL_MIN_SECONDS": "1", "PUSH_POLL_SECONDS": f"{self.longest_job_seconds + 15}"}
-        function_arn = functions.create_function(
-            FunctionName=f"bench-sagemaker-{design}",
-            Runtime="python3.13",
-            Role=self.role_arn,
-            Handler="lambda_function.lambda_handler",
-            Code={"ZipFile": zipped(modules)},
-            Timeout=30,
-            Environment={"Variables": settings | ({"PUSH_EVENTS": "true"} if design == "push" else {})},
-        )["FunctionArn"]
-        functions.get_waiter("function_active_v2").wait(FunctionName=function_arn)
-        responses = {} if design == "article" else {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
-        size = 1 if design == "article" else 10
-        functions.create_event_source_mapping(
-            EventSourceArn=queue_arn, FunctionName=function_arn, BatchSize=size, **responses
+        settings = {"PUSH_POLL_SECONDS": f"{self.longest_job_seconds + 15}"}
+        made = self.kits[design] = kit.deploy(
+            self.session, config, program=SLEEP, max_vcpus=MAX_VCPUS, push=design == "push", check_settings=settings
         )
-        if design == "push":
-            self.make_rule(function_arn)
-        outputs = ["job_status"] + (
-            [] if design == "article" else ["jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri"]
-        )
+        self.replace_code(config, lambdas.package("check_jobs"))
+        outputs = ["job_status"] if design == "article" else list(batch_step_json.WAIT_OUTPUTS)
         step = {
             "Name": "Wait",
             "Type": "Callback",
-            "SqsQueueUrl": queue_url,
+            "SqsQueueUrl": made.callback_queue,
             "Arguments": {"job_ids": {"Get": "Parameters.JobIds"}},
             "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in outputs],
         }
         definition = {"Version": "2020-12-01", "Parameters": [{"Name": "JobIds", "Type": "String"}], "Steps": [step]}
         self.client("sagemaker").create_pipeline(
-            PipelineName=f"bench-sagemaker-{design}",
-            PipelineDefinition=json.dumps(definition),
-            ClientRequestToken=f"bench-sagemaker-{design}".ljust(32, "0"),
-            RoleArn=self.role_arn,
+            PipelineName=config.pipeline, PipelineDefinition=json.dumps(definition), RoleArn=made.pipeline_role
         )
 
-    def make_rule(self, function_arn: str) -> None:
-        events = self.client("events")
-        pattern = {
-            "source": ["aws.batch"],
-            "detail-type": ["Batch Job State Change"],
-            "detail": {
-                "status": ["SUCCEEDED", "FAILED"],
-                "jobQueue": [self.job_queue_arn],
-                "arrayProperties": {"index": [{"exists": False}]},
-            },
-        }
-        rule_arn = events.put_rule(Name="bench-sagemaker", EventPattern=json.dumps(pattern))["RuleArn"]
-        self.client("lambda").add_permission(
-            FunctionName=function_arn,
-            StatementId="events",
-            Action="lambda:InvokeFunction",
-            Principal="events.amazonaws.com",
-            SourceArn=rule_arn,
+    def change_to_the_article(self) -> None:
+        """Its function raises until all is done, its messages come one at a time, and its queue hides them for less."""
+        config, functions = self.configs["article"], self.client("lambda")
+        self.replace_code(config, zipped({"lambda_function.py": ARTICLE}))
+        seconds = self.options.visibility_timeout
+        functions.update_function_configuration(FunctionName=config.check_jobs_function, Timeout=seconds)
+        self.client("sqs").set_queue_attributes(
+            QueueUrl=self.kits["article"].callback_queue, Attributes={"VisibilityTimeout": f"{seconds}"}
         )
-        events.put_targets(Rule="bench-sagemaker", Targets=[{"Id": "check", "Arn": function_arn}])
+        [mapping] = functions.list_event_source_mappings(FunctionName=config.check_jobs_function)["EventSourceMappings"]
+        functions.update_event_source_mapping(UUID=mapping["UUID"], BatchSize=1, FunctionResponseTypes=[])
+
+    def replace_code(self, config: Config, package: bytes) -> None:
+        functions, name = self.client("lambda"), config.check_jobs_function
+        functions.update_function_code(FunctionName=name, ZipFile=counted(package))
+        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
 
     # Running and measuring
 
     def submit(self, number: int, seconds: float) -> str:
         return self.client("batch").submit_job(
             jobName=f"bench{number}-Sleep-01",
-            jobQueue="bench",
-            jobDefinition="sleep",
-            parameters={"seconds": f"{seconds:.3f}"},
+            jobQueue=self.kits["push"].job_queue,
+            jobDefinition=self.kits["push"].job_definition,
+            containerOverrides={"environment": [{"name": "SECONDS", "value": f"{seconds:.3f}"}]},
         )["jobId"]
 
     def start(self, design: str, job_id: str) -> str:
         return self.client("sagemaker").start_pipeline_execution(
-            PipelineName=f"bench-sagemaker-{design}",
+            PipelineName=self.configs[design].pipeline,
             PipelineParameters=[{"Name": "JobIds", "Value": job_id}],
             ClientRequestToken=f"{design}-{job_id}",
         )["PipelineExecutionArn"]
@@ -276,7 +205,7 @@ class Bench:
     def wait_for_empty_queues(self) -> None:
         """Until the last message is deleted: that takes an invocation too, which counts."""
         for design in DESIGNS:
-            url = self.client("sqs").get_queue_url(QueueName=f"bench-sagemaker-{design}")["QueueUrl"]
+            url = self.kits[design].callback_queue
             wait(
                 lambda url=url: message_counts(self.client("sqs"), url),
                 until=lambda counts: not any(counts),
@@ -287,7 +216,8 @@ class Bench:
 
     def count(self, design: str) -> dict:
         pages = self.client("logs").get_paginator("filter_log_events")
-        answers = pages.paginate(logGroupName=f"/aws/lambda/bench-sagemaker-{design}", filterPattern='"measured"')
+        function = self.configs[design].check_jobs_function
+        answers = pages.paginate(logGroupName=Config.lambda_log_group(function), filterPattern='"measured"')
         lines = [
             re.search(r'\{"message": "measured", "calls": (\d+)\}', e["message"]) for p in answers for e in p["events"]
         ]
@@ -295,35 +225,24 @@ class Bench:
         return {"invocations": len(calls), "api_calls": sum(calls)}
 
 
-def policy(statement: dict) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def check_jobs_modules() -> dict[str, str]:
-    return {path.name: path.read_text() for path in (ROOT / "lambda_code/check_jobs").glob("*.py")}
-
-
 def zipped(modules: dict[str, str]) -> bytes:
-    """A function's zip, with its calls to AWS counted."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in modules.items():
-            archive.writestr(name, text + COUNTER if name == "lambda_function.py" else text)
+            archive.writestr(name, text)
     return buffer.getvalue()
+
+
+def counted(package: bytes) -> bytes:
+    """The same function, with its calls to AWS counted."""
+    with zipfile.ZipFile(io.BytesIO(package)) as archive:
+        modules = {name: archive.read(name).decode() for name in archive.namelist()}
+    return zipped(modules | {"lambda_function.py": modules["lambda_function.py"] + COUNTER})
 
 
 def message_counts(sqs: Any, url: str) -> list[int]:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     return [int(value) for value in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()]
-
-
-def wait_for_valid(describe: Any) -> None:
-    wait(
-        describe,
-        until=lambda resource: resource["status"] == "VALID",
-        seconds=60,
-        otherwise=lambda resource: f"It is still {resource['status']} after 60 seconds.",
-    )
 
 
 def report(rows: dict[str, dict], options: argparse.Namespace) -> None:

@@ -30,13 +30,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 import local_aws
 from utils import iam, pipeline
 from utils import kit as kits
+from utils.batch_step_json import batch_step_json
 from utils.config import Config
 from utils.session import embedded_session
 
 VCPUS = 8  # 32 jobs at once
 SAVED_SECONDS = 2.5  # MiniStack saves every two seconds what was made
 STATUSES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
-OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 
 
 class Watch(threading.Thread):
@@ -80,18 +80,15 @@ class Load:
         self.sagemaker, self.batch = self.session.client("sagemaker"), self.session.client("batch")
 
     def definition(self) -> str:
-        submit = {
-            "input_uri": self.config.s3_uri("in"), "output_uri": self.config.s3_uri("out"), "max_jobs": self.jobs,
-            "job_queue": self.kit.job_queue, "job_definition": self.kit.job_definition, "step_name": "Submit",
-            "execution_id": {"Get": "Execution.PipelineExecutionArn"},
-        }  # fmt: skip
-        steps = [
-            {"Name": "Submit", "Type": "Lambda", "FunctionArn": self.kit.submit_function, "Arguments": submit,
-             "OutputParameters": [{"OutputName": "jobIds", "OutputType": "String"}]},
-            {"Name": "Wait", "Type": "Callback", "SqsQueueUrl": self.kit.callback_queue,
-             "Arguments": {"job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"}},
-             "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in OUTPUTS]},
-        ]  # fmt: skip
+        steps = batch_step_json(
+            "Wait",
+            input_uri=self.config.s3_uri("in"),
+            output_uri=self.config.s3_uri("out"),
+            max_jobs=self.jobs,
+            job_queue=self.kit.job_queue,
+            job_definition=self.kit.job_definition,
+            **self.kit.backend,
+        )
         return json.dumps({"Version": "2020-12-01", "Steps": steps})
 
     def create(self) -> list[str]:
@@ -238,7 +235,7 @@ def killed_at_random(pipelines: int, jobs: int, patience: float, seed: int) -> d
             names = collections.Counter(load.names("SUCCEEDED") + failed)
             answers = collections.Counter(load.heard())
             steps = sum(
-                step_status(load, arn, name) == "Succeeded" for arn in executions for name in ("Submit", "Wait")
+                step_status(load, arn, name) == "Succeeded" for arn in executions for name in ("Wait-Submit", "Wait")
             )
         finally:
             load.stop()
