@@ -23,11 +23,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from local_aws.home import Home, LocalAwsError, ServerInfo, explained, name_holder, owner
+from local_aws.images import requested
 
 __all__ = [
     "Ending", "LocalAwsError", "Presence", "ServerInfo", "Status", "default_home", "find", "start", "status", "stop",
@@ -104,7 +106,12 @@ def status(home: Path | None = None) -> Status:
     return Status(Presence.SILENT if silent else Presence.STARTING, info, pid)
 
 
-def start(port: int | None = None, home: Path | None = None, state_dir: Path | None = None) -> ServerInfo:
+def start(
+    port: int | None = None,
+    home: Path | None = None,
+    state_dir: Path | None = None,
+    images: Mapping[str, str | Path] | None = None,
+) -> ServerInfo:
     """Find this home's server or start one in the background, and return it when it answers.
 
     Args:
@@ -112,11 +119,14 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
         home: directory of the server's files.
         state_dir: directory in which resources, jobs and executions survive a stop, a crash and a restart. Without it
             they live as long as the server.
+        images: names of your own images, and for each the folder of a Python environment that stands for it. Default:
+            those that the variable LOCAL_AWS_IMAGES names.
 
     Raises:
-        LocalAwsError: the port is taken by another program, the home is another user's, or the server did not come up.
+        LocalAwsError: the port is taken by another program, the home is another user's, a folder is no Python
+            environment, the running server doesn't have these images, or the server did not come up.
     """
-    place = Home(home or default_home())
+    place, environments = Home(home or default_home()), requested(images)
     place.make()
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -126,12 +136,18 @@ def start(port: int | None = None, home: Path | None = None, state_dir: Path | N
                     f"The embedded AWS already runs on port {running.port}; use that, or stop it first with "
                     "`python -m local_aws stop`."
                 )
+            for name, folder in environments.items():
+                if running.images.get(name) != str(folder):
+                    raise LocalAwsError(
+                        f"The embedded AWS already runs, and does not map the image {name} to {folder}; stop it first "
+                        "with `python -m local_aws stop`."
+                    )
             return running
         if lock := place.lock():  # two notebooks started at once must not make two servers
             with lock:
                 if port:
                     _listen(port).close()  # a taken port is told at once
-                return _spawn(port, place, state_dir, lock)
+                return _spawn(port, place, state_dir, environments, lock)
         if time.monotonic() > deadline:
             raise LocalAwsError(
                 f"The embedded AWS of {place.path} is there (process {place.holder() or 'unknown'}) and does not "
@@ -209,13 +225,16 @@ def _gone(place: Home, pid: int, seconds: float) -> bool:
     return True
 
 
-def _spawn(port: int | None, home: Home, state_dir: Path | None, lock: IO[str]) -> ServerInfo:
+def _spawn(
+    port: int | None, home: Home, state_dir: Path | None, images: Mapping[str, Path], lock: IO[str]
+) -> ServerInfo:
     """Start a server in the background and hand it the home's lock."""
     command = [sys.executable, "-m", "local_aws", "serve", "--home", str(home.path), "--lock", str(lock.fileno())]
     if port is not None:
         command += ["--port", str(port)]
     if state_dir:
         command += ["--state-dir", str(Path(state_dir).resolve())]
+    command += [f"--image={name}={folder}" for name, folder in images.items()]
     with explained(home.path):
         environment = _clean_environment(home.path)
         home.record.unlink(missing_ok=True)  # a killed server's

@@ -13,6 +13,7 @@ from typing import IO
 
 import local_aws
 from local_aws.home import Home, explained, name_holder, state_id
+from local_aws.images import parse, requested
 
 NOT_RUNNING, SILENT = 3, 4  # exit statuses of `status`
 
@@ -23,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="on 127.0.0.1 (default: 4566, or a free one when that is taken)")
     parser.add_argument("--home", type=Path, help="directory of the server's files (default: $LOCAL_AWS_HOME)")
     parser.add_argument("--state-dir", type=Path, help="keep resources, jobs and executions in this directory")
+    parser.add_argument(
+        "--image", action="append", metavar="NAME=PATH",
+        help="run this image in the Python environment at PATH; may be repeated (default: $LOCAL_AWS_IMAGES)",
+    )  # fmt: skip
     parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)  # the home's, when `start` has it already
     options = parser.parse_args(arguments)
     home = (options.home or local_aws.default_home()).resolve()
@@ -42,9 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _start(options: argparse.Namespace, home: Path) -> int:
-    server = local_aws.start(options.port, home, options.state_dir)
+    server = local_aws.start(options.port, home, options.state_dir, parse(options.image) if options.image else None)
     print(f"The embedded AWS answers at {server.endpoint_url} (process {server.pid}, log {server.log}).")
     print("Its dummy credentials: AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
+    for name, folder in server.images.items():
+        print(f"The image {name} runs in {folder}.")
     return 0
 
 
@@ -89,6 +96,7 @@ def _serve(options: argparse.Namespace, home: Path) -> int:
     """Serve in the foreground. `start` runs this in the background."""
     from local_aws import server
 
+    images = requested(parse(options.image) if options.image else None)  # before the environment is cleaned
     place = Home(home)
     place.make()
     lock = _lock(place) if options.lock is None else os.fdopen(options.lock, "r+")
@@ -105,9 +113,9 @@ def _serve(options: argparse.Namespace, home: Path) -> int:
             os.environ.update(clean)
             listening = local_aws._listen(options.port)
             # Written before the server answers: find() asks the server itself whether it is up.
-            place.write(listening.getsockname()[1], instance, held)
+            place.write(listening.getsockname()[1], instance, held, images)
         try:
-            server.run(listening, home, state_dir, instance)
+            server.run(listening, home, state_dir, instance, images)
         finally:
             place.record.unlink(missing_ok=True)
             name_holder(lock, None)

@@ -13,8 +13,8 @@ import json
 import os
 import pwd
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +30,7 @@ class ServerInfo:
     Attributes:
         instance: distinguishes two servers that had the same port.
         state_id: names what it holds. Two servers that use a state directory one after the other share it.
+        images: folders of the Python environments that stand for images, by the images' names.
     """
 
     endpoint_url: str
@@ -38,6 +39,7 @@ class ServerInfo:
     instance: str
     log: Path
     state_id: str
+    images: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Home:
@@ -69,14 +71,18 @@ class Home:
             record = json.loads(self.record.read_text())
             url = f"http://127.0.0.1:{record['port']}"
             return ServerInfo(
-                url, record["port"], record["pid"], record["instance"], self.log, record.get("state_id", "")
-            )
+                url, record["port"], record["pid"], record["instance"], self.log, record.get("state_id", ""),
+                record.get("images", {}),
+            )  # fmt: skip
         return None
 
-    def write(self, port: int, instance: str, state_id: str) -> None:
+    def write(self, port: int, instance: str, state_id: str, images: Mapping[str, Path] | None = None) -> None:
         """Record where this process will answer, whole or not at all."""
         partial = self.record.with_suffix(".tmp")
-        record = {"port": port, "pid": os.getpid(), "instance": instance, "state_id": state_id}
+        folders = {name: str(folder) for name, folder in (images or {}).items()}
+        record = {
+            "port": port, "pid": os.getpid(), "instance": instance, "state_id": state_id, "images": folders,
+        }  # fmt: skip
         partial.write_text(json.dumps(record))
         partial.replace(self.record)
 

@@ -58,6 +58,7 @@ class Context:
     store: Store | None = None
     disk: Disk | None = None
     ministack: Any = ministack
+    images: Mapping[str, Path] = field(default_factory=dict)  # folders of the environments that stand for images
     # POST /_local_aws/<name> with a JSON body: things a teacher needs and AWS has no API for (a Spot reclaim).
     local_routes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     # GET /_local_aws/credentials with a job's own token: what ECS answers a container that asks for its role.
@@ -300,8 +301,13 @@ async def _respond(send: Callable[[dict], Awaitable[None]], response: Response) 
     await send({"type": "http.response.body", "body": response.body})
 
 
-def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: str) -> None:
+def run(
+    listening: socket.socket, home: Path, state_dir: Path | None, instance: str, images: Mapping[str, Path]
+) -> None:
     """Serve on this socket until SIGTERM or SIGINT. The caller has made both directories and keeps the home's lock.
+
+    Args:
+        images: folders of the Python environments that stand for images, by the images' names.
 
     Raises:
         LocalAwsError: `home` has another's directory where ours has to be, or too few files may be open.
@@ -319,7 +325,7 @@ def run(listening: socket.socket, home: Path, state_dir: Path | None, instance: 
     from local_aws.pipelines import PipelinesService
     from local_aws.quotas import QuotasService
 
-    context = Context(f"http://127.0.0.1:{port}", work_dir, store, disk)
+    context = Context(f"http://127.0.0.1:{port}", work_dir, store, disk, images=images)
     health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
     batch = BatchService(context)
     services = [batch, TasksService(batch), PipelinesService(context), QuotasService()]

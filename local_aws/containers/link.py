@@ -19,8 +19,15 @@ log = logging.getLogger("local_aws.containers")
 
 CLOSE_SECONDS = 10
 TURN_SECONDS = 0.01  # of reports, before others get their turn
-# A container's search path, with this Python before the system's.
-SEARCH_PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
+SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+def search_path(programs: Path) -> str:
+    """A container's search path: the folder with its Python, before the system's."""
+    return os.pathsep.join((str(programs), *SYSTEM_FOLDERS))
+
+
+SEARCH_PATH = search_path(Path(sys.executable).parent)
 
 
 class Link:

@@ -41,3 +41,15 @@ def test_it_names_the_fixtures_that_pytest_lists(tmp_path):
     listed = run_pytest(tmp_path, "--fixtures").stdout
     for name in re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE):
         assert re.search(rf"^{name}\b", listed, re.MULTILINE), listed
+
+
+@pytest.mark.slow
+def test_its_fixture_maps_an_image(tmp_path):
+    [fixture] = re.findall(r"^```python\n(import sys\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "conftest.py").write_text(files()["conftest.py"] + fixture)
+    test = (
+        "import sys\ndef test_it(embedded_aws):\n    assert embedded_aws.images == {'my.registry/churn': sys.prefix}\n"
+    )
+    (tmp_path / "test_it.py").write_text(test)
+    done = run_pytest(tmp_path)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr

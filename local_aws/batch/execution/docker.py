@@ -30,8 +30,8 @@ class Docker:
             self._answers = (now + DOCKER_SECONDS, answers)
         if program is None or not self._answers[1]:
             return (
-                f"the embedded AWS can't run {image}: no Docker engine answers on this machine, and only the aws-cli, "
-                "python and sagemaker-distribution images run without one."
+                f"the embedded AWS can't run {image}. No Docker engine answers, and the image is mapped to no Python "
+                "environment (python -m local_aws start --image NAME=PATH)."
             )
         if (await _run(program, "image", "inspect", image))[0] == 0:
             return None

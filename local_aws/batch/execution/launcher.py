@@ -24,6 +24,7 @@ from local_aws.batch.state.engine import Engine
 from local_aws.batch.state.jobs import Attempt, Job
 from local_aws.batch.state.transitions import Clock
 from local_aws.containers.link import Link
+from local_aws.images import environment_of
 from local_aws.protocol import ApiError
 
 log = logging.getLogger("local_aws.batch")
@@ -118,7 +119,7 @@ class Launcher:
             environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{self.context.endpoint_url}/_local_aws/credentials"
             environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = running.token
         directory = str(self._root / task_id)
-        if runners.runs_here(job.spec.container["image"]):
+        if runners.runs_here(job.spec.container["image"], self.context.images):
             self._start_process(key, running, directory, environment)
         else:
             self._keep(asyncio.create_task(self._start_container(key, running, directory, environment, task_id)))
@@ -158,12 +159,14 @@ class Launcher:
         return Running(job, attempt.number, account, log_region, credentials, group, token, link)
 
     def _start_process(self, key: str, running: Running, directory: str, environment: dict[str, str]) -> None:
+        spec, images = running.job.spec, self.context.images
         try:
-            argv = runners.process_argv(running.job.spec, environment)
+            argv = runners.process_argv(spec, environment, images)
         except FileNotFoundError as error:
             self.clock.call_soon(self._finished, key, 127, START_FAILED, _not_executable(str(error)))
             return
-        process = runners.process_environment(environment, directory, key)
+        mapped = environment_of(images, spec.container["image"])
+        process = runners.process_environment(environment, directory, key, mapped)
         running.link.order(("start", key, argv, process, directory, None))
 
     async def _start_container(

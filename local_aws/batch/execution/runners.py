@@ -2,6 +2,7 @@
 
 | image (last part of its name)              | runs                                                           |
 |--------------------------------------------|----------------------------------------------------------------|
+| one that is mapped (local_aws/images.py)   | the Python environment that it is mapped to                    |
 | aws-cli                                    | the installed AWS CLI, with the image's entrypoint `aws`       |
 | python, sagemaker-distribution             | this Python for `python` and `python3`; other commands by PATH |
 | any other, when a Docker engine answers    | `docker run`                                                   |
@@ -13,16 +14,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 
 from local_aws.batch.model.submissions import Spec
 from local_aws.batch.state.jobs import Job
-from local_aws.containers.link import SEARCH_PATH
+from local_aws.containers.link import SEARCH_PATH, search_path
+from local_aws.images import environment_of
 
 PYTHON_IMAGES = ("python", "sagemaker-distribution")
 AWS_CLI_IMAGES = ("aws-cli",)
 # Where these images have their Python. There this one stands in for it.
 PYTHON_FOLDERS = ("/usr/local/bin", "/opt/conda/bin")
+PYTHON_PROGRAMS = [Path(folder, name) for folder in PYTHON_FOLDERS for name in ("python", "python3")]
 
 
 def image_name(image: str) -> str:
@@ -30,30 +35,51 @@ def image_name(image: str) -> str:
     return image.partition("@")[0].rsplit("/", 1)[-1].partition(":")[0]
 
 
-def runs_here(image: str) -> bool:
-    """Whether a process of this machine stands in for the image."""
-    return image_name(image) in AWS_CLI_IMAGES + PYTHON_IMAGES
+def runs_here(image: str, images: Mapping[str, Path]) -> bool:
+    """Whether a process of this machine stands in for the image.
+
+    Args:
+        images: folders of the environments that images are mapped to.
+    """
+    return environment_of(images, image) is not None or image_name(image) in AWS_CLI_IMAGES + PYTHON_IMAGES
 
 
-def process_argv(spec: Spec, environment: dict[str, str]) -> list[str]:
+def process_argv(spec: Spec, environment: dict[str, str], images: Mapping[str, Path]) -> list[str]:
     """The command line of a job whose image runs here.
 
     A PATH of the job's environment is where a container's runtime looks for the command.
 
     Raises:
-        FileNotFoundError: the command is no program on the job's search path.
+        FileNotFoundError: the command is no program on the job's search path, or a mapped image's job has none.
     """
-    command = spec.container["command"]
+    command, path = spec.container["command"], environment.get("PATH")
+    if folder := environment_of(images, spec.container["image"]):
+        return _mapped_argv(command, path, folder)
     if image_name(spec.container["image"]) in AWS_CLI_IMAGES:
         return [sys.executable, "-m", "awscli", *command]
-    return [_program(command[0] if command else "python", environment.get("PATH")), *command[1:]]
+    path = path or os.pathsep.join((*PYTHON_FOLDERS, SEARCH_PATH))
+    return [_program(command[0] if command else "python", path, sys.executable), *command[1:]]
+
+
+def _mapped_argv(command: list[str], path: str | None, folder: Path) -> list[str]:
+    """The command line in an environment that stands for an image, which also has the image's files.
+
+    `/app/job.py` is the environment's `app/job.py`, if there is such a file.
+    """
+    if not command:
+        raise FileNotFoundError("the job has none, and the CMD of the image is not known here")
+    python = folder / "bin" / "python"
+    local = [folder / word.lstrip("/") if word.startswith("/") else None for word in command]
+    words = [str(file) if file and file.is_file() else word for file, word in zip(local, command, strict=True)]
+    return [_program(words[0], path or search_path(python.parent), str(python)), *words[1:]]
 
 
 @lru_cache
-def _program(name: str, path: str | None) -> str:
-    for folder in (path or os.pathsep.join((*PYTHON_FOLDERS, SEARCH_PATH))).split(os.pathsep):
-        if name in ("python", "python3") and folder in PYTHON_FOLDERS:
-            return sys.executable
+def _program(name: str, path: str, python: str) -> str:
+    """The program of this name. `python` stands for the Python that an image has in one of PYTHON_FOLDERS."""
+    for folder in path.split(os.pathsep):
+        if Path(folder, name) in PYTHON_PROGRAMS:
+            return python
         if program := shutil.which(name, path=folder):
             return program
     raise FileNotFoundError(name)  # which is not remembered
@@ -100,10 +126,16 @@ def job_environment(job: Job, compute_environment: str, endpoint_url: str, regio
     return environment | job.spec.environment
 
 
-def process_environment(environment: dict[str, str], directory: str, key: str) -> dict[str, str]:
-    """The environment of a process that stands in for a container: what an image would have set comes first."""
+def process_environment(
+    environment: dict[str, str], directory: str, key: str, mapped: Path | None = None
+) -> dict[str, str]:
+    """The environment of a process that stands in for a container: what an image would have set comes first.
+
+    Args:
+        mapped: folder of the Python environment that the image is mapped to.
+    """
     return {
-        "PATH": SEARCH_PATH,
+        "PATH": search_path(mapped / "bin") if mapped else SEARCH_PATH,
         "LANG": "C.UTF-8",
         "HOME": directory,
         "TMPDIR": directory,
