@@ -53,7 +53,8 @@ def write() -> None:
     services = app._build_persistence_save_dict()
     if state.exists():
         _link_others(state, new, services)
-    if functions := sys.modules.get("ministack.services.lambda_svc"):
+    functions: Any = sys.modules.get("ministack.services.lambda_svc")
+    if functions:
         # It keeps the functions' packages in files of their own, and deletes those that it needs no more.
         functions.CODE_BLOB_DIR = str(new / Path(functions.CODE_BLOB_DIR).name)
     for name, get_state in services.items():
