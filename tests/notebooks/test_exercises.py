@@ -11,7 +11,6 @@ import pytest
 import run_inline
 
 ANSWER = re.compile(r"<summary><b>What you should see</b></summary>(.*?)</details>", re.DOTALL)
-FURTHER = sorted((Path(__file__).parents[2] / "notebooks" / "going_further").glob("[!.]*.ipynb"))
 
 
 def texts(notebook: Path) -> list[str]:
@@ -34,7 +33,7 @@ def printed(source: str, variables: dict[str, Any], name: str) -> str:
     return output.getvalue()
 
 
-@pytest.mark.parametrize("notebook", [*run_inline.NOTEBOOKS, *FURTHER], ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", [*run_inline.NOTEBOOKS, *run_inline.FURTHER], ids=lambda path: path.stem)
 def test_an_exercise_has_code_and_says_what_it_prints(notebook):
     answers = [answer(text) for text in texts(notebook) if "What you should see" in text]
     if notebook in run_inline.NOTEBOOKS:
@@ -50,7 +49,7 @@ def test_each_exercise_prints_what_its_answer_says(own_aws):
     """Where it stands in its notebook: with the variables of the cells above it, and before any clean-up below it."""
     differs = {}
     with run_inline.local(own_aws.endpoint_url):
-        for notebook in [*run_inline.NOTEBOOKS, *FURTHER]:
+        for notebook in [*run_inline.NOTEBOOKS, *run_inline.FURTHER]:
             if not any(answer(text) for text in texts(notebook)):
                 continue
 

@@ -19,6 +19,7 @@ import local_aws
 from utils import session as sessions
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb"))
+FURTHER = sorted((Path(__file__).parents[2] / "notebooks" / "going_further").glob("[!.]*.ipynb"))
 ACCOUNT = "123456789012"  # a key of twelve digits is the root of that account on the embedded AWS
 
 
