@@ -47,6 +47,9 @@ _INVALID = {
 }
 
 
+_JSON_ONLY = {"events", "logs", "tagging"}  # the other services also take forms
+
+
 def invalid_code(service: str) -> str:
     """The code of a service for a parameter that it does not take."""
     return "InvalidParameterValueException" if service == "lambda" else _INVALID[service]
@@ -84,7 +87,7 @@ def check_readable(service: str, path: str, headers: dict[str, str], query: byte
         return  # MiniStack inflates it; what is in it, `read` checks
     if target := headers.get("x-amz-target"):
         _typed_json(service, target, body)
-    elif service == "lambda" and not _INVOCATION.fullmatch(path):
+    elif service in _JSON_ONLY or (service == "lambda" and not _INVOCATION.fullmatch(path)):
         _json(body)
     elif kind == _FORM:
         try:
@@ -116,7 +119,7 @@ def read(
     target = headers.get("x-amz-target", "")
     if service == "lambda":
         operation, values = _rest_json(method, path, headers, query, body)
-    elif target:
+    elif target or service in _JSON_ONLY:
         operation = _operation(service, target.rpartition(".")[2])
         values = _json(body)
     else:

@@ -148,6 +148,24 @@ def test_a_mapping_whose_queue_is_gone_can_be_stopped(aws: Any) -> None:
     client.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
+SLOW = """
+import time
+def h(event, context):
+    time.sleep(2)
+"""
+
+
+def test_a_queue_may_be_deleted_while_the_function_has_its_messages(aws: Any) -> None:
+    client, sqs, (url, arn) = aws.client("lambda"), aws.client("sqs"), queue(aws)
+    mapping = client.create_event_source_mapping(EventSourceArn=arn, FunctionName=function(aws, SLOW))
+    sqs.send_message(QueueUrl=url, MessageBody="1")
+    hidden = ["ApproximateNumberOfMessagesNotVisible"]
+    until(lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=hidden)["Attributes"][hidden[0]] == "1")
+    sqs.delete_queue(QueueUrl=url)
+    until(lambda: client.get_event_source_mapping(UUID=mapping["UUID"])["LastProcessingResult"] == "OK")
+    client.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
 # What the function answers for a batch of two, and how many messages stay in the queue.
 ANSWERS = {
     "an empty list": ({"batchItemFailures": []}, 0),

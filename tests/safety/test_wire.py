@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import http.client
 import json
 from typing import Any
@@ -94,6 +95,19 @@ def test_half_a_character_is_refused(server: Server, service: str, path: str, ta
     status, text = server.signed(service, path, body, **headers)
     assert status == 400, text
     assert "lone surrogate" in text or "not JSON" in text
+
+
+@pytest.mark.parametrize("service", ["events", "logs", "tagging"])
+@pytest.mark.parametrize("kind", ["application/x-amz-json-1.1", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("body", [b"\x89", b"\xff\xfe\x00", b"[" * 100_000], ids=["bytes", "half", "deep list"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_that_is_none_is_a_client_error_without_an_operation_too(
+    server: Server, service: str, kind: str, body: bytes, packed: bool
+) -> None:
+    headers = {"Content_Type": kind, **({"Content_Encoding": "gzip"} if packed else {})}
+    status, text = server.signed(service, "/", gzip.compress(body) if packed else body, **headers)
+    assert status == 400, text
+    assert "SerializationException" in text
 
 
 @pytest.mark.parametrize(

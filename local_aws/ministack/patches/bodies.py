@@ -10,6 +10,6 @@ def parsed(body: bytes) -> dict[str, Any]:
     """The members of a JSON object, or none where the body is something else."""
     try:
         parsed = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -35,7 +35,11 @@ def _run(mapping: dict, function: dict, event: dict, batch: list[dict], queue_ur
         failed = set()
     done = {message["receipt_handle"] for message in batch if message["id"] not in failed}
     if done:
-        sqs._delete_messages_for_esm(queue_url, done)
+        try:
+            sqs._delete_messages_for_esm(queue_url, done)
+        except sqs._Err as error:
+            if error.code != "QueueDoesNotExist":  # it was deleted while the function ran, with its messages
+                raise
         lambda_svc._esm_backoff_until.pop(mapping["UUID"], None)
     mapping["LastProcessingResult"] = "FAILED" if result.get("error") else "OK"
     if result.get("error"):
