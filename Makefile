@@ -137,6 +137,7 @@ lint: .venv/.installed build/deploy/env/.installed
 	$(BIN)/python .ci/shape.py
 	$(BIN)/python .ci/prose.py
 	build/deploy/env/bin/cfn-lint deploy/template.yaml
+	build/deploy/env/bin/hadolint deploy/Dockerfile
 
 build/deploy/env/.installed: deploy/requirements.lock
 	@mkdir -p build/deploy && $(PYTHON) -m venv --clear build/deploy/env
