@@ -24,7 +24,9 @@ class BatchStep(CallbackStep):
     """Runs jobs on AWS Batch and waits for them. A LambdaStep submits them, and this CallbackStep waits.
 
         days = BatchStep("Days", job_queue="my-queue", job_definition="my-definition",
-                         input_uri="s3://my-bucket/days", output_uri="s3://my-bucket/results", **backend)
+                         input_uri="s3://my-bucket/days", output_uri="s3://my-bucket/results",
+                         depends_on=[prepare], **backend)
+        train = make_training_step(days.properties.Outputs["output_uri"])
         pipeline = Pipeline("my-pipeline", steps=[prepare, *days.steps, train])
 
     Put `*days.steps` wherever steps are listed: in a pipeline, in a branch of a ConditionStep, in the body of a

@@ -1,0 +1,83 @@
+"""The code that README, deploy/README.md and docs/your_own.md give a reader for a pipeline and a job, run as it stands."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What a sample takes from the reader's own code, and from a deployed stack.
+BEFORE = """
+from sagemaker.core.lambda_helper import Lambda
+from sagemaker.mlops.workflow import LambdaStep, Pipeline
+from utils import stack
+
+function = "arn:aws:lambda:eu-west-1:123456789012:function:"
+queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/callback"
+stack.backend = lambda *_: {"submit_function_arn": function + "submit", "callback_queue_url": queue}
+Pipeline.upsert = lambda self, role_arn: None
+
+def own(name, **inputs):
+    return LambdaStep(name, lambda_func=Lambda(function_arn=function + name), inputs=inputs)
+
+prepare = own("Prepare")
+
+def make_training_step(results):
+    return own("Train", results=results)
+"""
+AFTER = "\nprint(pipeline.definition())\n"
+
+
+def sample(page: str, word: str) -> str:
+    """The page's one block of Python with this word."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    [block] = [each for each in blocks if word in each]
+    return block
+
+
+@pytest.mark.slow  # importing the SDK takes seconds
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
+def test_a_samples_steps_run_in_the_order_that_it_promises(page, tmp_path):
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE + sample(page, "Pipeline(") + AFTER],
+        cwd=tmp_path,
+        env=environment | keys | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    steps = {step["Name"]: step for step in json.loads(done.stdout.splitlines()[-1])["Steps"]}
+    assert steps["Days-Submit"]["DependsOn"] == ["Prepare"]
+    assert steps["Days"]["Arguments"]["job_ids"] == {"Get": "Steps.Days-Submit.OutputParameters['jobIds']"}
+    assert steps["Train"]["Arguments"] == {"results": {"Get": "Steps.Days.OutputParameters['output_uri']"}}
+
+
+@pytest.mark.parametrize("index", [None, "0", "1"])
+def test_a_job_reads_its_item(index, monkeypatch):
+    lines = [b'{"input": "s3://b/1"}    \n', b'{"input": "s3://b/two"}  \n']
+
+    class S3:
+        def get_object(self, Bucket, Key, Range):  # noqa: N803 -- boto3's names
+            assert (Bucket, Key) == ("my-bucket", "results/_jobs/items.jsonl")
+            first, last = map(int, Range.removeprefix("bytes=").split("-"))
+            return {"Body": io.BytesIO(b"".join(lines)[first : last + 1])}
+
+    monkeypatch.setattr(boto3, "client", lambda _: S3())
+    monkeypatch.setenv("MANIFEST_URI", "s3://my-bucket/results/_jobs/items.jsonl")
+    monkeypatch.setenv("MANIFEST_LINE_BYTES", str(len(lines[0])))
+    monkeypatch.delenv("AWS_BATCH_JOB_ARRAY_INDEX", raising=False)
+    if index:
+        monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_INDEX", index)
+    read = {}
+    exec(sample("docs/your_own.md", "AWS_BATCH_JOB_ARRAY_INDEX"), read)
+    assert read["item"] == json.loads(lines[int(index or 0)])
