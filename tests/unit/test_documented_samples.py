@@ -1,4 +1,4 @@
-"""The code that README, deploy/README.md and docs/your_own.md give a reader for a pipeline and a job, run as it stands."""
+"""The code that README, deploy/README.md and docs/your_own.md give for a pipeline and a job, run as it stands."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def test_a_job_reads_its_item(index, monkeypatch):
     lines = [b'{"input": "s3://b/1"}    \n', b'{"input": "s3://b/two"}  \n']
 
     class S3:
-        def get_object(self, Bucket, Key, Range):  # noqa: N803 -- boto3's names
+        def get_object(self, Bucket, Key, Range):
             assert (Bucket, Key) == ("my-bucket", "results/_jobs/items.jsonl")
             first, last = map(int, Range.removeprefix("bytes=").split("-"))
             return {"Body": io.BytesIO(b"".join(lines)[first : last + 1])}
