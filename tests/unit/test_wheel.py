@@ -52,6 +52,46 @@ days = BatchStep(
 print(Pipeline("my-pipeline", steps=[*days.steps], sagemaker_session=session).definition())
 """
 
+RUN = """
+import json, pathlib
+import local_aws
+from utils import data, kit, monitoring, pipeline
+from utils.config import load_config
+from utils.session import embedded_session
+
+home = pathlib.Path("home")
+try:
+    session = embedded_session(local_aws.start(port=0, home=home).endpoint_url)
+    config = load_config(target="local", prefix="sagemaker-wheel")
+    deployed = kit.deploy(session, config, program=kit.job_code("copy_item.py"))
+    data.upload(session, config.bucket, "days", {"1.csv": b"one", "2.csv": b"two"})
+    sdk = pipeline.sdk_session(session, config.bucket)
+
+    from sagemaker.mlops.workflow import Pipeline
+    from utils.batch_step import BatchStep
+
+    days = BatchStep(
+        "Days",
+        job_queue=deployed.job_queue,
+        job_definition=deployed.job_definition,
+        input_uri=f"s3://{config.bucket}/days",
+        output_uri=f"s3://{config.bucket}/results",
+        **deployed.backend,
+        sagemaker_session=sdk,
+    )
+    flow = Pipeline(config.pipeline, steps=[*days.steps], sagemaker_session=sdk)
+    flow.upsert(role_arn=deployed.pipeline_role)
+    execution = pipeline.wait_for_execution(session, flow.start().arn, seconds=120)
+    why = monitoring.explain(session, execution["PipelineExecutionArn"], deployed.job_queue, config.job_log_group)
+    s3 = session.client("s3")
+    listed = s3.list_objects_v2(Bucket=config.bucket, Prefix="results/").get("Contents", [])
+    keys = [each["Key"] for each in listed]
+    results = {key: s3.get_object(Bucket=config.bucket, Key=key)["Body"].read().decode() for key in keys}
+    print(json.dumps({"status": execution["PipelineExecutionStatus"], "why": why, "results": results}))
+finally:
+    local_aws.stop(home)
+"""
+
 IMPORT_ALL = """
 import importlib, pathlib, sys
 [package] = sys.argv[1:]
@@ -125,6 +165,13 @@ def test_functions_programs_and_policies_are_in_it(elsewhere):
 def test_a_pipeline_with_a_batch_step_compiles(elsewhere):
     definition = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", COMPILED, cwd=elsewhere).splitlines()[-1])
     assert [step["Type"] for step in definition["Steps"]] == ["Lambda", "Callback"]
+
+
+def test_a_pipeline_with_a_batch_step_runs_to_its_end(elsewhere):
+    answer = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", RUN, cwd=elsewhere).splitlines()[-1])
+    assert answer["status"] == "Succeeded", answer["why"]
+    copied = {key: body for key, body in answer["results"].items() if key.endswith(".csv")}
+    assert copied == {"results/1.csv": "one", "results/2.csv": "two"}
 
 
 def test_the_folder_works_under_another_name(wheel, tmp_path):
