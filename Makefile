@@ -6,6 +6,7 @@ BENCH ?= $(wildcard benchmarks/*.py)
 BIN := .venv/bin
 MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
+MERMAID_JS := build/book/mermaid-$(MERMAID).min.js
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
 .PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book functions deploy undeploy bench lint format lock audit sbom clean
@@ -28,7 +29,9 @@ help:
 	@echo "make audit      check the locked packages for known vulnerabilities (make sbom lists them in build/sbom.json)"
 	@echo "make clean      stop the embedded AWS, and remove all files that make created"
 
+# Meanwhile npm, if it is here, fetches Mermaid, which draws the page's diagrams. Without it the page shows their text.
 tutorial: .venv/.installed
+	@command -v npm >/dev/null && $(MAKE) --silent $(MERMAID_JS) </dev/null >/dev/null 2>&1 &
 	@$(BIN)/python -m utils.runner $(ARGS)
 
 # Three files at a time, since tests wait for servers and jobs more than they compute.
@@ -88,7 +91,7 @@ lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_iam.ipynb $(ROOT) $(ARGS)
 
 # Laid out as the repository is, so that links lead where they lead there.
-book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
+book: build/book/env/.installed $(MERMAID_JS)
 	@rm -rf build/book/source build/book/html && mkdir -p build/book/source/docs
 	@cp -R notebooks lambda_code job_code utils README.md CONTRIBUTING.md CHANGELOG.md LICENSE build/book/source/
 	@rm -rf build/book/source/notebooks/.ipynb_checkpoints build/book/source/notebooks/*/.ipynb_checkpoints
@@ -98,7 +101,7 @@ book: build/book/env/.installed build/book/mermaid-$(MERMAID).min.js
 	@cat README.md docs/index.md >build/book/source/index.md  # the first page is the README, and the contents
 	@build/book/env/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html \
 		--doctree-dir build/book/doctrees build/book/source build/book/html
-	@cp build/book/mermaid-$(MERMAID).min.js build/book/html/_static/mermaid.min.js
+	@cp $(MERMAID_JS) build/book/html/_static/mermaid.min.js
 	@echo "build/book/html/index.html"
 
 build/book/env/.installed: docs/requirements.lock
@@ -107,7 +110,7 @@ build/book/env/.installed: docs/requirements.lock
 	@touch $@
 
 # Drawn by Mermaid (MIT), which npm has and Python's index has not.
-build/book/mermaid-$(MERMAID).min.js:
+$(MERMAID_JS):
 	@command -v npm >/dev/null || { echo "make book needs npm (Node.js), to fetch Mermaid for the diagrams." >&2; exit 1; }
 	@mkdir -p build/book && cd build/book && npm pack --silent mermaid@$(MERMAID) >/dev/null && \
 		tar -xzOf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js >mermaid.js && rm mermaid-$(MERMAID).tgz && \

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
 
 import boto3
 
@@ -54,19 +53,3 @@ def _size(session: boto3.Session, uri: str) -> int | None:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     objects = session.client("s3").list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
     return objects[0]["Size"] if objects and objects[0]["Key"] == key else None
-
-
-def write_page(executed: list[Path], page: Path) -> None:
-    """All executed notebooks, in their order, as one HTML page."""
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    whole = nbformat.v4.new_notebook()
-    for path in executed:
-        notebook = nbformat.read(path, as_version=4)
-        whole.metadata = whole.metadata or notebook.metadata
-        for number, cell in enumerate(notebook.cells):
-            cell.id = f"{path.stem}-{number}"  # ids must not repeat on the page
-            whole.cells.append(cell)
-    whole.metadata["title"] = "SageMaker Pipelines and AWS Batch"
-    page.write_text(HTMLExporter().from_notebook_node(whole)[0], encoding="utf-8")

@@ -24,7 +24,8 @@ from .interrupt import Interrupt
 from .kernels import ROOT, Kernels
 from .notebooks import NotebookFailed, Ran, run_notebook, words
 from .options import CLEANUP, SETTINGS, parse
-from .report import execution_facts, write_page
+from .page import find_mermaid, write_page
+from .report import execution_facts
 
 PIPELINE, MONITORING = "05_pipeline_build", "06_monitoring"
 
@@ -99,7 +100,8 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
         good = good and not left
     else:
         report, good = _facts(session, config, stems, begun_at)
-    write_page([outputs / f"{stem}.ipynb" for stem in stems], outputs / "tutorial.html")
+    executed = [outputs / f"{stem}.ipynb" for stem in stems]
+    write_page(executed, outputs / "tutorial.html", find_mermaid(ROOT / "build" / "book"))
     seconds = time.perf_counter() - begun
     record = {"target": config.target, "seconds": round(seconds, 2), "notebooks": [asdict(each) for each in ran]}
     (outputs / "run.json").write_text(json.dumps(record, indent=2) + "\n")
