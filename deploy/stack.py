@@ -21,7 +21,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.render import TEMPLATE
-from utils import lambdas
+from utils import existing, lambdas
 from utils.config import Config, ConfigError
 from utils.stack import backend
 
@@ -67,6 +67,8 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
     bucket = options.code_bucket or (options.buckets[0].rpartition(":")[2] if options.buckets else "")
     if not bucket:
         raise ConfigError("The packages need a bucket: give --buckets or --code-bucket.")
+    named = config.with_existing(buckets=[options.code_bucket]) if options.code_bucket else config
+    existing.require(session, named, roles=options.pipeline_roles)
     folder = TEMPLATE.parent.parent / "build"
     lambdas.write_packages(folder)
     values["CodeBucket"] = bucket

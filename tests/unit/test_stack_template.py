@@ -53,8 +53,13 @@ class Ran(list):
 @pytest.fixture
 def ran(monkeypatch):
     ran = Ran()
-    identity = SimpleNamespace(get_caller_identity=lambda: {"Account": "123456789012"})
-    session = SimpleNamespace(region_name="eu-west-1", client=lambda _: identity)
+    aws = SimpleNamespace(  # where everything that is named exists
+        get_caller_identity=lambda: {"Account": "123456789012"},
+        describe_job_queues=lambda **_: {"jobQueues": [{"jobQueueName": "q", "status": "VALID"}]},
+        describe_job_definitions=lambda **_: {"jobDefinitions": [{"status": "ACTIVE"}]},
+        head_bucket=lambda **_: {},
+    )
+    session = SimpleNamespace(region_name="eu-west-1", client=lambda _: aws)
     monkeypatch.setattr(boto3, "Session", lambda **_: session)
     monkeypatch.setattr("subprocess.run", ran)
     monkeypatch.setattr(stack, "backend", lambda *_: {"callback_queue_url": "https://queue"})
@@ -97,6 +102,48 @@ def test_deleting_a_stack_that_is_not_there_says_so(monkeypatch, capsys):
         stubber.add_client_error("describe_stacks", "AccessDenied", "You are not authorized")
         with pytest.raises(SystemExit, match=r"AccessDenied.*DescribeStacks.*You are not authorized"):
             stack.main(["delete", "--stack", "my-stack"])
+
+
+CHECK = "Check the name and the region."
+MISSING = {
+    "--job-queues": f"The job queue `no-such` was not found in us-east-1. {CHECK}",
+    "--job-definitions": f"The job definition `no-such` has no active revision in us-east-1. {CHECK}",
+    "--buckets": "The bucket `no-such` was not found. Check its name.",
+    "--code-bucket": "The bucket `no-such` was not found. Check its name.",
+    "--pipeline-roles": "The role `no-such` was not found. Check its name.",
+}
+
+
+@pytest.fixture
+def on_aws(session, ran, monkeypatch):
+    """The command line meets the embedded AWS, where there is a bucket and nothing else that it needs."""
+    monkeypatch.setattr(boto3, "Session", lambda **_: session)
+    session.client("s3").create_bucket(Bucket="unit-stack-code")
+    return ran
+
+
+@pytest.mark.parametrize("option", MISSING)
+def test_what_is_not_there_is_named_before_anything_is_made(on_aws, option):
+    with pytest.raises(SystemExit) as ended:
+        stack.main(options("--buckets", "unit-stack-code", option, "no-such"))
+    assert (ended.value.code, on_aws) == (MISSING[option], [])
+
+
+def test_all_that_is_not_there_is_named_at_once(on_aws):
+    names = [part for option in MISSING if option != "--code-bucket" for part in (option, "no-such")]
+    with pytest.raises(SystemExit) as ended:
+        stack.main(options(*names))
+    assert ended.value.code.splitlines() == [said for option, said in MISSING.items() if option != "--code-bucket"]
+
+
+def test_what_may_not_be_seen_counts_as_there(on_aws, calls):
+    for operation in ("DescribeJobQueues", "DescribeJobDefinitions"):
+        calls.refuse(operation, "AccessDeniedException")
+    calls.refuse("HeadBucket", "403")
+    calls.refuse("GetRole", "AccessDenied")
+    names = ["--job-queues", "q", "--job-definitions", "etl", "--buckets", "data", "--pipeline-roles", "mine"]
+    stack.main(options(*names))
+    assert [each[1] for each in on_aws] == ["cp", "cp", "deploy"]
 
 
 @pytest.mark.parametrize(
