@@ -128,6 +128,9 @@ CALLS: dict[str, Call] = {
     "batch:UpdateJobQueue": Call(),
     "cloudwatch:DescribeAlarms": Call(),
     "cloudwatch:GetDashboard": Call(),
+    "cloudwatch:GetMetricData": Call(
+        (), "500 metrics a call.", (f"{DOCS}/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html",)
+    ),
     "cloudwatch:ListTagsForResource": Call(),
     "cloudwatch:PutDashboard": Call(),
     "cloudwatch:PutMetricAlarm": Call(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import botocore.exceptions
@@ -90,13 +91,13 @@ def test_the_dashboard_draws_what_is_there_to_draw(session, config):
     body = json.loads(session.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
     lines = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
     of = {namespace: [line for line in lines if line[0] == namespace] for namespace, *_ in lines}
-    assert {name for *_, name in of["AWS/SQS"]} == {config.callback_queue, config.dead_letter_queue}
-    assert {name for *_, name in of["AWS/Lambda"]} == {config.submit_jobs_function, config.check_jobs_function}
+    assert {line[3] for line in of["AWS/SQS"]} == {config.callback_queue, config.dead_letter_queue}
+    assert {line[3] for line in of["AWS/Lambda"]} == {config.submit_jobs_function, config.check_jobs_function}
     # Metrics of our own: named as check_jobs counts them.
     source = "".join(path.read_text() for path in sorted(CHECK_JOBS.glob("*.py")))
     counted = set(re.findall(r'"(\w+)": (?:1\b|round)', source)) | {"StepsSucceeded", "StepsFailed"}
     assert {metric for _, metric, *_ in of["sagemaker-batch"]} <= counted
-    assert {tuple(line[2:]) for line in of["sagemaker-batch"]} == {("FunctionName", config.check_jobs_function)}
+    assert {tuple(line[2:4]) for line in of["sagemaker-batch"]} == {("FunctionName", config.check_jobs_function)}
     assert 'os.environ.get("METRICS_NAMESPACE", "sagemaker-batch")' in source
 
 
@@ -160,8 +161,22 @@ def test_no_answers_are_an_empty_table(session, config, calls):
     assert monitoring.answers(session, config, "arn").columns.tolist() == ["step", "answer", "path", "polls", "lag"]
 
 
-def test_the_dashboard_as_a_table_has_a_row_for_each_graph(session, config):
-    table = monitoring.dashboard_table(session, monitoring.ensure_dashboard(session, config))
-    assert list(table.columns) == ["graph", "statistic", "metrics"]
-    assert table.set_index("graph").loc["Polls"].tolist() == ["Sum", "Polls"]
-    assert table.set_index("graph").at["Invocations", "metrics"] == "Invocations"  # of both functions
+def test_the_dashboards_picture_has_the_values_of_each_graph(session, config):
+    name = monitoring.ensure_dashboard(session, config)
+    empty = monitoring.draw_dashboard(session, name)
+    assert {axes.texts[0].get_text() for axes in empty.axes} == {"no values yet"}
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    dimensions = [{"Name": "FunctionName", "Value": config.check_jobs_function}]
+    for ago, polls in ((3, 2), (2, 5), (90, 9)):
+        at = {"Timestamp": minute - timedelta(minutes=ago), "Dimensions": dimensions}
+        data = [{"MetricName": "Polls", "Value": value, **at} for value in (polls, 1)]
+        session.client("cloudwatch").put_metric_data(Namespace="sagemaker-batch", MetricData=data)
+
+    figure = monitoring.draw_dashboard(session, name)
+    graphs = {axes.get_title("left"): axes for axes in figure.axes}
+    body = json.loads(session.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
+    assert list(graphs) == [widget["properties"]["title"] for widget in body["widgets"] if widget["type"] == "metric"]
+    (line,) = graphs["Polls"].lines
+    assert line.get_ydata().tolist() == [3, 6]  # sums of a minute, in the order of time, of the last hour
+    assert not graphs["Polls"].texts and graphs["Errors"].texts
+    assert "Polls: polls at most 6." in figure.alt and "Errors: no values yet." in figure.alt

@@ -3,7 +3,8 @@
 from .alarms import alarm_names, ensure_alarms, wait_for_alarm
 from .batch_jobs import described_jobs, jobs, wait_for_jobs
 from .charts import delays, gantt, queue_over_time
-from .dashboard import dashboard_table, ensure_dashboard
+from .dashboard import ensure_dashboard
+from .dashboard_picture import draw_dashboard
 from .failure import explain
 from .figures import picture
 from .live_view import Watched, watch
@@ -16,9 +17,9 @@ __all__ = [
     "Watched",
     "alarm_names",
     "answers",
-    "dashboard_table",
     "delays",
     "described_jobs",
+    "draw_dashboard",
     "ensure_alarms",
     "ensure_dashboard",
     "explain",

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import boto3
-import pandas as pd
 from botocore.exceptions import ClientError
 
 from ..config import Config
@@ -24,11 +23,15 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
     """
     submit, check = config.submit_jobs_function, config.check_jobs_function
     queues = [("AWS/SQS", "QueueName", name) for name in (config.callback_queue, config.dead_letter_queue)]
-    functions = [("AWS/Lambda", "FunctionName", name) for name in (submit, check)]
+    functions = {
+        label: ("AWS/Lambda", "FunctionName", name) for label, name in (("submit_jobs", submit), ("check_jobs", check))
+    }
     ours = (METRICS_NAMESPACE, "FunctionName", check)
 
-    def graph(title: str, statistic: str, *lines: tuple[str, tuple[str, str, str]]) -> dict[str, Any]:
-        metrics = [[namespace, metric, key, value] for metric, (namespace, key, value) in lines]
+    def graph(title: str, statistic: str, *lines: tuple[str, tuple[str, str, str], str]) -> dict[str, Any]:
+        metrics = [
+            [namespace, metric, key, value, {"label": label}] for metric, (namespace, key, value), label in lines
+        ]
         properties = {"title": title, "region": config.region, "stat": statistic, "period": 60, "metrics": metrics}
         return {"type": "metric", "width": 8, "height": 6, "properties": properties}
 
@@ -40,17 +43,23 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
             "properties": {"markdown": f"Made by the tutorial: {config.tag_text}"},
         },
         graph(
-            "Messages: steps that wait, and dead letters",
+            "Messages in the queues",
             "Maximum",
-            ("ApproximateNumberOfMessagesNotVisible", queues[0]),
-            ("ApproximateNumberOfMessagesVisible", queues[0]),
-            ("ApproximateNumberOfMessagesVisible", queues[1]),
+            ("ApproximateNumberOfMessagesNotVisible", queues[0], "hidden until the next poll"),
+            ("ApproximateNumberOfMessagesVisible", queues[0], "waiting to be polled"),
+            ("ApproximateNumberOfMessagesVisible", queues[1], "dead letters"),
         ),
-        graph("Invocations", "Sum", *[("Invocations", function) for function in functions]),
-        graph("Errors", "Sum", *[("Errors", function) for function in functions]),
-        graph("Steps answered", "Sum", ("StepsSucceeded", ours), ("StepsFailed", ours), ("DeadLetters", ours)),
-        graph("Polls", "Sum", ("Polls", ours)),
-        graph("From the last job's end to the answer, in seconds", "p99", ("AnswerLag", ours)),
+        graph("Invocations", "Sum", *[("Invocations", each, label) for label, each in functions.items()]),
+        graph("Errors", "Sum", *[("Errors", each, label) for label, each in functions.items()]),
+        graph(
+            "Steps answered",
+            "Sum",
+            ("StepsSucceeded", ours, "succeeded"),
+            ("StepsFailed", ours, "failed"),
+            ("DeadLetters", ours, "dead letters"),
+        ),
+        graph("Polls", "Sum", ("Polls", ours, "polls")),
+        graph("Seconds from the last job to the answer", "p99", ("AnswerLag", ours, "lag")),
     ]
     cloudwatch = session.client("cloudwatch")
     try:
@@ -62,20 +71,3 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
     if there != (wanted := {"widgets": widgets}):
         cloudwatch.put_dashboard(DashboardName=config.dashboard, DashboardBody=json.dumps(wanted))
     return config.dashboard
-
-
-def dashboard_table(session: boto3.Session, name: str) -> pd.DataFrame:
-    """The graphs of a dashboard, a row for each.
-
-    Returns:
-        Columns graph, statistic, metrics.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetDashboard.html
-    """
-    body = session.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
-    graphs = [widget["properties"] for widget in json.loads(body)["widgets"] if widget["type"] == "metric"]
-    rows = [
-        (graph["title"], graph["stat"], ", ".join(dict.fromkeys(metric[1] for metric in graph["metrics"])))
-        for graph in graphs
-    ]
-    return pd.DataFrame(rows, columns=["graph", "statistic", "metrics"])

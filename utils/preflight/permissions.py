@@ -29,9 +29,7 @@ FIRST_TIME = "CreateBatchServiceLinkedRole"
 # Those whose name says more of the policy than of what it is for.
 IN_WORDS = {
     FIRST_TIME: "permission to let Batch create its service-linked role",
-    "DescribeAccountAndCreateMappingsTakeNoNarrowerResource": (
-        "permission to see what the account has, and to create a mapping"
-    ),
+    "ReadAndMapTakeNoNarrowerResource": ("permission to see what the account has, and to create a mapping"),
 }
 
 # The need of operator.json's statement ManageTheBucket.
