@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import http.client
 import json
 import os
@@ -284,12 +285,22 @@ def _listen(port: int | None) -> socket.socket:
             listening.bind(("127.0.0.1", candidate))
             listening.listen(BACKLOG)
             return listening
-        except OSError:
+        except OSError as error:
             listening.close()
-    raise LocalAwsError(
-        f"Port {port} on 127.0.0.1 is taken by another program; start the embedded AWS on another with "
-        "`python -m local_aws start --port N`, or leave --port out to take a free one."
-    )
+            refused = error
+    raise LocalAwsError(_why_it_can_not_listen(port, refused)) from refused
+
+
+def _why_it_can_not_listen(port: int | None, refused: OSError) -> str:
+    if refused.errno == errno.EADDRNOTAVAIL:
+        return (
+            "This machine has no address 127.0.0.1, where the embedded AWS answers. Add it to the loopback interface: "
+            "`sudo ip link set lo up` and `sudo ip address add 127.0.0.1/8 dev lo` do so on Linux."
+        )
+    other = "Start the embedded AWS on another with `python -m local_aws start --port N`, or leave --port out."
+    if refused.errno == errno.EADDRINUSE:
+        return f"Port {port} on 127.0.0.1 is taken by another program. {other}"
+    return f"The embedded AWS can't listen at port {port} on 127.0.0.1 ({refused.strerror}). {other}"
 
 
 def _answers(info: ServerInfo) -> bool:

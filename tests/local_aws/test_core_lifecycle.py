@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,7 +91,7 @@ def test_a_taken_port_is_one_clear_sentence(home: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(local_aws.LocalAwsError, match=f"Port {port} .* taken by another program; .* --port N"):
+        with pytest.raises(local_aws.LocalAwsError, match=f"Port {port} .* taken by another program. .* --port N"):
             local_aws.start(port=port, home=home)
 
 
@@ -284,3 +285,16 @@ def test_what_a_killed_server_left_is_deleted(home: Path) -> None:
     local_aws.start(port=0, home=home)
     assert marker.exists()
     assert not (marker.parent / "left").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network of its own")
+def test_a_machine_without_the_loopback_address_is_told_how_to_add_it(tmp_path):
+    """As on a machine with IPv6 alone."""
+    network = ["unshare", "--net", "sh", "-c", 'ip link set lo up && ip address del 127.0.0.1/8 dev lo && "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*network, "true"], check=False).returncode:
+        pytest.skip("this machine lets nothing have a network of its own")
+    command = [*network, sys.executable, "-m", "local_aws", "start", "--home", tmp_path]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert tried.returncode == 1
+    assert "no address 127.0.0.1" in tried.stderr and "sudo ip address add" in tried.stderr
+    assert "Traceback" not in tried.stderr
