@@ -305,7 +305,6 @@ class Scheduler:
         for limit in state.queue.time_limits:
             if waited + 0.001 >= limit["maxTimeSeconds"] and (job.status_reason or "").startswith(limit["reason"]):
                 self.engine.cancel(job.id, TIME_LIMIT + limit["reason"])
-                self.wake()
                 return
         self.rearm(state.queue)
 

@@ -53,6 +53,7 @@ class Engine(Restarts):
         if job is not None:
             self._stop(job, reason, terminate=False)
             self._emit()
+            self.scheduler.wake()  # it may have blocked those behind it
 
     def terminate(self, job_id: str, reason: str) -> None:
         """Stop a job: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html"""
@@ -60,6 +61,7 @@ class Engine(Restarts):
         if job is not None:
             self._stop(job, reason, terminate=True)
             self._emit()
+            self.scheduler.wake()
 
     def _to_act_on(self, job_id: str) -> Job | None:
         job = self.find(job_id)

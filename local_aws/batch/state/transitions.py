@@ -45,6 +45,9 @@ class Scheduler(Protocol):
     def release(self, job: Job) -> None:
         """A job's attempt ended, so its room is free."""
 
+    def wake(self) -> None:
+        """A job that waited may wait no longer."""
+
 
 class Transitions:
     """Every job, and the one way to move it on."""

@@ -304,16 +304,24 @@ def test_children_are_found_by_their_index_and_nothing_else(history: History) ->
 # --- the scheduler ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("size", [None, 3])
+@pytest.mark.parametrize("end", ["cancel", "terminate"])
+def test_a_job_too_large_blocks_the_queue_until_it_is_ended(history: History, end: str, size: int | None) -> None:
+    """https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"""
+    job, behind = history.submit(vcpus=8, size=size), history.submit()
+    history.turn()
+    assert behind.status == "RUNNABLE"
+    getattr(history.engine, end)(job.id, "too large")
+    history.turn()
+    assert behind.status == "STARTING"
+
+
 def test_a_job_too_large_stays_runnable_and_says_why(history: History) -> None:
     job, behind = history.submit(vcpus=8), history.submit()
     history.turn()
     assert job.status == "RUNNABLE"
     assert job.status_reason.startswith("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE")
     assert behind.status == "RUNNABLE"  # it blocks the queue, as on AWS
-    history.engine.cancel(job.id, "too large")
-    history.scheduler.wake()
-    history.turn()
-    assert behind.status == "STARTING"
 
 
 def test_a_child_too_large_says_so_too(history: History) -> None:
