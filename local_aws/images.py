@@ -56,6 +56,12 @@ def repository(image: str) -> str:
     return registry + slash + name.partition(":")[0]
 
 
+def file_of(folder: Path, word: str) -> str:
+    """The environment's app/job.py for the image's /app/job.py. A word that is no such file stays as it is."""
+    file = folder / word.lstrip("/")
+    return str(file) if word.startswith("/") and file.is_file() else word
+
+
 def _environment(name: str, path: Path) -> Path:
     folder = path.expanduser().absolute()
     if not os.access(folder / "bin" / "python", os.X_OK):

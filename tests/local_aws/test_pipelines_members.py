@@ -98,7 +98,9 @@ async def asked_for(name: str, path: str) -> set[str]:
     aws = FakeAws()
     aws.trusts, aws.register_tags, aws.caller_credentials = lambda *_, **__: True, lambda *_: None, lambda _: None
     service = PipelinesService(
-        SimpleNamespace(ministack=aws, store=None, work_dir=Path("unused"), endpoint_url="http://127.0.0.1:4599")
+        SimpleNamespace(
+            images={}, ministack=aws, store=None, work_dir=Path("unused"), endpoint_url="http://127.0.0.1:4599"
+        )
     )
 
     async def call(operation: str, params: dict[str, Any]) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 from local_aws.batch.model.submissions import Spec
 from local_aws.batch.state.jobs import Job
 from local_aws.containers.link import SEARCH_PATH, search_path
-from local_aws.images import environment_of
+from local_aws.images import environment_of, file_of
 
 PYTHON_IMAGES = ("python", "sagemaker-distribution")
 AWS_CLI_IMAGES = ("aws-cli",)
@@ -62,15 +62,11 @@ def process_argv(spec: Spec, environment: dict[str, str], images: Mapping[str, P
 
 
 def _mapped_argv(command: list[str], path: str | None, folder: Path) -> list[str]:
-    """The command line in an environment that stands for an image, which also has the image's files.
-
-    `/app/job.py` is the environment's `app/job.py`, if there is such a file.
-    """
+    """The command line in an environment that stands for an image, and may have the image's files."""
     if not command:
         raise FileNotFoundError("the job has none, and the CMD of the image is not known here")
     python = folder / "bin" / "python"
-    local = [folder / word.lstrip("/") if word.startswith("/") else None for word in command]
-    words = [str(file) if file and file.is_file() else word for file, word in zip(local, command, strict=True)]
+    words = [file_of(folder, word) for word in command]
     return [_program(words[0], path or search_path(python.parent), str(python)), *words[1:]]
 
 
@@ -134,7 +130,9 @@ def process_environment(
     Args:
         mapped: folder of the Python environment that the image is mapped to.
     """
+    packages = f"{directory}/.packages"  # what a job installs in a mapped environment is its own, and gone with it
     return {
+        **({"PIP_TARGET": packages, "PYTHONPATH": packages} if mapped else {}),
         "PATH": search_path(mapped / "bin") if mapped else SEARCH_PATH,
         "LANG": "C.UTF-8",
         "HOME": directory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any
@@ -12,6 +13,7 @@ from local_aws.pipelines.execution.step_values import StepValues
 from local_aws.pipelines.model.definition import Definition, parse
 from local_aws.pipelines.model.expressions import to_text
 from local_aws.pipelines.model.refusals import DefinitionError
+from local_aws.pipelines.processing.arguments import runs_here
 from local_aws.pipelines.state import Execution, Pipeline, StepRun, Version
 from local_aws.protocol import ApiError, Request
 
@@ -97,10 +99,13 @@ class Resources:
         return self.definition(pipeline, pipeline.versions[execution.version])
 
     def definition(self, pipeline: Pipeline, version: Version) -> Definition:
-        """The checked definition of a version, parsed once."""
+        """The checked definition of a version, parsed once.
+
+        An earlier server accepted one that was saved. A step whose image is no longer mapped fails when it starts.
+        """
         key = (pipeline.arn, version.id)
         if key not in self.definitions:
-            self.definitions[key] = parse(version.definition, pipeline.region)
+            self.definitions[key] = parse(version.definition, pipeline.region, lambda _: True)
         return self.definitions[key]
 
     def parse(self, text: str, request: Request) -> Definition:
@@ -110,7 +115,7 @@ class Resources:
             ApiError: ValidationException.
         """
         try:
-            return parse(text, request.region)
+            return parse(text, request.region, functools.partial(runs_here, images=self.context.images))
         except DefinitionError as error:
             raise ApiError("ValidationException", f"Unable to parse pipeline definition. {error}") from None
 

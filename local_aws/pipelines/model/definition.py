@@ -8,9 +8,10 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.htm
 
 from __future__ import annotations
 
+import functools
 import graphlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from local_aws.pipelines.model.parameters import Parameter
 from local_aws.pipelines.model.references import References
 from local_aws.pipelines.model.refusals import NOT_AN_ARRAY, NOT_AN_OBJECT, DefinitionError
 from local_aws.pipelines.model.step import Step
+from local_aws.pipelines.processing.arguments import runs_here
 from local_aws.pipelines.steps import TYPES
 
 VERSION = "2020-12-01"
@@ -47,12 +49,13 @@ class Definition:
     experiment: dict[str, Any] | None = None
 
 
-def parse(text: str, region: str) -> Definition:
+def parse(text: str, region: str, runs_image: Callable[[str], bool] | None = None) -> Definition:
     """Read and check a definition.
 
     Args:
         text: its JSON.
         region: the pipeline's Region, in which its functions and queues must be.
+        runs_image: whether an image of a Processing step runs here. Default: the Python images do.
 
     Raises:
         DefinitionError: the definition is wrong, or needs what the embedded AWS does not run.
@@ -60,7 +63,7 @@ def parse(text: str, region: str) -> Definition:
     if len(text) > MAX_CHARACTERS:
         raise DefinitionError(f"The definition has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}.")
     try:
-        return _parse(load_json(text), text, region)
+        return _parse(load_json(text), text, region, runs_image or functools.partial(runs_here, images={}))
     except ValueError as error:
         if isinstance(error, DefinitionError):
             raise
@@ -69,7 +72,7 @@ def parse(text: str, region: str) -> Definition:
         raise DefinitionError("It is nested too deeply.") from None
 
 
-def _parse(document: Any, text: str, region: str) -> Definition:
+def _parse(document: Any, text: str, region: str, runs_image: Callable[[str], bool]) -> Definition:
     if not isinstance(document, dict):
         raise DefinitionError("A definition is an object with Steps.", NOT_AN_OBJECT)
     if unknown := sorted(set(document) - _MEMBERS):
@@ -88,7 +91,7 @@ def _parse(document: Any, text: str, region: str) -> Definition:
     if not written:
         raise DefinitionError("Steps must be a list of at least one step.")
     known = {step.name: step for step in _steps(written, None, set())}
-    references = References(declared, known, region)
+    references = References(declared, known, region, runs_image)
     experiment = document.get("PipelineExperimentConfig")
     _check_experiment(experiment, references)
     _refuse_names_of_children(known)

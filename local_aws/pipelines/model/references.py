@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +19,17 @@ class References:
         parameters: the pipeline's.
         steps: every step that can run, but those of ForEach bodies, which only their siblings can refer to.
         region: the pipeline's Region.
+        runs_image: whether an image of a Processing step runs here.
     """
 
-    def __init__(self, parameters: dict[str, Parameter], steps: dict[str, Step], region: str) -> None:
-        self.parameters, self.steps, self.region = parameters, steps, region
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        steps: dict[str, Step],
+        region: str,
+        runs_image: Callable[[str], bool],
+    ) -> None:
+        self.parameters, self.steps, self.region, self.runs_image = parameters, steps, region, runs_image
 
     def link(self, step: Step, siblings: dict[str, Step] | None = None, loop: Step | None = None) -> Step:
         """The step with its `needs`, from its references, its dependencies and the condition whose branch it stands in.

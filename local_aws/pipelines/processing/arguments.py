@@ -7,12 +7,15 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore.model import Shape
 
+from local_aws.images import environment_of
 from local_aws.pipelines.model.expressions import is_expression
 from local_aws.pipelines.model.refusals import DefinitionError
 from local_aws.pipelines.processing import shapes
@@ -53,13 +56,20 @@ def _request_shape() -> Shape:
     return model.operation_model("CreateProcessingJob").input_shape
 
 
-def is_python_image(image: str) -> bool:
-    """Whether a container image runs here, as a process of this environment's Python."""
-    return bool(_PYTHON_IMAGES.fullmatch(image))
+def runs_here(image: str, images: Mapping[str, Path]) -> bool:
+    """Whether a container image runs here, as a process of a Python environment.
+
+    Args:
+        images: folders of the environments that images are mapped to.
+    """
+    return environment_of(images, image) is not None or bool(_PYTHON_IMAGES.fullmatch(image))
 
 
-def check(arguments: dict[str, Any]) -> None:
+def check(arguments: dict[str, Any], runs_image: Callable[[str], bool]) -> None:
     """Refuse the arguments of a job that are wrong, or that a job here does not have.
+
+    Args:
+        runs_image: whether an image runs here.
 
     Raises:
         DefinitionError: with the argument that is.
@@ -67,18 +77,19 @@ def check(arguments: dict[str, Any]) -> None:
     if foreign := sorted((set(arguments) & set(_request_shape().members)) - _ARGUMENTS):
         raise DefinitionError(f"Arguments.{foreign[0]} is not something the embedded AWS's processing jobs have.")
     shapes.check(arguments, _request_shape(), "Arguments")
-    if problem := _not_run_here(arguments):
+    if problem := _not_run_here(arguments, runs_image):
         raise DefinitionError(f"{problem}.")
 
 
-def _not_run_here(arguments: dict[str, Any]) -> str | None:
+def _not_run_here(arguments: dict[str, Any], runs_image: Callable[[str], bool]) -> str | None:
     application = arguments["AppSpecification"]
     image = application.get("ImageUri")
-    if not is_expression(image) and not (isinstance(image, str) and is_python_image(image)):
+    if not is_expression(image) and not (isinstance(image, str) and runs_image(image)):
         return (
             f"Arguments.AppSpecification.ImageUri {image!r} is not an image the embedded AWS runs; it runs "
             "the Python images python, sagemaker-distribution, sagemaker-scikit-learn, sagemaker-base-python and "
-            "sagemaker-data-science"
+            "sagemaker-data-science, and images that are mapped to a Python environment (python -m local_aws start "
+            "--image NAME=PATH)"
         )
     cluster = arguments["ProcessingResources"].get("ClusterConfig") or {}
     if not is_expression(cluster.get("InstanceCount")) and cluster.get("InstanceCount") != 1:

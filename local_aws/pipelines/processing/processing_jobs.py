@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
 import secrets
@@ -17,6 +18,7 @@ from typing import Any
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws import images
 from local_aws.containers.container import Container, Containers
 from local_aws.pipelines.execution.failures import StepFailed, StepStopped
 from local_aws.pipelines.model.refusals import DefinitionError
@@ -77,7 +79,7 @@ class ProcessingJobs:
         """
         failed = "ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details:"
         try:
-            arguments.check(given)
+            arguments.check(given, functools.partial(arguments.runs_here, images=self.context.images))
         except DefinitionError as error:
             raise StepFailed(f"{failed} {error}") from None
         name = self.name_for(execution, run)
@@ -143,8 +145,10 @@ class ProcessingJobs:
 
     async def _execute(self, record: dict[str, Any], credentials: Any, place: Path) -> None:
         arn = record["ProcessingJobArn"]
-        environment = environment_of(record, credentials, place, self.context.endpoint_url)
-        process = await self._containers.start(record["ProcessingJobName"], command_of(record, place), environment)
+        mapped = images.environment_of(self.context.images, record["AppSpecification"]["ImageUri"])
+        environment = environment_of(record, credentials, place, self.context.endpoint_url, mapped)
+        command = command_of(record, place, mapped)
+        process = await self._containers.start(record["ProcessingJobName"], command, environment)
         record["ProcessingStartTime"] = now()
         self._processes[arn] = process
         if arn in self._stopping:  # it was stopped while the process was being made

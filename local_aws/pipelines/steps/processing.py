@@ -30,7 +30,7 @@ class ProcessingStep(StepType):
 
     def check(self, step: Step, references: References) -> None:
         try:
-            arguments.check(step.arguments)
+            arguments.check(step.arguments, references.runs_image)
             arguments.check_files(step.spec)
             retries.check(step.spec.get("RetryPolicies") or [])
         except DefinitionError as error:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ PINNED = "my.registry/churn:1.0"
 
 def make_environment(folder: Path) -> Path:
     """A Python environment with a module that this one lacks, and with a program beside it, as an image has it."""
-    venv.create(folder, symlinks=True)
+    venv.create(folder, symlinks=True, with_pip=True)
     [packages] = folder.glob("lib/python*/site-packages")
     (packages / "only_there.py").write_text("answer = 42\n")
     (folder / "app").mkdir()
@@ -98,6 +99,20 @@ def test_the_environments_programs_come_first(mapped: Mapped, environment: Path)
 
 def test_a_file_of_the_image_is_found_in_the_environments_folder(mapped: Mapped) -> None:
     assert mapped.lines("python", "/app/job.py", "/tmp", "/no/such/file") == ["42 /tmp /no/such/file"]
+
+
+def test_what_a_job_installs_is_gone_with_it(mapped: Mapped, environment: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "answer = 1")
+        archive.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        archive.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("tiny-1.dist-info/RECORD", "")
+    install = f"pip install -qq --disable-pip-version-check --no-index {wheel} && "
+    use = "python -c 'import tiny; print(tiny.answer)'"
+    assert mapped.lines("sh", "-c", install + use) == ["1"]
+    assert mapped.run("sh", "-c", use)["container"]["exitCode"] == 1
+    assert not list(environment.rglob("tiny*"))
 
 
 def test_a_job_without_a_command_says_what_is_not_known(mapped: Mapped) -> None:

@@ -65,7 +65,7 @@ class Bench:
         self.aws = aws or FakeAws()
         self.definition = parse(json.dumps(document), "us-east-1")
         context = SimpleNamespace(
-            ministack=self.aws, store=store, work_dir=Path("unused"), endpoint_url="http://127.0.0.1:4599"
+            images={}, ministack=self.aws, store=store, work_dir=Path("unused"), endpoint_url="http://127.0.0.1:4599"
         )
         self.orchestrator = Orchestrator(context, lambda _: self.definition)
 
