@@ -124,6 +124,7 @@ CALLS: dict[str, Call] = {
         (LIMITS, f"{GITHUB}/TerraConstructs/base/pull/137"),
         "How long a job waits until its image is pulled (containers-roadmap#696).",
     ),
+    "batch:TerminateJob": Call(),
     "batch:UpdateComputeEnvironment": Call(),
     "batch:UpdateJobQueue": Call(),
     "cloudwatch:DescribeAlarms": Call(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import boto3
@@ -17,6 +17,7 @@ MAX_RECEIVE_COUNT = 1000
 RETENTION_SECONDS = 14 * 24 * 3600
 BATCH_SIZE = 10  # messages that one invocation of the function may get
 MAXIMUM_CONCURRENCY = 2  # invocations at once
+REPORT_ITEMS = "ReportBatchItemFailures"  # the response type with which a function reports single messages
 
 # The statement that lets a rule send to the queue, and its name in the queues of earlier versions.
 RULE_SID, FORMER_RULE_SID = "AllowRuleToSend", "LetTheRuleSend"
@@ -176,6 +177,7 @@ def ensure_mapping(
     function: str,
     batch_size: int = BATCH_SIZE,
     maximum_concurrency: int = MAXIMUM_CONCURRENCY,
+    response_types: Sequence[str] = (REPORT_ITEMS,),
     tags: dict[str, str],
 ) -> dict[str, Any]:
     """The event source mapping from a queue to a function, created or brought up to date, and Enabled.
@@ -187,6 +189,7 @@ def ensure_mapping(
         function: the function's name.
         batch_size: messages an invocation may get.
         maximum_concurrency: invocations at once, 2 to 1,000.
+        response_types: of the function. With none, Lambda ignores which messages it reports, and deletes all of them.
 
     Returns:
         The mapping as GetEventSourceMapping answers it.
@@ -199,7 +202,7 @@ def ensure_mapping(
     client = session.client("lambda")
     settings = {
         "BatchSize": batch_size,
-        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "FunctionResponseTypes": [*response_types],
         "ScalingConfig": {"MaximumConcurrency": maximum_concurrency},
     }
     # While one is being created, updated or deleted, Lambda takes neither a change of it nor another one like it.

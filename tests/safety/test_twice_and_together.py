@@ -33,13 +33,14 @@ AGAIN = {
         "sagemaker:CreatePipeline": 1,
         "lambda:CreateEventSourceMapping": 1,
         "sqs:SetQueueAttributes": 2,
-        "lambda:UpdateEventSourceMapping": 4,
+        "lambda:UpdateEventSourceMapping": 6,  # paused, told to ignore the list, mended
         "lambda:UpdateFunctionCode": 2,
         "lambda:UpdateFunctionConfiguration": 2,
         "lambda:Invoke": 11,
-        "batch:SubmitJob": 4,
-        "sagemaker:StartPipelineExecution": 7,
-        "sagemaker:StopPipelineExecution": 1,
+        "batch:SubmitJob": 6,
+        "batch:TerminateJob": 2,  # those that were too large
+        "sagemaker:StartPipelineExecution": 8,
+        "sagemaker:StopPipelineExecution": 2,
         "sqs:SendMessage": 1,  # the message that makes no sense
         "sqs:DeleteMessage": 8,
     },

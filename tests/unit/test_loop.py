@@ -62,3 +62,18 @@ def test_a_loop_is_shown_turn_by_turn_until_its_step_is_answered_and_its_message
         ["none", "2 of 2 succeeded", "Succeeded"],
     ]
     assert len(seen) == len(loop)
+
+
+@pytest.mark.parametrize(("messages", "step"), [(counts(0, 1), "Executing"), (counts(0, 0), "Starting")])
+def test_a_step_counts_as_lost_only_while_it_waits_without_a_message(session, calls, seen, messages, step):
+    turns = [(messages, step)] * 50 + [(counts(0, 0), "Executing")] * 50
+    for counted, status in turns:
+        calls.answer("GetQueueAttributes", counted)
+        calls.answer("DescribeJobs", described("RUNNABLE"))
+        calls.answer(
+            "ListPipelineExecutionSteps", {"PipelineExecutionSteps": [{"StepName": "W", "StepStatus": status}]}
+        )
+    url = "https://sqs.us-east-1.amazonaws.com/000000000000/callbacks"
+    loop = monitoring.watch_loop(session, url, "arn", "0", every=0.001, lost_after=0.01)
+    assert loop[["message", "step"]].to_numpy().tolist()[-1] == ["none", "Executing"]
+    assert len(loop) == 2

@@ -124,6 +124,13 @@ def test_a_mapping_is_brought_up_to_date(session, mapping):
     assert (changed["UUID"], changed["State"], changed["BatchSize"]) == (made["UUID"], "Enabled", 5)
 
 
+def test_a_mapping_can_be_made_to_ignore_what_is_reported_and_back(mapping):
+    made = mapping()
+    changed = mapping(response_types=[])
+    assert (changed["UUID"], changed["FunctionResponseTypes"]) == (made["UUID"], [])
+    assert mapping()["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
 def test_one_that_is_still_being_deleted_is_waited_for(mapping, calls, no_waiting):
     made = mapping()
     deleting = {"EventSourceMappings": [made | {"State": "Deleting"}]}

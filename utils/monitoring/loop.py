@@ -43,7 +43,7 @@ def watch_job(
         job.update(batch.describe_jobs(jobs=[job_id])["jobs"][0])
         return {"status": job["status"], "reason": job.get("statusReason", "")}
 
-    if not _show_changes(poll, lambda row: row["status"] in DONE, every, seconds):
+    if not _show_changes(poll, lambda row, _: row["status"] in DONE, every, seconds):
         raise TimeoutError(f"Job {job_id} is still {job['status']} after {seconds:.0f} seconds. Watch it again.")
     return job
 
@@ -56,6 +56,7 @@ def watch_loop(
     *,
     every: float | None = None,
     seconds: float = 900,
+    lost_after: float | None = None,
 ) -> pd.DataFrame:
     """Show a polling loop as it turns, with a row for each change of the message, the jobs and the waiting step.
 
@@ -65,6 +66,8 @@ def watch_loop(
         job_ids: of the jobs that its step waits for, joined by spaces.
         every: seconds between two polls. Default: a tenth, then more and more, up to two.
         seconds: how long to watch at most. Default: 900.
+        lost_after: seconds after which a step that waits, and has no message, counts as lost. It is watched no longer
+            then. Default: never.
 
     Returns:
         Columns seconds, message, jobs, step.
@@ -84,7 +87,11 @@ def watch_loop(
             "step": step["StepStatus"],
         }
 
-    rows = _show_changes(poll, lambda row: row["step"] in FINAL and row["message"] == "none", every, seconds)
+    def is_last(row: Mapping[str, Any], unchanged: float) -> bool:
+        lost = lost_after is not None and row["step"] == "Executing" and unchanged >= lost_after
+        return row["message"] == "none" and (row["step"] in FINAL or lost)
+
+    rows = _show_changes(poll, is_last, every, seconds)
     if not rows:
         raise TimeoutError(f"The step of {execution} still waits after {seconds:.0f} seconds.")
     return pd.DataFrame(rows)
@@ -92,23 +99,28 @@ def watch_loop(
 
 def _show_changes(
     poll: Callable[[], Mapping[str, Any]],
-    is_last: Callable[[Mapping[str, Any]], bool],
+    is_last: Callable[[Mapping[str, Any], float], bool],
     every: float | None,
     seconds: float,
 ) -> list[dict[str, Any]]:
-    """Poll, and show a table with a row and a time for each change. Returns the rows, or none at the timeout."""
+    """Poll, and show a table with a row and a time for each change. Returns the rows, or none at the timeout.
+
+    Args:
+        is_last: is given a poll's row and for how many seconds nothing has changed.
+    """
     from IPython.display import display
 
     rows: list[dict[str, Any]] = []
-    begun, pause = time.monotonic(), every or 0.1
+    begun, changed, pause = time.monotonic(), 0.0, every or 0.1
     view = display({"text/plain": "Loading ..."}, raw=True, display_id=True)
     while (elapsed := time.monotonic() - begun) < seconds:
         row = poll()
         if not rows or any(rows[-1][key] != value for key, value in row.items()):
+            changed = elapsed
             rows.append({"seconds": round(elapsed, 1), **row})
             table = pd.DataFrame(rows)
             view.update({"text/html": as_html(table), "text/plain": table.to_string()}, raw=True)
-        if is_last(row):
+        if is_last(row, elapsed - changed):
             return rows
         time.sleep(pause)
         pause = every or min(2, pause * 1.2)
