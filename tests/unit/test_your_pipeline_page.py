@@ -43,13 +43,16 @@ def test_it_names_the_fixtures_that_pytest_lists(tmp_path):
         assert re.search(rf"^{name}\b", listed, re.MULTILINE), listed
 
 
-@pytest.mark.slow
-def test_its_fixture_maps_an_image(tmp_path):
-    [fixture] = re.findall(r"^```python\n(import sys\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (tmp_path / "conftest.py").write_text(files()["conftest.py"] + fixture)
-    test = (
-        "import sys\ndef test_it(embedded_aws):\n    assert embedded_aws.images == {'my.registry/churn': sys.prefix}\n"
-    )
-    (tmp_path / "test_it.py").write_text(test)
+@pytest.mark.thorough
+def test_its_tests_pass_in_an_image_of_ones_own(tmp_path):
+    [fixtures] = re.findall(r"^```python\n(import dataclasses\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    for name, text in files().items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "conftest.py").write_text(files()["conftest.py"] + fixtures)
     done = run_pytest(tmp_path)
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    (tmp_path / "conftest.py").write_text(
+        (files()["conftest.py"] + fixtures).replace('{"my.registry', '{"other.registry')
+    )
+    done = run_pytest(tmp_path, "-k", "counted")
+    assert "1 failed" in done.stdout, "the jobs ran in another image"
