@@ -9,12 +9,13 @@ MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb
 MERMAID_JS := build/book/mermaid-$(MERMAID).min.js
 SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256) --check --status
 
-.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book functions deploy undeploy bench lint format lock audit sbom clean
+.PHONY: outputs help tutorial test test-all test-browser test-studio test-clients chromium lab book functions deploy undeploy bench lint format lock kernel audit sbom clean
 
 help:
 	@echo "make tutorial   run the seven notebooks (ARGS=\"--from 05\", \"--only 03\", \"--target aws\", \"--keep\")"
 	@echo "make outputs    run every notebook and save its outputs in place"
 	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make kernel     make .venv a kernel of the JupyterLab that is here, such as SageMaker Studio's"
 	@echo "make test       lint, and run the tests to wait for while you work"
 	@echo "make test-all   run every test except the browser's, Studio's and other clients' (CI runs it)"
 	@echo "make test-browser  test the notebooks in JupyterLab and the book, in Chromium (pictures in outputs/screens/)"
@@ -71,7 +72,7 @@ build/clients/%/.installed: tests/clients/%/requirements.lock | .venv/.installed
 # Studio's image has Python 3.12: the first of these that is one.
 STUDIO_PYTHON ?= $(firstword $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null) $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python))
 build/studio/env/.installed: tests/studio/requirements.lock
-	@[ -n "$(STUDIO_PYTHON)" ] || { echo "make test-studio needs Python 3.12; set STUDIO_PYTHON to it." >&2; exit 1; }
+	@[ -n "$(STUDIO_PYTHON)" ] || { echo "make test-studio needs Python 3.12. Set STUDIO_PYTHON to it." >&2; exit 1; }
 	@mkdir -p build/studio && $(STUDIO_PYTHON) -m venv --clear build/studio/env
 	@echo "Installing the packages of SageMaker Studio's image into build/studio/env (once, some minutes) ..."
 	@build/studio/env/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
@@ -89,6 +90,15 @@ lab: export PYTHONPATH := $(CURDIR)$(addprefix :,$(PYTHONPATH))
 # Shows the whole repository, since the notebooks link to the code, the glossary and the README.
 lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_iam.ipynb $(ROOT) $(ARGS)
+
+# Jupyter finds it in the home folder, which SageMaker Studio keeps. SAGEMAKER_BATCH_TARGET=aws makes that its target.
+KERNEL := sagemaker-batch
+kernel: .venv/.installed
+	@$(BIN)/python -m ipykernel install --user --name $(KERNEL) --display-name "SageMaker Batch Step" \
+		--env PYTHONPATH "$(CURDIR)" \
+		$(if $(SAGEMAKER_BATCH_TARGET),--env SAGEMAKER_BATCH_TARGET $(SAGEMAKER_BATCH_TARGET)) >/dev/null
+	@echo "Choose the kernel \"SageMaker Batch Step\". Its target is $(or $(SAGEMAKER_BATCH_TARGET),local)."
+	@echo "Remove it with: $(BIN)/jupyter kernelspec remove $(KERNEL)"
 
 # Laid out as the repository is, so that links lead where they lead there.
 book: build/book/env/.installed $(MERMAID_JS)
@@ -188,7 +198,7 @@ sbom: .venv/.installed
 
 clean:
 	@if [ -x $(BIN)/jupyter ] && $(BIN)/jupyter server list 2>/dev/null | grep -q ":: $(CURDIR)$$"; then \
-		echo "JupyterLab runs here, from .venv; stop it first, with Ctrl-C in its terminal." >&2; exit 1; fi
+		echo "JupyterLab runs here, from .venv. Stop it first, with Ctrl-C in its terminal." >&2; exit 1; fi
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_aws stop; fi  # while it can't be stopped, nothing is deleted
 	rm -rf .venv .local_aws outputs build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -134,13 +134,13 @@ def start(
         if running := find(place.path):
             if port not in (None, 0, running.port):
                 raise LocalAwsError(
-                    f"The embedded AWS already runs on port {running.port}; use that, or stop it first with "
+                    f"The embedded AWS already runs on port {running.port}. Use that, or stop it first with "
                     "`python -m local_aws stop`."
                 )
             for name, folder in environments.items():
                 if running.images.get(name) != str(folder):
                     raise LocalAwsError(
-                        f"The embedded AWS already runs, and does not map the image {name} to {folder}; stop it first "
+                        f"The embedded AWS already runs, and does not map the image {name} to {folder}. Stop it first "
                         "with `python -m local_aws stop`."
                     )
             return running
@@ -152,7 +152,7 @@ def start(
         if time.monotonic() > deadline:
             raise LocalAwsError(
                 f"The embedded AWS of {place.path} is there (process {place.holder() or 'unknown'}) and does not "
-                f"answer; its log is {place.log}. End it with `python -m local_aws stop`."
+                f"answer. Its log is {place.log}. End it with `python -m local_aws stop`."
             )
         time.sleep(0.02)
 
@@ -196,7 +196,7 @@ def _holder(place: Home) -> int | None:
             return None
         if time.monotonic() > deadline:
             raise LocalAwsError(
-                f"The embedded AWS of {place.path} is there, but its process can't be seen from here; stop it where it "
+                f"The embedded AWS of {place.path} is there, but its process can't be seen from here. Stop it where it "
                 "was started, such as in its container."
             )
         time.sleep(0.02)
@@ -212,7 +212,7 @@ def _send(pid: int, signals: list[signal.Signals]) -> None:
         return  # it has ended
     except PermissionError as error:
         raise LocalAwsError(
-            f"The embedded AWS (process {pid}) runs as {owner(Path(f'/proc/{pid}'))}; end it with `sudo kill {pid}`."
+            f"The embedded AWS (process {pid}) runs as {owner(Path(f'/proc/{pid}'))}. End it with `sudo kill {pid}`."
         ) from error
 
 
@@ -256,7 +256,7 @@ def _spawn(
         server.kill()
         server.wait()
     tail = " | ".join(home.log.read_text(errors="replace").strip().splitlines()[-3:])
-    raise LocalAwsError(f"The embedded AWS did not start; its log ends: {tail or '(empty)'}")
+    raise LocalAwsError(f"The embedded AWS did not start. Its log ends: {tail or '(empty)'}")
 
 
 def _clean_environment(home: Path) -> dict[str, str]:

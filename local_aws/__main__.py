@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state-dir", type=Path, help="keep resources, jobs and executions in this directory")
     parser.add_argument(
         "--image", action="append", metavar="NAME=PATH",
-        help="run this image in the Python environment at PATH; may be repeated (default: $LOCAL_AWS_IMAGES)",
+        help="run this image in the Python environment at PATH. May be repeated (default: $LOCAL_AWS_IMAGES)",
     )  # fmt: skip
     parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)  # the home's, when `start` has it already
     options = parser.parse_args(arguments)
@@ -63,7 +63,7 @@ def _stop(home: Path) -> int:
             print("The embedded AWS is stopped.")
         case _:
             print(
-                f"The embedded AWS did not end within {local_aws.STOP_SECONDS} seconds and was killed; README says "
+                f"The embedded AWS did not end within {local_aws.STOP_SECONDS} seconds and was killed. README says "
                 "what of a state directory can then be lost."
             )
     return 0
@@ -78,7 +78,7 @@ def _status(home: Path) -> int:
             return 0
         case local_aws.Presence.SILENT:
             print(
-                f"The embedded AWS is there ({process}) and does not answer: it is busy or stopped; its log is {log}. "
+                f"The embedded AWS is there ({process}) and does not answer: it is busy or stopped. Its log is {log}. "
                 "End it: python -m local_aws stop"
             )
             return SILENT
@@ -86,7 +86,7 @@ def _status(home: Path) -> int:
             print(f"The embedded AWS is starting ({process}).")
             return SILENT
         case local_aws.Presence.DIED:
-            print(f"The embedded AWS died; its log is {log}. Start it again: python -m local_aws start")
+            print(f"The embedded AWS died. Its log is {log}. Start it again: python -m local_aws start")
         case _:
             print("The embedded AWS is not running. Start it: python -m local_aws start")
     return NOT_RUNNING
@@ -131,7 +131,7 @@ def _lock(place: Home) -> IO[str]:
     running = local_aws.find(place.path)
     where = f", at {running.endpoint_url} (process {running.pid})" if running else ""
     raise local_aws.LocalAwsError(
-        f"The embedded AWS of {place.path} already runs{where}; use that, or stop it first with "
+        f"The embedded AWS of {place.path} already runs{where}. Use that, or stop it first with "
         f"`python -m local_aws stop --home {shlex.quote(str(place.path))}`."
     )
 

@@ -41,7 +41,7 @@ class Disk:
         )
         if full:
             self.refusal = (
-                f"The disk that holds {self.directory} is full, so the embedded AWS has ended; make room on it, then "
+                f"The disk that holds {self.directory} is full, so the embedded AWS has ended. Make room on it, then "
                 "start the embedded AWS again with the same state directory."
             )
         else:

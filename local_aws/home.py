@@ -191,11 +191,11 @@ def explained(path: Path) -> Iterator[None]:
             raise LocalAwsError(_not_ours(path, Path(error.filename or path))) from error
         if error.errno == errno.EROFS:
             raise LocalAwsError(
-                f"{path} is on a file system that takes no writes; choose another directory with LOCAL_AWS_HOME."
+                f"{path} is on a file system that takes no writes. Choose another directory with LOCAL_AWS_HOME."
             ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise LocalAwsError(
-                f"The disk that holds {path} is full; make room on it, then start the embedded AWS again."
+                f"The disk that holds {path} is full. Make room on it, then start the embedded AWS again."
             ) from error
         raise
 
@@ -205,7 +205,7 @@ def _not_ours(directory: Path, refused: Path) -> str:
     if not os.path.lexists(directory):  # it was to be made
         parent = next(parent for parent in directory.parents if parent.exists())
         return (
-            f"{directory} can't be made, since {parent} belongs to {owner(parent)}; choose another directory with "
+            f"{directory} can't be made, since {parent} belongs to {owner(parent)}. Choose another directory with "
             "LOCAL_AWS_HOME."
         )
     try:
@@ -213,9 +213,9 @@ def _not_ours(directory: Path, refused: Path) -> str:
     except OSError:  # it is in a directory that does not let us in, or is not there yet
         refused = directory
     if refused.lstat().st_uid == os.geteuid():
-        return f"{refused} is closed to you; open it with `chmod -R u+rwX {shlex.quote(str(directory))}`."
+        return f"{refused} is closed to you. Open it with `chmod -R u+rwX {shlex.quote(str(directory))}`."
     return (
-        f"{refused} belongs to {owner(refused)}, perhaps since an earlier sudo, and the embedded AWS needs it; take it "
+        f"{refused} belongs to {owner(refused)}, perhaps since an earlier sudo, and the embedded AWS needs it. Take it "
         f"back with `sudo chown -R {_name(os.geteuid())} {shlex.quote(str(directory))}`, or choose another directory "
         "with LOCAL_AWS_HOME."
     )

@@ -192,7 +192,7 @@ class Api:
         if method is None:
             raise ApiError(
                 "NotImplementedException",
-                f"The embedded AWS does not cover {self.service.name}:{operation.name}; "
+                f"The embedded AWS does not cover {self.service.name}:{operation.name}. "
                 "local_aws/README.md lists the operations it does.",
                 501,
             )
@@ -233,7 +233,7 @@ class Api:
             # A bug of ours: AWS's own words for it, with the details in the server's log.
             log.exception("%s %s failed", self.service.name, path)
             _, code = self._CODES[self.service.name]
-            response = self.error(ApiError(code, "The embedded AWS failed to answer; see its log.", 500))
+            response = self.error(ApiError(code, "The embedded AWS failed to answer. See its log.", 500))
         return Response(response.status, {**response.headers, "x-amzn-requestid": request_id}, response.body)
 
 

@@ -35,13 +35,13 @@ class QuotasService:
         request.authorize("servicequotas:GetServiceQuota", arn, context={"servicequotas:service": service})
         if "ContextId" in request.params:
             raise ApiError(
-                "IllegalArgumentException", "The embedded AWS does not cover ContextId; Service Quotas does."
+                "IllegalArgumentException", "The embedded AWS does not cover ContextId. Service Quotas does."
             )
         if service != SERVICE or code not in QUOTAS:
             known = " and ".join(QUOTAS)
             raise ApiError(
                 "NoSuchResourceException",
-                f"The embedded AWS does not know the quota {code} of {service}; it knows {known} of {SERVICE}.",
+                f"The embedded AWS does not know the quota {code} of {service}. It knows {known} of {SERVICE}.",
             )
         name, value = QUOTAS[code]
         return {

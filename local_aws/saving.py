@@ -58,7 +58,7 @@ class Saver:
         try:
             pid = self._fork()
         except OSError as error:  # such as too many processes
-            log.error("MiniStack's state could not be saved: %s; it is tried again.", error)
+            log.error("MiniStack's state could not be saved: %s. It is tried again.", error)
             return False
         while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
             if time.monotonic() - begun > SAVE_SECONDS:
@@ -68,5 +68,5 @@ class Saver:
         if code > 1:
             self._disk.refuse(OSError(code, os.strerror(code)))
         elif code:
-            log.error("MiniStack's state could not be saved (exit status %s); it is tried again.", code)
+            log.error("MiniStack's state could not be saved (exit status %s). It is tried again.", code)
         return code == 0

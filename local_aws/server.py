@@ -243,7 +243,7 @@ _LOOPBACK = re.compile(r"(?:[a-z0-9.-]+\.)?(?:localhost|127\.0\.0\.1)(?::\d+)?")
 def _foreign(headers: dict[str, str]) -> dict[str, str] | None:
     """Why a request is refused. Its host is not this machine's name (DNS rebinding), or a web page sent it."""
     if not _LOOPBACK.fullmatch(headers.get("host", "").lower()):
-        return {"message": "The embedded AWS answers to 127.0.0.1 and localhost only; the Host header names another."}
+        return {"message": "The embedded AWS answers to 127.0.0.1 and localhost only. The Host header names another."}
     if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return {"message": "The embedded AWS does not answer requests from web pages."}
     return None
@@ -376,7 +376,7 @@ def _raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= hard < LEAST_FILES:
         raise local_aws.LocalAwsError(
-            f"The embedded AWS may have only {hard} files open here, and needs {LEAST_FILES}; raise the limit with "
+            f"The embedded AWS may have only {hard} files open here, and needs {LEAST_FILES}. Raise the limit with "
             "`ulimit -n 1024`, or in a new terminal if this one refuses that."
         )
     with contextlib.suppress(ValueError, OSError):

@@ -19,7 +19,7 @@ def make(directory: Path) -> None:
     """
     if directory.exists() and any(directory.iterdir()) and not (directory / MARKER).exists():
         raise LocalAwsError(
-            f"{directory} is not the embedded AWS's own directory; move it away, or start with another --home."
+            f"{directory} is not the embedded AWS's own directory. Move it away, or start with another --home."
         )
     directory.mkdir(mode=0o700, exist_ok=True)
     (directory / MARKER).touch()

@@ -129,11 +129,11 @@ class BatchStepOptions:
         for key, pattern in (("parameters", PARAMETER_NAME), ("environment", VARIABLE_NAME)):
             for name, value in (getattr(self, key) or {}).items():
                 if not isinstance(name, str) or not re.fullmatch(pattern, name):
-                    self.refuse(f"{key} has the name {name!r}; use letters, digits and underscores.")
+                    self.refuse(f"{key} has the name {name!r}. Use letters, digits and underscores.")
                 if name in taken[key] or (key == "environment" and name.startswith("AWS_BATCH")):
                     self.refuse(f"{key} must not have {name}, which each job gets with a value that is its own.")
                 if not is_variable(value) and not isinstance(value, str | int | float):
-                    self.refuse(f"{key} has {name}={value!r}; a value is a string, a number or a pipeline variable.")
+                    self.refuse(f"{key} has {name}={value!r}. A value is a string, a number or a pipeline variable.")
         if not _is_text(self.share_identifier, "[A-Za-z0-9]{1,255}"):
             self.refuse(f"share_identifier has 1 to 255 letters and digits, so it can't be {self.share_identifier!r}.")
 

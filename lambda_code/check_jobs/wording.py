@@ -37,13 +37,13 @@ def deadline_reason(step, counts, late, now):
         limit = f"{step.polls} polls" if step.is_past_deadline(now) else "the deadline"
     unfinished = sum(unfinished_jobs(counts.jobs.get(id)) for id in late)
     return shorten(
-        f"{unfinished} of {counts.total} jobs were unfinished after {limit} and terminated; "
-        f"first {first['jobName']}: {first['status']}{why}"
+        f"{unfinished} of {counts.total} jobs were unfinished after {limit} and terminated. "
+        f"The first is {first['jobName']}: {first['status']}{why}"
     )
 
 
 def stopped_reason(counts):
-    return f"The pipeline execution was stopped; {len(counts.unfinished)} of {len(counts.jobs)} jobs terminated."
+    return f"The pipeline execution was stopped. {len(counts.unfinished)} of {len(counts.jobs)} jobs were terminated."
 
 
 def unknown_reason(counts):

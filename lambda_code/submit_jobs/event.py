@@ -72,7 +72,7 @@ def read_trial(options):
 
 
 def validate_files(options):
-    more = "; for more, use mode array"
+    more = " (mode array takes more)"
     options["max_jobs"] = read_whole_number("max_jobs", options["max_jobs"], 1, MAX_FILE_JOBS, more)
     for key, default in (("input_name", "file_{i:02d}.json"), ("output_name", "output_{i:02d}.json")):
         options[key] = read_name_pattern(key, options.get(key, default))

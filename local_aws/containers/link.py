@@ -99,7 +99,7 @@ class Link:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         await self.read(reader)
         if not self._closing:
-            log.error("The supervisor of some jobs died; its jobs end, and a new one is started.")
+            log.error("The supervisor of some jobs died. Its jobs end, and a new one is started.")
             await asyncio.to_thread(self._process.wait)
             await self.open()
             self.on_death(self)

@@ -41,7 +41,9 @@ LINE_BYTES = 256 * 1024 - 26
 OUTPUT_BYTES = 8 * 1024 * 1024
 # The server sees to one report at a time, and to its other callers between two.
 LINES_PER_REPORT = 1000
-TRUNCATED = f"[the embedded AWS keeps the first {OUTPUT_BYTES // 1024**2} MiB of an attempt's output; the rest is gone]"
+TRUNCATED = (
+    f"[the embedded AWS keeps the first {OUTPUT_BYTES // 1024**2} MiB of an attempt's output, and drops the rest]"
+)
 # With more than a few jobs, reports wait this long for company: a server woken once for many does less.
 GATHER_SECONDS = 0.005
 FEW_JOBS = 4

@@ -82,7 +82,7 @@ def check_readable(service: str, path: str, headers: dict[str, str], query: byte
         return
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if "cbor" in kind or "cbor" in headers.get("smithy-protocol", ""):
-        raise ApiError("UnsupportedProtocol", "The embedded AWS does not read CBOR; use JSON or the query protocol.")
+        raise ApiError("UnsupportedProtocol", "The embedded AWS does not read CBOR. Use JSON or the query protocol.")
     if headers.get("content-encoding", "identity") not in ("identity", "aws-chunked", "utf-8"):
         return  # MiniStack inflates it; what is in it, `read` checks
     if target := headers.get("x-amz-target"):

@@ -20,7 +20,7 @@ def check_scope(
     from ministack.core import router
 
     if service not in SERVICES.split(","):
-        message = f"The embedded AWS does not have the service {service!r}; local_aws/README.md lists what it has."
+        message = f"The embedded AWS does not have the service {service!r}. local_aws/README.md lists what it has."
         raise ApiError("NotImplementedException", message, 501)
     detected = router.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query))
     if detected != service:

@@ -405,7 +405,7 @@ def test_a_stopped_execution_has_its_jobs_terminated(fake, check):
     run(fake, check, seconds=5)
     fake.sagemaker.send(token, {"job_ids": job_ids}, status="Stopping")
     run(fake, check, seconds=5)
-    assert answers(fake) == [("Failure", "The pipeline execution was stopped; 61 of 63 jobs terminated.")]
+    assert answers(fake) == [("Failure", "The pipeline execution was stopped. 61 of 63 jobs were terminated.")]
     assert not fake.batch.unfinished()
     run(fake, check)
     assert len(answers(fake)) == 1, "the first message, coming back later, finds its token answered"
@@ -484,7 +484,7 @@ def test_throttling_delays_termination_within_the_invocation(fake, check):
     fake.sagemaker.send(token, {"job_ids": jobs}, status="Stopping")
     fake.sqs.invoke(check.lambda_handler)
     assert not fake.batch.unfinished()
-    assert answers(fake) == [("Failure", "The pipeline execution was stopped; 20 of 20 jobs terminated.")]
+    assert answers(fake) == [("Failure", "The pipeline execution was stopped. 20 of 20 jobs were terminated.")]
 
 
 # Messages

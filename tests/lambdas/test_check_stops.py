@@ -153,4 +153,4 @@ def test_the_message_of_a_stop_is_read_as_the_example_and_as_the_prose_of_awss_g
     work(seconds=50)
     assert not fake.batch.unfinished()
     [(_, _, kind, why)] = fake.sagemaker.answers
-    assert (kind, why) == ("Failure", "The pipeline execution was stopped; 3 of 3 jobs terminated.")
+    assert (kind, why) == ("Failure", "The pipeline execution was stopped. 3 of 3 jobs were terminated.")

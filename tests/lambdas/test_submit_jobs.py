@@ -40,7 +40,7 @@ def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
     [
         ({"job_queue": ""}, "The event lacks job_queue"),
         ({"max_job": 3}, "unknown keys max_job"),
-        ({"max_jobs": 0}, "max_jobs must be a whole number from 1 to 1,000; for more, use mode array, but it is 0"),
+        ({"max_jobs": 0}, "max_jobs must be a whole number from 1 to 1,000 (mode array takes more), but it is 0"),
         ({"max_jobs": 1001}, "max_jobs must be a whole number from 1 to 1,000"),
         ({"max_jobs": "many"}, "max_jobs must be a whole number"),
         ({"max_jobs": 2.5}, "max_jobs must be a whole number"),
@@ -417,7 +417,7 @@ def test_a_lines_length_is_counted_as_it_is_written(fake, submit, letter):
     assert run_manifest(fake, submit, longest.encode())["jobCount"] == 1
     [items] = [body for uri, body in fake.s3.objects.items() if "/items-" in uri]
     assert json.loads(items) == json.loads(longest)
-    with pytest.raises(submit["event"].BadEvent, match=r"Line 1 of .* has 8,193 characters; at most 8,192 are allowed"):
+    with pytest.raises(submit["event"].BadEvent, match=r"Line 1 of .* has 8,193 characters, and 8,192 are allowed"):
         run_manifest(fake, submit, longest.replace('"}', 'x"}').encode(), step_name="Longer")
 
 

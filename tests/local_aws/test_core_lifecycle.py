@@ -120,7 +120,7 @@ def test_another_port_than_the_running_ones_is_one_clear_sentence(home: Path) ->
 def test_a_server_that_cannot_come_up_says_why(home: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("")
-    with pytest.raises(local_aws.LocalAwsError, match=r"did not start; its log ends: .*a-file"):
+    with pytest.raises(local_aws.LocalAwsError, match=r"did not start. Its log ends: .*a-file"):
         local_aws.start(port=0, home=home, state_dir=blocked / "state")
 
 
@@ -219,7 +219,7 @@ def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, se
     said, _ = second.communicate(timeout=30)
     assert second.returncode == 1
     assert said == (
-        f"The embedded AWS of {home} already runs, at {first.endpoint_url} (process {first.pid}); use that, or stop it "
+        f"The embedded AWS of {home} already runs, at {first.endpoint_url} (process {first.pid}). Use that, or stop it "
         f"first with `python -m local_aws stop --home {home}`.\n"
     )
     assert local_aws.find(home) == first

@@ -130,7 +130,7 @@ def test_a_holder_that_cannot_be_seen_is_not_guessed(home: Path, stand_in: Calla
     """As when the server runs in a container that shares the directory, and has process ids of its own."""
     process = stand_in()
     (home / "lock").write_text(f"{os.getpid()}\n")
-    with pytest.raises(local_aws.LocalAwsError, match="its process can't be seen from here; stop it where"):
+    with pytest.raises(local_aws.LocalAwsError, match=r"its process can't be seen from here\. Stop it where"):
         local_aws.stop(home)
     assert process.poll() is None
 
@@ -164,7 +164,7 @@ def test_make_clean_deletes_nothing_under_a_jupyterlab(tmp_path: Path, served: s
     jupyter.chmod(0o755)
     cleaned = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert jupyter.exists() == (served == ".")
-    assert ("JupyterLab runs here, from .venv; stop it first" in cleaned.stderr) == (served == ".")
+    assert ("JupyterLab runs here, from .venv. Stop it first" in cleaned.stderr) == (served == ".")
 
 
 # --- where its files are ---------------------------------------------------------------------------------------------
@@ -237,6 +237,6 @@ def test_a_server_of_roots_is_one_sentence(home: Path, stand_in: Callable) -> No
     status, said = command("stop", home=home, user=USER)
     assert (status, said) == (
         1,
-        f"The embedded AWS (process {process.pid}) runs as root; end it with `sudo kill {process.pid}`.\n",
+        f"The embedded AWS (process {process.pid}) runs as root. End it with `sudo kill {process.pid}`.\n",
     )
     assert process.poll() is None

@@ -42,7 +42,7 @@ def test_botocores_cbor_is_read_too(aws: Any) -> None:
     path = "/service/GraniteServiceVersion20100801/operation/ListMetrics"
     status, answer, headers = sent(aws, "monitoring", path, b"\xa0", headers)
     assert (status, headers["content-type"]) == (400, "application/cbor")
-    assert b"use JSON or the query protocol" in answer
+    assert b"Use JSON or the query protocol" in answer
 
 
 def sent(aws: Any, service: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, Any]:

@@ -54,7 +54,7 @@ def test_a_full_disk_ends_the_server_once_with_one_sentence(tmp_path: Path) -> N
     disk.refuse(OSError(errno.EIO, "Input/output error"))
     assert stops == [1]
     assert disk.refusal == (
-        f"The disk that holds {tmp_path} is full, so the embedded AWS has ended; make room on it, then start the "
+        f"The disk that holds {tmp_path} is full, so the embedded AWS has ended. Make room on it, then start the "
         "embedded AWS again with the same state directory."
     )
 

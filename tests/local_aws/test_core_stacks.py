@@ -140,7 +140,7 @@ QUEUE = {"Type": "AWS::SQS::Queue"}
         ({"Resources": {"Queue": QUEUE}, "Metadata": json.loads("[" * 200 + "]" * 200)}, "objects and lists"),
         ("Resources: [", "Template format error"),
         ("Resources: !!python/object:os.system x", "Template format error"),
-        ("Resources: {1: {Type: 'AWS::SQS::Queue'}}", "put it in quotes"),
+        ("Resources: {1: {Type: 'AWS::SQS::Queue'}}", "Put it in quotes"),
         ("Resources: {Queue: {Type: !!binary aGk=}}", "of a kind of YAML's"),
         ({"Resources": {"Queue": {**QUEUE, "Properties": None}}}, "'null' values are not allowed"),
         ({"Resources": {"Queue": {**QUEUE, "Properties": {"QueueName": "\ud800"}}}}, "half a character"),

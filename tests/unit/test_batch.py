@@ -76,7 +76,7 @@ def test_a_subnet_where_fargate_does_not_run_is_left_out(session, calls, where, 
     assert batch.default_network(session)[0] == ["subnet-1"]
     calls.answer("DescribeSubnets", {"Subnets": [outside]})
     with pytest.raises(
-        batch.BatchError, match=rf"Fargate runs in no subnet .*\({outside['AvailabilityZone']}\); add one"
+        batch.BatchError, match=rf"Fargate runs in no subnet .*\({outside['AvailabilityZone']}\). Add one"
     ):
         batch.default_network(session)
 
@@ -89,7 +89,7 @@ def test_a_default_vpc_without_subnets_is_refused(session, calls):
 
 def test_without_a_default_vpc_it_says_what_to_do(session, calls):
     calls.answer("DescribeVpcs", {"Vpcs": []})
-    with pytest.raises(batch.BatchError, match="us-east-1 has no default VPC; make one with `aws ec2 create-default"):
+    with pytest.raises(batch.BatchError, match=r"us-east-1 has no default VPC\. Make one with `aws ec2 create-default"):
         batch.default_network(session)
 
 

@@ -442,7 +442,7 @@ def test_numbers_and_uris_that_the_functions_take_are_taken(sdk):
         ({"items": "s3://bucket/i", "environment": {"AWS_BATCH_X": "1"}}, "environment must not have AWS_BATCH_X"),
         ({"items": "s3://bucket/i", "environment": {"MANIFEST_URI": "1"}}, "environment must not have MANIFEST_URI"),
         ({"items": "s3://bucket/i", "environment": {"A B": "1"}}, "environment has the name 'A B'"),
-        ({"items": "s3://bucket/i", "environment": {"A": ["1"]}}, r"environment has A=\['1'\]; a value is a string"),
+        ({"items": "s3://bucket/i", "environment": {"A": ["1"]}}, r"environment has A=\['1'\]\. A value is a string"),
         (
             {"input_uri": "s3://bucket/in", "max_jobs": 3, "parameters": {"s3Input": "x"}},
             "parameters must not have s3Input",

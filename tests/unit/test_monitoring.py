@@ -221,7 +221,7 @@ def test_the_gantt_chart_shows_each_ended_job_and_says_so_in_words(session, call
     assert [(bar.get_x(), bar.get_width()) for bar in ran] == [(1, 2), (3, 6)]
     assert figure.alt == (
         "Gantt chart of 2 jobs over 9 seconds: "
-        "2 of Submit ran from second 1 to 9, 1 at once at most; none waited longer than 2 seconds."
+        "2 of Submit ran from second 1 to 9, 1 at once at most, and none waited longer than 2 seconds."
     )
 
 
@@ -235,8 +235,10 @@ def test_the_gantt_charts_words_tell_of_each_step_in_order(session, calls):
         job(2, **second, created=10, started=13, stopped=15),
     )
     alt = monitoring.gantt(monitoring.jobs(session, "q", ARN)).alt
-    assert "2 of Submit ran from second 1 to 3, 2 at once at most; none waited longer than 1 seconds. Then" in alt
-    assert alt.endswith("2 of Later ran from second 11 to 15, 2 at once at most; none waited longer than 3 seconds.")
+    assert "2 of Submit ran from second 1 to 3, 2 at once at most, and none waited longer than 1 seconds. Then" in alt
+    assert alt.endswith(
+        "2 of Later ran from second 11 to 15, 2 at once at most, and none waited longer than 3 seconds."
+    )
 
 
 def test_the_gantt_chart_draws_the_jobs_of_any_definition_each_in_its_color(session, calls):

@@ -128,7 +128,7 @@ def test_an_aws_that_refuses_the_closing_questions_is_one_sentence(make, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--only", "09"], "there is no notebook 09; there are 01_a"),
+        (["--only", "09"], "there is no notebook 09. There are 01_a"),
         (["--only", "01", "--from", "01"], "--only and --from exclude each other"),
         (["--only", "7", "--keep"], "nothing is left to run"),
         (["--target", "azure"], "invalid choice: 'azure'"),
@@ -200,7 +200,7 @@ def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     process.send_signal(signal.SIGINT)
     told, errors = process.communicate(timeout=30)
     assert process.returncode == 130, told + errors
-    assert "interrupted" in told
+    assert "Interrupted" in told
     assert "Traceback" not in errors
     assert not any(kernel.is_running() for kernel in kernels)
 
@@ -230,7 +230,7 @@ def test_what_fails_because_of_an_interrupt_is_no_failure(make, tmp_path, monkey
     monkeypatch.setattr(tutorial, "Kernels", NoKernels)
     assert main([], make(**{"01_a": ["1"]}), tmp_path / "outputs") == 130
     told = capsys.readouterr()
-    assert told.out == "\ninterrupted; what was made so far is still there\n" and told.err == ""
+    assert told.out == "\nInterrupted. What was made so far is still there.\n" and told.err == ""
 
 
 # What the machine lacks, or has too much of
@@ -275,7 +275,7 @@ def test_two_runs_at_once_do_not_mix_their_outputs(make, tmp_path, capsys):
     outputs.mkdir()
     with conditions.lock_outputs(outputs):
         assert main(["--prefix", "sagemaker-other"], there, outputs) == 1
-    assert f"Another run writes to {outputs}; wait for its end" in capsys.readouterr().out
+    assert f"Another run writes to {outputs}. Wait for its end" in capsys.readouterr().out
     conditions.lock_outputs(outputs).close()  # it ends with the run
 
 

@@ -49,7 +49,7 @@ def wait_for_job(
         longest_pause=10,
         otherwise=lambda job: (
             f"Job {job_id} is {job['status']} after {seconds:.0f} seconds ({job.get('statusReason', 'no reason given')}"
-            "); see notebook 06 on jobs that don't start."
+            "). See notebook 06 on jobs that don't start."
         ),
     )
 

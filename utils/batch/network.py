@@ -36,7 +36,7 @@ def default_network(session: boto3.Session) -> tuple[list[str], list[str]]:
     vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not vpcs:
         raise BatchError(
-            f"The region {session.region_name} has no default VPC; make one with `aws ec2 create-default-vpc`, or pass "
+            f"The region {session.region_name} has no default VPC. Make one with `aws ec2 create-default-vpc`, or pass "
             "your own subnets and security groups to ensure_compute_environment."
         )
     of_vpc = {"Name": "vpc-id", "Values": [vpcs[0]["VpcId"]]}
@@ -46,7 +46,7 @@ def default_network(session: boto3.Session) -> tuple[list[str], list[str]]:
     if not usable:
         zones = ", ".join(sorted({subnet["AvailabilityZone"] for subnet in subnets})) or "it has none"
         raise BatchError(
-            f"Fargate runs in no subnet of the default VPC {vpcs[0]['VpcId']} ({zones}); add one in another zone with "
+            f"Fargate runs in no subnet of the default VPC {vpcs[0]['VpcId']} ({zones}). Add one in another zone with "
             "`aws ec2 create-default-subnet`, or pass your own subnets to ensure_compute_environment."
         )
     default = {"Name": "group-name", "Values": ["default"]}

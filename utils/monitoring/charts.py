@@ -61,7 +61,7 @@ def _gantt_in_words(run: pd.DataFrame, created: pd.Series, started: pd.Series, s
         waited = (begun - created[mine]).max()
         told.append(
             f"{mine.sum()} of {step} ran from second {begun.min():.0f} to {ended.max():.0f}, "
-            f"{at_once} at once at most; none waited longer than {waited:.0f} seconds"
+            f"{at_once} at once at most, and none waited longer than {waited:.0f} seconds"
         )
     return f"Gantt chart of {len(run)} jobs over {stopped.max():.0f} seconds: {'. Then '.join(told)}."
 

@@ -30,7 +30,7 @@ def way_out(session: BriefSession) -> Answer:
         return True, ""
     if https:
         return None, (
-            f"its security group {groups[0]} lets HTTPS out to {', '.join(_targets(https))} only; jobs need to reach "
+            f"its security group {groups[0]} lets HTTPS out to {', '.join(_targets(https))} only. Jobs need to reach "
             "the registry of their image, S3 and CloudWatch Logs"
         )
     return False, (

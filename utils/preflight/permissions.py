@@ -104,7 +104,7 @@ def _why_not(session: BriefSession, error: BotoCoreError | ClientError, caller: 
     reason = session.reason(error)
     if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
         reason += (
-            " From a VPC without a way to the internet IAM is out of reach; README, In SageMaker Studio, says more"
+            " From a VPC without a way to the internet IAM is out of reach. README, In SageMaker Studio, says more"
         )
     return reason
 

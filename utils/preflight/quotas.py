@@ -64,7 +64,7 @@ def fargate(session: BriefSession, max_vcpus: float, job_vcpus: float, spot: boo
     if vcpus < job_vcpus:
         return False, f"the account has {vcpus:g} and a job takes {job_vcpus:g}: ask for more in {where}"
     at_once, wanted = int(vcpus / job_vcpus), int(max_vcpus / job_vcpus)
-    remedy = f"{at_once} of the {wanted} jobs that may run at once will, the others wait; for more ask in {where}"
+    remedy = f"{at_once} of the {wanted} jobs that may run at once will, the others wait. For more ask in {where}"
     return True, remedy if at_once < wanted else ""
 
 

@@ -27,7 +27,7 @@ def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= hard < LEAST_FILES:
         raise ConfigError(
-            f"A program may have only {hard} files open here, and the notebooks need {LEAST_FILES}; raise the limit "
+            f"A program may have only {hard} files open here, and the notebooks need {LEAST_FILES}. Raise the limit "
             "with `ulimit -n 1024`, or in a new terminal if this one refuses that."
         )
     if 0 <= soft < LEAST_FILES:
@@ -50,7 +50,7 @@ def make_outputs(outputs: Path, names: Iterable[str]) -> None:
     for path in [outputs, *(outputs / name for name in names)]:
         if path.exists() and not os.access(path, os.W_OK):
             raise ConfigError(
-                f"{path} belongs to {_owner(path)}, perhaps since an earlier sudo, and can't be written; take it back "
+                f"{path} belongs to {_owner(path)}, perhaps since an earlier sudo, and can't be written. Take it back "
                 f"with `sudo chown -R {_name(os.geteuid())} {outputs}`, or delete that folder."
             )
 
@@ -67,7 +67,7 @@ def lock_outputs(outputs: Path) -> IO[str]:
     except BlockingIOError as error:
         file.close()
         raise ConfigError(
-            f"Another run writes to {outputs}; wait for its end, or run this one in a checkout of its own."
+            f"Another run writes to {outputs}. Wait for its end, or run this one in a checkout of its own."
         ) from error
     return file
 

@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Namesp
     def numbered(number: str) -> Path:
         matches = [path for path in notebooks if number.zfill(2) in (path.stem, path.stem.split("_")[0])]
         if not matches:
-            parser.error(f"there is no notebook {number}; there are {', '.join(path.stem for path in notebooks)}")
+            parser.error(f"there is no notebook {number}. There are {', '.join(path.stem for path in notebooks)}")
         return matches[0]
 
     if options.only and options.first:

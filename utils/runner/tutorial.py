@@ -41,7 +41,7 @@ def main(
         try:
             return _report(options, outputs, console, interrupt)
         except KeyboardInterrupt:
-            console.print("\ninterrupted; what was made so far is still there", style="red")
+            console.print("\nInterrupted. What was made so far is still there.", style="red")
             return 130
 
 
@@ -123,7 +123,7 @@ def _note_aws(session: boto3.Session, config: Config, options: argparse.Namespac
     if not options.begins and not conditions.is_same_aws(outputs, options.state_id) and not leftovers(session, config):
         first = options.notebooks[0].stem.split("_")[0]
         raise ConfigError(
-            f"The embedded AWS that the notebooks before {first} ran on has ended, and what they made with it; the one "
+            f"The embedded AWS that the notebooks before {first} ran on has ended, and what they made with it. The one "
             f"that runs now is empty. Begin again with\n    {_command(options)}"
         )
     conditions.record_aws(outputs, options.state_id)

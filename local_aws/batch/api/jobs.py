@@ -137,6 +137,6 @@ def _filter(given: dict[str, Any]) -> Callable[[Job], bool]:
         limit = int(values[0])
         return lambda job: job.created_at < limit if name == "BEFORE_CREATED_AT" else job.created_at > limit
     raise client_error(
-        f"The filter {name!r} is not valid; use JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT, AFTER_CREATED_AT or "
+        f"The filter {name!r} is not valid. Use JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT, AFTER_CREATED_AT or "
         "SHARE_IDENTIFIER."
     )

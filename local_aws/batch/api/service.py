@@ -65,13 +65,13 @@ class BatchService(
         running = [one for one in jobs if one.status in ACTIVE]
         if not running:
             raise ValueError(
-                f"The job {job.id} is {job.status}; only a job that is STARTING or RUNNING can be reclaimed."
+                f"The job {job.id} is {job.status}. Only a job that is STARTING or RUNNING can be reclaimed."
             )
         for one in running:
             if one.compute_environment.type not in SPOT_TYPES:
                 raise ValueError(
                     f"The job {one.id} runs in {one.compute_environment.name}, whose type is "
-                    f"{one.compute_environment.type}; only SPOT and FARGATE_SPOT capacity can be reclaimed."
+                    f"{one.compute_environment.type}. Only SPOT and FARGATE_SPOT capacity can be reclaimed."
                 )
         for one in running:
             self.launcher.reclaim(one)

@@ -44,7 +44,7 @@ class SubmitOperations(Catalogue):
         if queue.detail["state"] != "ENABLED" or queue.detail["status"] not in ("VALID", "UPDATING"):
             raise client_error(
                 f"{queue_arn} does not accept jobs: its state is {queue.detail['state']} and its status "
-                f"{queue.detail['status']}; it must be ENABLED and VALID."
+                f"{queue.detail['status']}. It must be ENABLED and VALID."
             )
         if definition is None:
             raise client_error(
@@ -126,7 +126,7 @@ class SubmitOperations(Catalogue):
             # A plain job that names a job and SEQUENTIAL waits for that job, as without a type.
             if kind == "SEQUENTIAL" and size is not None:
                 if job_id is not None:
-                    raise client_error("A SEQUENTIAL dependency orders an array's own children; it takes no jobId.")
+                    raise client_error("A SEQUENTIAL dependency orders an array's own children. It takes no jobId.")
                 continue
             if not job_id:
                 raise client_error("A dependency needs a jobId.")
@@ -135,6 +135,6 @@ class SubmitOperations(Catalogue):
                 raise client_error(f"The job {job_id} that this job depends on does not exist.")
             if kind == "N_TO_N" and other.size != size:
                 raise client_error(
-                    f"An N_TO_N dependency needs an array of the same size; {job_id} has "
+                    f"An N_TO_N dependency needs an array of the same size. {job_id} has "
                     + (f"{other.size} children." if other.size else "none.")
                 )

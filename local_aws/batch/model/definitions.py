@@ -121,9 +121,9 @@ def _check_runtime(platform: dict[str, Any]) -> None:
 def _check_log_configuration(log: dict[str, Any], fargate: bool) -> None:
     driver = log["logDriver"]
     if fargate and driver not in ("awslogs", "splunk"):
-        raise client_error(f"The log driver {driver} is not supported on Fargate; use awslogs or splunk.")
+        raise client_error(f"The log driver {driver} is not supported on Fargate. Use awslogs or splunk.")
     if driver != "awslogs":
-        raise not_covered(f"the log driver {driver}; it has awslogs")
+        raise not_covered(f"a log driver other than awslogs, such as {driver}")
     for option in log.get("options", {}):
         if option not in members.LOG_OPTIONS:
             raise not_covered(f"the awslogs option {option}")

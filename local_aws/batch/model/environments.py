@@ -163,7 +163,7 @@ def check_service_role(role: str, partition: str, account: str, ministack: Minis
     if not ministack.role_exists(arn):
         raise client_error(f"The service role {role} does not exist.")
     if not ministack.trusts(arn, "batch.amazonaws.com"):
-        raise client_error(f"The service role {role} does not trust batch.amazonaws.com; correct its trust policy.")
+        raise client_error(f"The service role {role} does not trust batch.amazonaws.com. Correct its trust policy.")
     return arn
 
 

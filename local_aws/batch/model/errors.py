@@ -24,4 +24,4 @@ def rejected(message: str) -> ApiError:
 
 def not_covered(what: str) -> ApiError:
     """AWS can do this and the embedded AWS can't, so it refuses instead of ignoring the request."""
-    return client_error(f"The embedded AWS does not cover {what}; AWS Batch does.")
+    return client_error(f"The embedded AWS does not cover {what}. AWS Batch does.")

@@ -92,9 +92,9 @@ def check_resources(container: dict[str, Any], fargate: bool) -> tuple[float, in
     if fargate:
         _check_fargate_size(vcpus, memory)
     elif vcpus < 1:
-        raise client_error(f"VCPU {wanted['VCPU']} is not valid on EC2; use a whole number of at least 1.")
+        raise client_error(f"VCPU {wanted['VCPU']} is not valid on EC2. Use a whole number of at least 1.")
     elif memory < 4:
-        raise client_error(f"MEMORY {memory} is not valid; a job needs at least 4 MiB.")
+        raise client_error(f"MEMORY {memory} is not valid. A job needs at least 4 MiB.")
     return vcpus, memory
 
 

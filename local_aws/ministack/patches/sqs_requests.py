@@ -50,7 +50,7 @@ def apply() -> None:
             data = _checked(sqs, operation.input_shape, data)
             _check(sqs, action, data)
             if path := members.unsupported("sqs", operation, data):
-                why = f"the member {path} of {action}; local_aws/README.md lists what it has."
+                why = f"the member {path} of {action}. local_aws/README.md lists what it has."
                 raise sqs._Err("UnsupportedOperation", f"The embedded AWS does not have {why}")
         return await dispatch(action, data, url)
 

@@ -61,7 +61,7 @@ def _refuse_unsupported(call: requests.Call) -> None:
         what = f"the member {path} of {call.operation.name}"
         raise ApiError(
             requests.invalid_code(call.service),
-            f"The embedded AWS does not have {what}; local_aws/README.md lists what it has.",
+            f"The embedded AWS does not have {what}. local_aws/README.md lists what it has.",
         )
 
 

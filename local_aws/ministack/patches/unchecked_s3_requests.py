@@ -59,7 +59,7 @@ def _refuse_what_is_not_here(call: Call) -> None:
         raise ApiError("NotImplemented", f"The embedded AWS does not cover s3:{call.operation.name}.", 501)
     if path := members.unsupported(call.service, call.operation, call.params):
         what = f"the member {path} of {call.operation.name}"
-        message = f"The embedded AWS does not have {what}; local_aws/README.md lists what it has."
+        message = f"The embedded AWS does not have {what}. local_aws/README.md lists what it has."
         raise ApiError("NotImplemented", message, 501)
 
 

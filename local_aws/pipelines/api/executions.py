@@ -74,7 +74,7 @@ class ExecutionOperations(Resources):
         if execution.stop_token == request.params["ClientRequestToken"]:
             return {"PipelineExecutionArn": execution.arn}
         if execution.status in ENDED_EXECUTION:
-            raise ApiError("ConflictException", f"{execution.arn} has ended ({execution.status}); it can't be stopped.")
+            raise ApiError("ConflictException", f"{execution.arn} has ended ({execution.status}). It can't be stopped.")
         if not execution.stop_requested:
             execution.stop_token, execution.modified_by = request.params["ClientRequestToken"], caller(request)
             self.orchestrator.request_stop(execution)
@@ -93,7 +93,7 @@ class ExecutionOperations(Resources):
         if execution.status not in ("Failed", "Stopped"):
             raise ApiError(
                 "ConflictException",
-                f"{execution.arn} is {execution.status}; only an execution that is Failed or Stopped can be retried.",
+                f"{execution.arn} is {execution.status}. Only an execution that is Failed or Stopped can be retried.",
             )
         execution.max_parallel = parallel(params) or execution.max_parallel
         execution.retry_token, execution.modified_by = params["ClientRequestToken"], caller(request)

@@ -131,7 +131,7 @@ class PipelineOperations(Resources):
         if running:
             raise ApiError(
                 "ConflictException",
-                f"Pipeline {pipeline.name} has {len(running)} running executions; stop them with StopPipelineExecution "
+                f"Pipeline {pipeline.name} has {len(running)} running executions. Stop them with StopPipelineExecution "
                 f"and wait for their end before deleting it. The first is {running[0].arn}.",
             )
         for execution in executions:

@@ -46,7 +46,7 @@ class TagOperations(Resources):
         request.authorize(action, arn)
         if arn not in self.pipelines:
             raise ApiError(
-                "ResourceNotFound", f"'{arn}' does not exist, or is no pipeline; only pipelines have tags here."
+                "ResourceNotFound", f"'{arn}' does not exist, or is no pipeline. Only pipelines have tags here."
             )
         return self.find(request, arn)
 

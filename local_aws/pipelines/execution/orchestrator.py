@@ -245,4 +245,4 @@ class Orchestrator:
             work.end("Failed", f"ClientError: {error.message}")
         else:
             log.error("step %s of %s", work.run.name, work.execution.arn, exc_info=error)
-            work.end("Failed", "InternalServerError: The embedded AWS failed; see its log.")
+            work.end("Failed", "InternalServerError: The embedded AWS failed. See its log.")

@@ -61,7 +61,7 @@ def parse(text: str, region: str, runs_image: Callable[[str], bool] | None = Non
         DefinitionError: the definition is wrong, or needs what the embedded AWS does not run.
     """
     if len(text) > MAX_CHARACTERS:
-        raise DefinitionError(f"The definition has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}.")
+        raise DefinitionError(f"The definition has {len(text):,} characters. The limit is {MAX_CHARACTERS:,}.")
     try:
         return _parse(load_json(text), text, region, runs_image or functools.partial(runs_here, images={}))
     except ValueError as error:
@@ -82,7 +82,7 @@ def _parse(document: Any, text: str, region: str, runs_image: Callable[[str], bo
     _check_metadata(document.get("Metadata"))
     if document.get("MlflowConfig") is not None:
         raise DefinitionError(
-            "MlflowConfig needs an MLflow server, which the embedded AWS does not have; leave it out."
+            "MlflowConfig needs an MLflow server, which the embedded AWS does not have. Leave it out."
         )
     declared = parameters.parse(document.get("Parameters") or [])
     written = document.get("Steps")
@@ -138,7 +138,7 @@ def _steps(written: list[Any], branch: tuple[str, bool] | None, names: set[str])
     for spec in written:
         name, kind = _name_and_type(spec)
         if name in names:
-            raise DefinitionError(f"Step name {name} is used twice; step names must be unique in a pipeline.")
+            raise DefinitionError(f"Step name {name} is used twice. Step names must be unique in a pipeline.")
         names.add(name)
         step_type = TYPES[kind]
         arguments = spec.get("Arguments")
@@ -166,7 +166,7 @@ def _name_and_type(spec: Any) -> tuple[str, str]:
     kind = spec.get("Type")
     if not isinstance(kind, str) or kind not in TYPES:
         raise DefinitionError(
-            f"Step {name} has type {kind!r}, which the embedded AWS does not run; it runs {', '.join(TYPES)}."
+            f"Step {name} has type {kind!r}, which the embedded AWS does not run. It runs {', '.join(TYPES)}."
         )
     if unknown := sorted(set(spec) - TYPES[kind].members):
         raise DefinitionError(f"Step {name}: a {kind} step has no property {', '.join(unknown)}.")

@@ -118,7 +118,7 @@ def _parse_one(item: Any) -> Parameter:
         raise DefinitionError(f"The Description of parameter {name} must be a string of at most {limit}.")
     kind, default, enum = item.get("Type", "String"), item.get("DefaultValue"), item.get("EnumValues") or []
     if not isinstance(kind, str) or kind not in PYTHON_TYPES:
-        raise DefinitionError(f"Parameter {name} has type {kind!r}; it must be String, Integer, Boolean or Float.")
+        raise DefinitionError(f"Parameter {name} has type {kind!r}. It must be String, Integer, Boolean or Float.")
     _check_default(name, kind, default)
     if not isinstance(enum, list) or not all(isinstance(value, str) for value in enum) or (enum and kind != "String"):
         raise DefinitionError(f"EnumValues of parameter {name} must be a list of strings, for a String parameter.")

@@ -86,14 +86,14 @@ def _not_run_here(arguments: dict[str, Any], runs_image: Callable[[str], bool]) 
     image = application.get("ImageUri")
     if not is_expression(image) and not (isinstance(image, str) and runs_image(image)):
         return (
-            f"Arguments.AppSpecification.ImageUri {image!r} is not an image the embedded AWS runs; it runs "
+            f"Arguments.AppSpecification.ImageUri {image!r} is not an image the embedded AWS runs. It runs "
             "the Python images python, sagemaker-distribution, sagemaker-scikit-learn, sagemaker-base-python and "
             "sagemaker-data-science, and images that are mapped to a Python environment (python -m local_aws start "
             "--image NAME=PATH)"
         )
     cluster = arguments["ProcessingResources"].get("ClusterConfig") or {}
     if not is_expression(cluster.get("InstanceCount")) and cluster.get("InstanceCount") != 1:
-        return "Arguments.ProcessingResources.ClusterConfig.InstanceCount must be 1; the embedded AWS has one machine"
+        return "Arguments.ProcessingResources.ClusterConfig.InstanceCount must be 1. The embedded AWS has one machine"
     if cluster.get("VolumeKmsKeyId") or (arguments.get("ProcessingOutputConfig") or {}).get("KmsKeyId"):
         return "the embedded AWS has no KMS, so neither VolumeKmsKeyId nor KmsKeyId can be used"
     if any((arguments.get("NetworkConfig") or {}).values()):
@@ -108,7 +108,7 @@ def _check_channels(arguments: dict[str, Any]) -> str | None:
         if not source or item.get("DatasetDefinition"):
             return f"{where} must be an S3Input"
         if item.get("AppManaged"):
-            return f"{where} has AppManaged; in the embedded AWS it is the job that copies its data"
+            return f"{where} has AppManaged. In the embedded AWS it is the job that copies its data"
         allowed = {
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
@@ -117,7 +117,7 @@ def _check_channels(arguments: dict[str, Any]) -> str | None:
         }
         for member, only in allowed.items():
             if source.get(member, only) != only:
-                return f"{where} has {member} {source[member]!r}; the embedded AWS runs {only!r} only"
+                return f"{where} has {member} {source[member]!r}. The embedded AWS runs {only!r} only"
         if not str(source.get("LocalPath") or "").startswith("/opt/ml/processing"):
             return f"{where} must have a LocalPath in /opt/ml/processing"
     for item in (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or []:
@@ -126,9 +126,9 @@ def _check_channels(arguments: dict[str, Any]) -> str | None:
         if not target or item.get("FeatureStoreOutput"):
             return f"{where} must be an S3Output"
         if item.get("AppManaged"):
-            return f"{where} has AppManaged; in the embedded AWS it is the job that copies its data"
+            return f"{where} has AppManaged. In the embedded AWS it is the job that copies its data"
         if target.get("S3UploadMode", "EndOfJob") != "EndOfJob":
-            return f"{where} has S3UploadMode {target['S3UploadMode']!r}; the embedded AWS runs 'EndOfJob' only"
+            return f"{where} has S3UploadMode {target['S3UploadMode']!r}. The embedded AWS runs 'EndOfJob' only"
         if not str(target.get("LocalPath") or "").startswith("/opt/ml/processing"):
             return f"{where} must have a LocalPath in /opt/ml/processing"
     return None

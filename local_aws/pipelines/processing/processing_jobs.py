@@ -133,7 +133,7 @@ class ProcessingJobs:
         except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
             self.end(record, "Failed", f"ClientError: {error}")
         except Exception:
-            self.end(record, "Failed", "InternalServerError: The embedded AWS failed; see its log.")
+            self.end(record, "Failed", "InternalServerError: The embedded AWS failed. See its log.")
             raise
         else:
             self.end(record, "Completed")

@@ -105,7 +105,7 @@ class ForEachStep(StepType):
         if not isinstance(items, list):
             raise ExpressionError("IterableItems is not a JSON list in this execution")
         if len(items) > MAX_ITERATIONS:
-            raise ExpressionError(f"IterableItems has {len(items)} items; the limit is {MAX_ITERATIONS}")
+            raise ExpressionError(f"IterableItems has {len(items)} items. The limit is {MAX_ITERATIONS}")
         if any(len(to_text(item)) > MAX_ITEM_CHARACTERS for item in items):
             raise ExpressionError(f"an item of IterableItems is over {MAX_ITEM_CHARACTERS:,} characters")
         work.run.properties["Items"] = items

@@ -30,7 +30,7 @@ def check_inputs(step: Step) -> None:
     for name, value in step.arguments.items():
         if not is_expression(value) and not isinstance(value, str | int | float | bool):
             raise DefinitionError(
-                f"Step {step.name}: Arguments.{name} is nested or null; a {step.type} step's inputs must be "
+                f"Step {step.name}: Arguments.{name} is nested or null. A {step.type} step's inputs must be "
                 "strings, numbers, booleans or expressions."
             )
 
@@ -52,7 +52,7 @@ def check_declared(step: Step) -> None:
         kind = item.get("OutputType", "String")
         if not isinstance(kind, str) or kind not in PYTHON_TYPES:
             raise DefinitionError(
-                f"Step {step.name}: output {name} has type {kind!r}; it must be String, Integer, Boolean or Float."
+                f"Step {step.name}: output {name} has type {kind!r}. It must be String, Integer, Boolean or Float."
             )
         if name in seen:
             raise DefinitionError(f"Step {step.name}: output {name} is declared twice.")
@@ -110,8 +110,8 @@ def of_function(step: Step, arn: str, payload: bytes) -> dict[str, Any]:
             raise StepFailed(f"ClientError: Output {name} of {arn} must be of type {kind}, not {answer[name]!r}.")
         if len(to_text(value)) > MAX_OUTPUT_CHARACTERS:
             raise StepFailed(
-                f"ClientError: Output {name} of {arn} has {len(to_text(value)):,} characters; "
-                f"the limit is {MAX_OUTPUT_CHARACTERS:,}."
+                f"ClientError: Output {name} of {arn} has {len(to_text(value)):,} characters. "
+                f"The limit is {MAX_OUTPUT_CHARACTERS:,}."
             )
         outputs[name] = value
     return outputs

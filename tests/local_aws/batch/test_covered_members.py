@@ -104,7 +104,7 @@ def test_every_refused_member_is_refused_by_name() -> None:
 
 def test_a_member_that_is_in_no_table_is_refused() -> None:
     """As one would be that a newer botocore knows."""
-    with pytest.raises(ApiError, match=r"does not cover containerProperties\.newer; AWS Batch does"):
+    with pytest.raises(ApiError, match=r"does not cover containerProperties\.newer\. AWS Batch does"):
         members.check("RegisterJobDefinition", {"containerProperties": {"image": "python", "newer": 1}})
     members.check("RegisterJobDefinition", {"containerProperties": {"volumes": [], "readonlyRootFilesystem": False}})
 

@@ -163,7 +163,7 @@ def test_a_variable_maps_images(home: Path, environment: Path, monkeypatch: pyte
 def test_a_running_server_without_the_image_is_one_clear_sentence(home: Path, environment: Path) -> None:
     first = local_aws.start(port=0, home=home, images={IMAGE: environment})
     assert local_aws.start(home=home) == local_aws.start(home=home, images={IMAGE: environment}) == first
-    with pytest.raises(local_aws.LocalAwsError, match=f"does not map the image {PINNED} to .*; stop it first"):
+    with pytest.raises(local_aws.LocalAwsError, match=f"does not map the image {PINNED} to .*. Stop it first"):
         local_aws.start(home=home, images={IMAGE: environment, PINNED: environment})
 
 

@@ -387,7 +387,7 @@ def test_what_can_not_be_reclaimed(account: Account, aws: Any, queue: str) -> No
     job_id = account.submit(queue, account.definition("sleep", "60"))
     account.job_is(job_id, "RUNNING")
     status, answer = post(aws, "batch/spot-reclaim", {"jobId": job_id})
-    assert (status, "only SPOT and FARGATE_SPOT" in answer["message"]) == (400, True)
+    assert (status, "Only SPOT and FARGATE_SPOT" in answer["message"]) == (400, True)
     account.batch.terminate_job(jobId=job_id, reason="done")
     account.job_is(job_id)
     assert "is FAILED" in post(aws, "batch/spot-reclaim", {"jobId": job_id})[1]["message"]

@@ -227,7 +227,7 @@ def test_outputs_are_typed_and_nested_ones_are_one_string() -> None:
         ({}, "lacks the output o"),
         ("text", "must return a JSON object"),
         (float("nan"), "is not JSON: NaN is not JSON"),
-        ({"o": "x" * 1025}, "has 1,025 characters; the limit is 1,024"),
+        ({"o": "x" * 1025}, "has 1,025 characters. The limit is 1,024"),
     ],
 )
 def test_what_a_function_returns_must_hold_the_outputs(answer, words: str) -> None:

@@ -332,5 +332,5 @@ def test_a_step_type_that_does_not_run_here_is_refused(account: Account, sdk: An
     from sagemaker.mlops.workflow.emr_step import EMRStep, EMRStepConfig
 
     step = EMRStep("Spark", "Spark", "d", "j-1", EMRStepConfig(jar="s3://b/x.jar"))
-    with pytest.raises(ClientError, match="Step Spark has type 'EMR', which the embedded AWS does not run; it runs"):
+    with pytest.raises(ClientError, match=r"Step Spark has type 'EMR', which the embedded AWS does not run\. It runs"):
         make(account, sdk, [step])

@@ -67,7 +67,7 @@ def _check_new(params: dict[str, Any]) -> None:
         raise ApiError("ValidationException", why)
     code = params["Code"]
     if params.get("PackageType") == "Image" or "ImageUri" in code:
-        raise _invalid("The embedded AWS does not run container images as functions; give the code as a .zip.")
+        raise _invalid("The embedded AWS does not run container images as functions. Give the code as a .zip.")
     if not params.get("Handler") or not params.get("Runtime"):
         raise _invalid("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
     places = [name for name in ("ZipFile", "S3Bucket") if code.get(name) is not None]
@@ -88,7 +88,7 @@ def _check_configuration(params: dict[str, Any]) -> None:
             f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions."
         )
     if runtime and not _RUNS.fullmatch(runtime):
-        raise _invalid(f"The embedded AWS does not run functions of {runtime}; it runs those of Python and Node.js.")
+        raise _invalid(f"The embedded AWS does not run functions of {runtime}. It runs those of Python and Node.js.")
     for name, what in _ABSENT.items():
         if _means_something(params.get(name)):
             raise _invalid(f"{name} is not supported: the embedded AWS has no {what} for functions.")

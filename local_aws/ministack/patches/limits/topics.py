@@ -12,7 +12,7 @@ PROTOCOLS = ("sqs", "lambda")
 def check(call: Call, _: bytes) -> None:
     """Refuse an operation, and a subscription, of another kind."""
     if call.operation.name not in HONOURED["sns"]:
-        message = f"The embedded AWS does not cover sns:{call.operation.name}; local_aws/README.md lists what it does."
+        message = f"The embedded AWS does not cover sns:{call.operation.name}. local_aws/README.md lists what it does."
         raise ApiError("NotImplementedException", message, 501)
     protocol = call.params.get("Protocol")
     if call.operation.name == "Subscribe" and protocol not in PROTOCOLS:

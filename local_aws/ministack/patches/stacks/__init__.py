@@ -82,7 +82,7 @@ def _check_request(form: dict[str, str]) -> None:
             raise ApiError("InvalidAction", f"CloudFormation has no action {operation!r}.")
         raise ApiError(
             "NotImplementedException",
-            f"The embedded AWS does not cover cloudformation:{operation}; local_aws/README.md lists what it has.",
+            f"The embedded AWS does not cover cloudformation:{operation}. local_aws/README.md lists what it has.",
             501,
         )
     if form.get("RoleARN"):

@@ -81,7 +81,7 @@ def _check_properties(name: str, kind: Type, props: dict[str, Any]) -> None:
     if unknown:
         raise ApiError(
             "ValidationError",
-            f"The embedded AWS does not have the property {unknown[0]} of {name}; local_aws/README.md lists what it "
+            f"The embedded AWS does not have the property {unknown[0]} of {name}. local_aws/README.md lists what it "
             "has.",
         )
 

@@ -95,9 +95,9 @@ def _of_values(template: dict[str, Any]) -> Iterator[str]:
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str) or not _is_text(key):
-                    yield f"[{at}] has the key {key!r}, which is not a string; put it in quotes"
+                    yield f"[{at}] has the key {key!r}, which is not a string. Put it in quotes"
                 elif key in ("Transform", "Fn::Transform"):
-                    yield "the embedded AWS has no transforms; write out what they would make"
+                    yield "the embedded AWS has no transforms. Write out what they would make"
                 else:
                     waiting.append((f"{at}/{key}", item, depth + 1))
         elif isinstance(value, list):
