@@ -35,7 +35,10 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
     if target == "local":
         # The embedded AWS runs on hypercorn, which Studio's image lacks.
         if studio.detect_studio() and not find_spec("hypercorn"):
-            raise ConfigError('In SageMaker Studio, set target = "aws" in the parameters cell.')
+            raise ConfigError(
+                "This kernel lacks the embedded AWS. Run `make kernel` in a terminal, and choose the kernel "
+                '"SageMaker Batch Step". Or set target = "aws" in the parameters cell.'
+            )
         import local_aws  # here and nowhere else: on AWS nothing of it is needed
 
         server = local_aws.start()

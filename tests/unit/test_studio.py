@@ -64,7 +64,7 @@ def test_a_session_on_aws_takes_studios_region_when_no_other_is_set(metadata, mo
 def test_the_local_target_is_refused_in_studio_where_the_embedded_aws_is_not_installed(metadata, monkeypatch):
     metadata(LAB)
     monkeypatch.setattr(session, "find_spec", lambda *_: None)
-    with pytest.raises(ConfigError, match='In SageMaker Studio, set target = "aws"'):
+    with pytest.raises(ConfigError, match=r'Run `make kernel` in a terminal.* Or set target = "aws"'):
         session.connect()
 
 
