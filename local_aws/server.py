@@ -94,6 +94,8 @@ class App:
         api = self.apis.get(service)
         try:
             body = await _read(receive, service)  # of any request: what is not read ends the connection
+            if self.closed:  # a client asks again: an event would be taken, and no function would get it
+                raise ApiError("ServiceUnavailable", "The embedded AWS is ending.", 503)
             if not service or scope["path"].startswith("/_"):
                 # MiniStack would take it for the account's root, and answer its own /_ministack/reset to anyone.
                 raise ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)
@@ -184,12 +186,13 @@ class App:
         await self.ministack_app(scope, stopping, starting)
 
     async def close(self) -> None:
-        """Stop our services, then the Lambda functions that still run. A second call does nothing."""
+        """Start nothing any more. Stop our services, then the Lambda functions that run. A second call does nothing."""
         if not self.closed:
             self.closed = True
+            ministack.start_no_functions()
             for service in reversed(self.services):
                 await service.stop()
-            ministack.stop_functions()
+            await asyncio.to_thread(ministack.stop_functions)
 
 
 def _identify(scope: Scope, raw_path: str, query: str, body: bytes):

@@ -36,7 +36,7 @@ __all__ = [
     "ACCOUNT", "Credentials", "append_log_events", "assume_role", "authorize", "caller_credentials", "check_readable",
     "check_scope", "client", "could_be_seen", "create_log_group", "fork_save", "identify", "instance_profile_role",
     "is_allowed", "load", "partition", "publish_event", "put_log_events", "register_tags", "role_exists",
-    "security_group_exists", "stop_functions", "subnet_exists", "trusts", "watch_metrics",
+    "security_group_exists", "start_no_functions", "stop_functions", "subnet_exists", "trusts", "watch_metrics",
 ]  # fmt: skip
 
 
@@ -71,8 +71,18 @@ async def watch_metrics() -> None:
     await clock.run()
 
 
-def stop_functions() -> None:
-    """End every Lambda function that runs: the server's end would wait for the threads that wait for them."""
-    from ministack.core import lambda_runtime
+def start_no_functions() -> None:
+    """Start no Lambda function any more. What a queue has for one stays there."""
+    from local_aws.ministack.patches import function_starts
 
-    lambda_runtime.reset()
+    function_starts.forbid()
+
+
+def stop_functions() -> None:
+    """End every Lambda function that runs: the server's end would wait for the threads that wait for them.
+
+    Call it from a thread, after `start_no_functions`.
+    """
+    from local_aws.ministack.patches import function_starts
+
+    function_starts.end()

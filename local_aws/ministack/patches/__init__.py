@@ -5,6 +5,7 @@ from local_aws.ministack.patches import (
     event_targets,
     function_code,
     function_roles,
+    function_starts,
     lambda_errors,
     lambda_workers,
     log_streams,
@@ -44,3 +45,4 @@ def apply() -> None:
     stacks.apply()
     partial_batches.apply()
     metrics.apply()
+    function_starts.apply()
