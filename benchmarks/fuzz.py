@@ -72,13 +72,13 @@ def main() -> int:
                 "operations_not_covered": len(fuzzer.uncovered),
                 **(memory_mib(server.pid) if up else {}),
             }
+            for case in problems[:SHOWN]:
+                print(case, file=sys.stderr)
+            for name, value in result.items():
+                print(f"{name.replace('_', ' '):28} {value}")
+            print(json.dumps(result), flush=True)  # first: a server that can't be stopped must not take it along
         finally:
             local_aws.stop(home)
-    for case in problems[:SHOWN]:
-        print(case, file=sys.stderr)
-    for name, value in result.items():
-        print(f"{name.replace('_', ' '):28} {value}")
-    print(json.dumps(result))
     return 1 if problems or result["tracebacks_in_the_log"] or not up else 0
 
 

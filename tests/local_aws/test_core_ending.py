@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import signal
 import subprocess
 import sys
@@ -140,3 +141,20 @@ def test_a_busy_server_ends_by_itself_and_leaves_no_function_behind(tmp_path: Pa
         ending = local_aws.stop(home)
     assert (ending, begun(tmp_path)) == (local_aws.Ending.POLITE, 18)
     assert [process for process in psutil.process_iter(["cmdline"]) if str(home) in json.dumps(process.info)] == []
+
+
+def test_the_fuzzers_result_outlives_a_stop_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    stop = local_aws.stop
+
+    def failing(home: Path) -> None:
+        stop(home)
+        raise local_aws.LocalAwsError("as asked")
+
+    monkeypatch.setattr(local_aws, "stop", failing)
+    monkeypatch.setattr(sys, "argv", ["fuzz.py", "--requests", "1"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(local_aws.LocalAwsError, match="as asked"):
+        runpy.run_path(str(ROOT / "benchmarks" / "fuzz.py"), run_name="__main__")
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["requests"] == 1
