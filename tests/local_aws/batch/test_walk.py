@@ -36,7 +36,7 @@ def begin(*_):
 signal.signal(signal.SIGUSR1, begin)
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
-server.run(listening, Path(sys.argv[1]), None, "walk")
+server.run(listening, Path(sys.argv[1]), None, "walk", {})
 sys.setprofile(None)
 Path(sys.argv[2]).write_text(json.dumps(walked))
 """
