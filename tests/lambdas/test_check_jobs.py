@@ -236,6 +236,15 @@ def test_a_missing_permission_fails_the_step_in_its_own_words_after_a_few_polls(
     assert "not authorized to perform: batch:DescribeJobs" in text
 
 
+def test_a_refusal_of_any_length_fits_into_the_failures_reason(fake, check):
+    fake.sagemaker.start_callback(submit_jobs(fake, Plan()))
+    fake.fail_next("DescribeJobs", *[AwsError("ClientException", "no, " * 500, 400)] * 100)
+    run(fake, check)
+    [(kind, text)] = answers(fake)
+    assert kind == "Failure"
+    assert "no, no" in text and len(text) <= 256
+
+
 @pytest.mark.parametrize("odd", ["denied", "unknown"])
 def test_one_odd_answer_late_in_the_waiting_does_not_fail_the_step(fake, check, odd):
     """As when a person replaces the role's policy, or DescribeJobs answers without one of the jobs."""

@@ -150,6 +150,19 @@ def test_the_event_is_believed_when_describe_jobs_is_behind_it(fake, check, star
     assert [kind for _, _, kind, _ in fake.sagemaker.answers] == ["Success"]
 
 
+def test_jobs_that_are_not_listed_yet_are_not_left_out_of_the_answer(fake, check, start):
+    start(Plan(end=60), Plan(end=3000))
+    listed = fake.batch.list_jobs
+
+    def list_the_first(**params):
+        page = listed(**params)
+        return {**page, "jobSummaryList": [job for job in page["jobSummaryList"] if job["jobName"].endswith("1")]}
+
+    fake.batch.list_jobs = list_the_first
+    end_next(fake, check)
+    assert not fake.sagemaker.answers
+
+
 @pytest.mark.parametrize("operation", ["ListJobs", "DescribeJobs", "SendPipelineExecutionStepSuccess"])
 @pytest.mark.parametrize("error", [THROTTLED, UNAVAILABLE, ZeroDivisionError("a bug")])
 def test_trouble_in_the_push_path_is_left_to_polling(fake, check, start, operation, error):

@@ -221,6 +221,14 @@ def test_sequential_children_run_one_after_the_other_and_end_with_the_first_fail
     assert len(history.launcher.launched) == 3
 
 
+def test_after_a_restart_sequential_children_still_wait_for_the_one_before(history: History) -> None:
+    array = history.submit(size=4, retry={"attempts": 2}, depends_on=[{"type": "SEQUENTIAL"}])
+    history.turn()
+    history.restart()
+    history.turn()
+    assert [history.engine.jobs[array.id].child_status(index) for index in (1, 2, 3)] == ["PENDING"] * 3
+
+
 def test_n_to_n_children_wait_for_their_counterparts(history: History) -> None:
     first = history.submit(size=3)
     second = history.submit(size=3, depends_on=[{"jobId": first.id, "type": "N_TO_N"}])
