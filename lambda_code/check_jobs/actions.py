@@ -42,7 +42,7 @@ def carry_out(step, decision, pushed=False):
 
 def stop(decision):
     counts = decision.counts
-    terminate_jobs(decision.terminate, EXECUTION_STOPPED)
+    terminate_jobs(decision.terminate, f"{EXECUTION_STOPPED}.")
     if counts.unknown:
         raise UnconfirmedError(f"{unknown_reason(counts)} They may not have been terminated.")
     return StepResult(failure=stopped_reason(counts))

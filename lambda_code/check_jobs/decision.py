@@ -15,6 +15,7 @@ from job_detail import (
     TERMINAL,
     array_of,
     is_behind,
+    stop_of,
     try_of,
     was_ended_by_stop_event,
 )
@@ -70,7 +71,7 @@ def decide(step, ids, jobs, now):
         return Decision(MISTAKE, counts, failed=others)
     unfinished, past_deadline = tuple(counts.unfinished), step.is_past_deadline(now)
     terminate = tuple(jobs[id].get("jobId", id) if id in jobs else id for id in unfinished)
-    if step.stopping:
+    if step.stopping or any(was_stopped_since(step, job) for job in jobs.values()):
         return Decision(STOP, counts, terminate=terminate)
     earlier = {id for id, job in jobs.items() if is_of_earlier_try(step, job)}
     late = tuple(id for id, job in jobs.items() if was_late(step, job) and (past_deadline or id not in earlier))
@@ -97,6 +98,11 @@ def is_of_other_execution(step, job):
     """Whether another execution has submitted this job, as when a selective execution runs only the waiting step."""
     execution = step.execution_arn.rsplit("/", 1)[-1]
     return (job.get("tags") or {}).get(EXECUTION_TAG, execution) != execution
+
+
+def was_stopped_since(step, job):
+    """Whether the execution was stopped while this step waited. The event may overtake the message with "Stopping"."""
+    return job["status"] != "SUCCEEDED" and 0 < step.sent < stop_of(job)
 
 
 def is_of_earlier_try(step, job):

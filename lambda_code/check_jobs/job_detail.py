@@ -3,12 +3,13 @@
 https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html"""
 
 import re
+from datetime import datetime
 
 TERMINAL = ("SUCCEEDED", "FAILED")
 EXECUTION_TAG = "sagemaker-batch:execution"  # submit_jobs writes the last part of the execution's ARN on each job
 STEP_TAG = "sagemaker-batch:step"  # and the step's name
-EXECUTION_STOPPED = "The pipeline execution was stopped."  # the statusReason of the jobs that were terminated then
-STOPPED_TAG = "sagemaker-batch:stopped"  # on an array that was terminated then
+EXECUTION_STOPPED = "The pipeline execution was stopped"  # begins the statusReason of the jobs terminated then
+STOPPED_TAG = "sagemaker-batch:stopped"  # on an array that was terminated then, with the time of the stop
 DEADLINE_PASSED = "The pipeline step's deadline has passed."  # the statusReason of the jobs it ended
 SECONDS_UNTIL_COUNTED = 300  # Batch doesn't document how far an array's statusSummary may be behind
 
@@ -27,7 +28,25 @@ def first_name(job):
 def was_ended_by_stop_event(job):
     """Whether the job was terminated because its execution was stopped, perhaps before the step began to wait."""
     # Batch returns the reason of TerminateJob with the job. What it says of an array isn't documented, hence the tag.
-    return job.get("statusReason") == EXECUTION_STOPPED or STOPPED_TAG in (job.get("tags") or {})
+    return (job.get("statusReason") or "").startswith(EXECUTION_STOPPED) or STOPPED_TAG in (job.get("tags") or {})
+
+
+def stopped_because(time):
+    """The reason to terminate a job for an event of a stop, with the event's time."""
+    return f"{EXECUTION_STOPPED} at {time}."
+
+
+def stop_of(job):
+    """When the execution was stopped whose event has terminated this job, in seconds since 1970. 0 if it isn't known.
+
+    Not when the job ended, which is later if the event was late or the container took its time.
+    """
+    reason = re.fullmatch(stopped_because("(.+)"), job.get("statusReason") or "")
+    time = (job.get("tags") or {}).get(STOPPED_TAG) or (reason[1] if reason else "")
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:  # earlier versions wrote no time
+        return 0.0
 
 
 def environment_of(job):

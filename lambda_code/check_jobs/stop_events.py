@@ -10,7 +10,7 @@ from aws import call_aws, client
 from batch_jobs import list_jobs_named, terminate_jobs
 from dead_letters import move_to_dlq
 from errors import InvalidMessage, PollLater, UnconfirmedError
-from job_detail import EXECUTION_STOPPED, STOPPED_TAG, TERMINAL, array_of
+from job_detail import STOPPED_TAG, TERMINAL, array_of, stopped_because
 from log import log, log_context
 from message import deliveries_of
 from schedule import poll_later
@@ -36,7 +36,7 @@ def clear_stopped_execution(record, event):
     """
     try:
         stopped, execution = was_stopped(event["detail"]), event["detail"]["pipelineExecutionArn"]
-        happened = datetime.fromisoformat(event["time"]).timestamp()
+        happened = datetime.fromisoformat(event["time"])
         log_context(execution=execution)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidMessage(f"The event is not one of a pipeline execution: {error!r}.") from error
@@ -71,10 +71,11 @@ def terminate_leftover_jobs(execution_arn, happened):
     """Terminate the jobs that a stopped execution has left in JOB_QUEUES.
 
     Args:
-        happened: when it stopped, in seconds since 1970. Events may be late, and the jobs that a retry of the execution
-            has submitted since then go on.
+        happened: when it stopped. Events may be late, and the jobs that a retry of the execution has submitted since
+            then go on.
     """
     queues, errors = job_queues(), []
+    until, time = happened.timestamp() + EVENT_TIME_SECONDS, happened.isoformat()
     if not queues:
         log("no JOB_QUEUES are set: what a stopped execution has left goes on", level="WARNING")
     for job_queue in queues:
@@ -82,12 +83,12 @@ def terminate_leftover_jobs(execution_arn, happened):
             jobs = [
                 job
                 for job in list_jobs_named(execution_arn.rsplit("/", 1)[-1], job_queue)
-                if job["status"] not in TERMINAL and job["createdAt"] / 1000 < happened + EVENT_TIME_SECONDS
+                if job["status"] not in TERMINAL and job["createdAt"] / 1000 < until
             ]
             for array in (job for job in jobs if array_of(job)[0] > 1):  # so that a retry knows why it ended
-                call_aws(client("batch").tag_resource, resourceArn=array["jobArn"], tags={STOPPED_TAG: "true"})
+                call_aws(client("batch").tag_resource, resourceArn=array["jobArn"], tags={STOPPED_TAG: time})
             left = [job["jobId"] for job in jobs]
-            terminate_jobs(left, EXECUTION_STOPPED)
+            terminate_jobs(left, stopped_because(time))
         except UnconfirmedError as error:  # a queue that was deleted, perhaps: the others are cleared all the same
             errors.append(error)
         else:

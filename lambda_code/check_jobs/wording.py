@@ -1,6 +1,6 @@
 """The sentences that SageMaker shows as a step's failure reason, and the outputs of a step that succeeded."""
 
-from job_detail import DEADLINE_PASSED, EXECUTION_TAG, STEP_TAG, last_attempt, unfinished_jobs
+from job_detail import DEADLINE_PASSED, EXECUTION_STOPPED, EXECUTION_TAG, STEP_TAG, last_attempt, unfinished_jobs
 
 FAILURE_REASON_CHARACTERS = 256
 
@@ -43,7 +43,7 @@ def deadline_reason(step, counts, late, now):
 
 
 def stopped_reason(counts):
-    return f"The pipeline execution was stopped. {len(counts.unfinished)} of {len(counts.jobs)} jobs were terminated."
+    return f"{EXECUTION_STOPPED}. {len(counts.unfinished)} of {len(counts.jobs)} jobs were terminated."
 
 
 def unknown_reason(counts):

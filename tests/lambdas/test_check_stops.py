@@ -60,7 +60,7 @@ def test_jobs_are_terminated_when_their_execution_was_stopped(fake, work, submit
     work(seconds=50)
     assert len(fake.batch.unfinished()) == left
     assert {job.terminate_reason for job in fake.batch.jobs.values()} == {
-        "" if left else "The pipeline execution was stopped."
+        "" if left else "The pipeline execution was stopped at 2027-01-15T08:00:00+00:00."
     }
 
 

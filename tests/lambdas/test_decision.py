@@ -59,6 +59,13 @@ def test_what_is_terminated(step, terminated):
 
 
 AGAIN, STOPPED = {"jobName": "copy-01-try2"}, {"statusReason": "The pipeline execution was stopped."}
+STOPPED_BEFORE = {"statusReason": "The pipeline execution was stopped at 2027-01-15T07:59:59Z."}
+STOPPED_SINCE = {"statusReason": "The pipeline execution was stopped at 2027-01-15T08:00:01Z."}
+STOPPED_TAG = "sagemaker-batch:stopped"
+TAGGED_BEFORE, TAGGED_SINCE = (
+    {"tags": {STOPPED_TAG: "2027-01-15T07:59:59Z"}},
+    {"tags": {STOPPED_TAG: "2027-01-15T08:00:01Z"}},
+)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +85,14 @@ AGAIN, STOPPED = {"jobName": "copy-01-try2"}, {"statusReason": "The pipeline exe
         (1, job("FAILED", **STOPPED), job("SUCCEEDED"), {}, "resubmit", ("a",)),
         (1, job("FAILED", **STOPPED, jobName="copy-01-try1"), job("SUCCEEDED"), {}, "fail", ()),
         (0, job("FAILED", **STOPPED), job("SUCCEEDED"), {}, "fail", ()),
+        (1, job("FAILED", **STOPPED_BEFORE), job("SUCCEEDED"), {}, "resubmit", ("a",)),
+        (1, job("FAILED", **STOPPED_SINCE), job("SUCCEEDED"), {}, "stop", ()),
+        (1, job("FAILED", **TAGGED_BEFORE), job("SUCCEEDED"), {}, "resubmit", ("a",)),
+        (1, job("FAILED", **TAGGED_SINCE), job("SUCCEEDED"), {}, "stop", ()),
+        (1, job("FAILED", tags={STOPPED_TAG: "true"}), job("SUCCEEDED"), {}, "resubmit", ("a",)),
+        (1, job("SUCCEEDED", **TAGGED_SINCE), job("SUCCEEDED"), {}, "succeed", ()),
+        (2, job("FAILED"), job("FAILED", **STOPPED_SINCE), {"tolerated_failure_percentage": 100}, "stop", ()),
+        (2, job("FAILED"), job("PENDING", **TAGGED_SINCE), {}, "stop", ()),
     ],
 )
 def test_what_a_try_of_the_step_submits_again(number, a, b, step, outcome, resubmit):

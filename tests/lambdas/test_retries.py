@@ -266,6 +266,71 @@ def test_jobs_that_a_stop_ended_before_the_step_waited_run_again(step, fake, arr
     assert step.names()[-1] == ("Copies-01-try1" if array else "Copies-02-try1")
 
 
+@pytest.mark.parametrize("array", [False, True])
+def test_an_event_that_overtakes_the_message_of_the_stop_submits_nothing(step, fake, array, monkeypatch):
+    """The event terminates the jobs of a step that waits, and the step's first message is polled after that."""
+    monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
+    queue = fake.sqs.queues["callbacks-sagemaker"]
+    step.fates = {n: [LONG, Plan()] for n in range(2)}
+    step.submit(2, array)
+    token = step.wait()
+    first = queue.pop()
+    fake.clock.now += 10
+    step.stop(token)
+    stopping = queue.pop()
+    stop_execution(fake)
+    for _ in fake.sqs.run(step.check.lambda_handler, until=fake.clock.now + 600):
+        pass
+    names = step.names()
+    queue.append(first)
+    kind, reason = step.run()
+    assert kind == "Failure" and "The pipeline execution was stopped" in reason
+    queue.append(stopping)
+    step.run()
+    assert step.names() == names
+    step.wait()
+    assert step.run()[0] == "Success"
+    assert step.names()[2 - array :] == [f"{name}-try2" for name in names]
+
+
+def test_an_event_that_ends_a_job_of_an_earlier_try_while_a_retry_waits_submits_nothing(step, fake, monkeypatch):
+    monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
+    queue = fake.sqs.queues["callbacks-sagemaker"]
+    step.fates = {0: [FAILS, Plan()], 1: [LONG, Plan()]}
+    step.submit(2)
+    step.wait()
+    assert step.run()[0] == "Failure"
+    step.wait()
+    message = queue.pop()
+    fake.clock.now += 10
+    stop_execution(fake)
+    for _ in fake.sqs.run(step.check.lambda_handler, until=fake.clock.now + 600):
+        pass
+    queue.append(message)
+    kind, reason = step.run()
+    assert kind == "Failure" and "stopped" in reason
+    assert step.names() == ["Copies-01", "Copies-02"]
+
+
+@pytest.mark.parametrize("array", [False, True])
+def test_a_late_event_of_a_stop_does_not_stop_the_retry_whose_jobs_it_ends(step, fake, array, monkeypatch):
+    """The retry has begun to wait when the jobs end, and after the stop. So they run again."""
+    monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
+    queue = fake.sqs.queues["callbacks-sagemaker"]
+    step.fates = {n: [LONG, Plan()] for n in range(2)}
+    step.submit(2, array)
+    fake.clock.now += 10
+    stop_execution(fake)
+    event = queue.pop()
+    fake.clock.now += 10
+    step.wait()
+    fake.clock.now += 100
+    queue.append(event)
+    kind, outputs = step.run()
+    assert kind == "Success" and outputs["jobs_succeeded"] == "2"
+    assert step.names()[-1] == ("Copies-01-try1" if array else "Copies-02-try1")
+
+
 def test_a_copy_of_an_earlier_message_submits_nothing(step, fake):
     step.fates = {0: [FAILS, FAILS, Plan()], 1: [FAILS, Plan(end=2000, exit_code=1), Plan()]}
     step.submit(2)

@@ -375,9 +375,29 @@ LATE_COPY_OF_A_FAILED_TRY = {
     "delete_at": None,
 }
 
+# The message with "Stopping" is held up, and the execution is deleted. So the event of the stop terminates the jobs.
+# The other message is polled after that.
+EVENT_BEFORE_THE_STOP_MESSAGE = {
+    "seed": 0,
+    "steps": [
+        {"tries": [fates], "array": False, "tolerated": None}
+        for fates in ([NEVER_STARTS], [NEVER_STARTS], [NEVER_STARTS, NEVER_STARTS, *[Plan(end=1.0)] * 3])
+    ],
+    "push": False,
+    "trouble": 0.1,
+    "visible_after": 0.0,
+    "skew": 0.0,
+    "stop_at": 114.0,
+    "second_answer": "ConflictException",
+    "retry_after": 5.0,
+    "retries": 1,
+    "delete_at": 406.0,
+}
+
 
 @pytest.mark.slow
 @example(options=LATE_COPY_OF_A_FAILED_TRY)
+@example(options=EVENT_BEFORE_THE_STOP_MESSAGE)
 @settings(max_examples=examples(150, 3_000), suppress_health_check=list(HealthCheck))
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
