@@ -75,10 +75,10 @@ def decide_now(step, ids, ended):
             raise PollLater("failed jobs are submitted again by the next poll")
         if decision.outcome == RESUBMIT:
             submit_again(this, decision.resubmit, jobs)
+        if decision.outcome in (FAIL, STOP, EXPIRE, UNKNOWN):
+            find_unrecorded(this, jobs)
         if decision.outcome == FAIL:
             end(this)
-        if decision.outcome in (STOP, EXPIRE, UNKNOWN):
-            find_unrecorded(this, jobs)
     log_poll(step, decision.counts)
     return decision, first_jobs
 

@@ -60,13 +60,15 @@ def submit_again(this, ids, jobs):
 
 
 def find_unrecorded(this, jobs):
-    """Record the jobs that an interrupted call submitted, before the try's jobs are terminated.
+    """Record the jobs that an interrupted call submitted, before the try ends.
+
+    Else its jobs would not be terminated, or the next try would submit them once more.
 
     Raises:
         PollLater: another call is submitting, or there were some.
     """
     if this.is_submitting(time.time()):
-        raise PollLater("another call submits jobs again, which are to be terminated", settling=True)
+        raise PollLater("another call submits failed jobs again, and the try is to end", settling=True)
     if not this.record.get("submitting_until") or not jobs:
         return
     submitted = submitted_before(this, next(iter(jobs.values())))

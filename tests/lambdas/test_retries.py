@@ -405,6 +405,25 @@ def test_trouble_with_submitting_submits_nothing_twice(step, fake, trouble, afte
     assert sorted(step.names()[4:]) == [f"Copies-0{n}-try2" for n in (1, 2, 3, 4)]
 
 
+def test_a_job_whose_submission_had_no_answer_is_known_before_the_step_fails(step, fake):
+    """Batch has the job. Another one fails the step, and the next retry waits for it."""
+    at_once = Plan(end=5, exit_code=1)
+    step.fates = {0: [FAILS, at_once, Plan()], 1: [FAILS, LONG]}
+    step.submit(2)
+    step.wait()
+    step.run()
+    step.wait()
+    countdown = itertools.count()
+    fake.fault_rule = lambda name, _: (
+        Fault(UNAVAILABLE, after=True) if name == "SubmitJob" and next(countdown) == 1 else None
+    )
+    kind, reason = step.run()
+    assert kind == "Failure" and "Copies-01-try2 failed" in reason
+    step.wait()
+    assert step.run()[0] == "Success"
+    assert step.names()[2:] == ["Copies-01-try2", "Copies-02-try2", "Copies-01-try3"]
+
+
 class Killed(BaseException):
     """The function's sandbox ends in the middle of a call."""
 
