@@ -6,6 +6,7 @@ server goes on meanwhile. Each save writes a new directory, which then takes the
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -90,6 +91,7 @@ def fork() -> int:
     if pid:
         return pid
     status = FAILED
+    gc.disable()  # a collection would have the system copy all memory that it shares with the server
     try:
         # A connection that the server closes must not stay open because this process has it too.
         os.closerange(3, max(1024, os.sysconf("SC_OPEN_MAX")))

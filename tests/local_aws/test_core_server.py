@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import datetime as dt
+import gc
 import http.client
 import io
 import json
@@ -158,6 +159,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     loop.call_soon_threadsafe(stop.set)
     thread.join(20)
     patch.undo()
+
+
+def test_what_is_loaded_at_the_start_is_never_collected(running: Running) -> None:
+    """Each full collection would walk all modules and models, and hold every call meanwhile."""
+    assert gc.get_freeze_count() > 100_000
 
 
 def refusal(call, **arguments) -> dict:
