@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import json
 import tempfile
 import threading
@@ -117,6 +118,23 @@ class Floods:
         entries = [{"Source": "flood", "DetailType": "d", "Detail": json.dumps({"x": "x" * 2000})}] * 10
         self._repeat(lambda: bus.put_events(Entries=entries))
 
+    def searches(self) -> None:
+        """Searches through the job's lines that find nothing."""
+        logs = self.client("logs")
+        self._repeat(lambda: logs.filter_log_events(logGroupName="/aws/batch/job", filterPattern="nosuch"))
+
+    def templates(self) -> None:
+        """Templates of nearly the size that a request may have, which no two are the same."""
+        stacks = self.client("cloudformation")
+        numbers = itertools.count()
+
+        def validate() -> None:
+            items = "{}," * 16_000 + str(next(numbers))
+            template = f"Resources:\n  Q: {{Type: 'AWS::SQS::Queue', Metadata: {{items: [{items}]}}}}\n"
+            stacks.validate_template(TemplateBody=template)
+
+        self._repeat(validate)
+
     def large_snapshot(self) -> None:
         """All that the other floods have left is saved again and again."""
         sqs = self.client("sqs")
@@ -146,7 +164,11 @@ def measure(directory: Path, state_dir: Path | None, lines: int, seconds: float)
         waits = Waits(server.port)
         waits.start()
         rows = []
-        for flood in (floods.nothing, floods.short_lines, floods.messages, floods.events, floods.large_snapshot):
+        kinds = (
+            floods.nothing, floods.short_lines, floods.messages, floods.events, floods.searches, floods.templates,
+            floods.large_snapshot,
+        )  # fmt: skip
+        for flood in kinds:
             waits.take()
             flood()
             memory = psutil.Process(server.pid).memory_info().rss >> 20

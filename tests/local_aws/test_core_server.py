@@ -16,12 +16,14 @@ import threading
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
+import yaml
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -657,3 +659,81 @@ def test_only_loopback_listens(running: Running) -> None:
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ours = {fields[1] for fields in listening if fields[3] == "0A" and int(fields[1].split(":")[1], 16) == running.port}
     assert ours == {f"0100007F:{running.port:04X}"}
+
+
+# --- what takes long is done off the event loop ----------------------------------------------------------------------
+
+
+def answered_while(monkeypatch: pytest.MonkeyPatch, running: Running, owner: Any, name: str, call: Callable) -> Any:
+    """What the call returns, once another call was answered in the middle of the work of this name."""
+    work, begun, go_on = getattr(owner, name), threading.Event(), threading.Event()
+
+    def held(*arguments: Any, **more: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return work(*arguments, **more)
+
+    monkeypatch.setattr(owner, name, held)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(call()))
+    thread.start()
+    try:
+        assert begun.wait(30)
+        assert running.http("GET", "/_local_aws/health")[0] == 200
+    finally:
+        go_on.set()
+        thread.join(60)
+    return answers[0]
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "member"),
+    [
+        ("filter_log_events", {"logGroupName": "walked", "filterPattern": "1"}, "events"),
+        ("describe_log_groups", {"logGroupNamePrefix": "walked"}, "logGroups"),
+        ("describe_log_streams", {"logGroupName": "walked"}, "logStreams"),
+    ],
+)
+def test_a_walk_through_all_lines_holds_no_other_call(
+    running: Running, monkeypatch: pytest.MonkeyPatch, operation: str, arguments: dict, member: str
+) -> None:
+    from ministack.services import cloudwatch_logs
+
+    logs = running.client("logs")
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName="walked")
+        logs.create_log_stream(logGroupName="walked", logStreamName="s")
+        events = [{"timestamp": int(time.time() * 1000), "message": str(number)} for number in range(3)]
+        logs.put_log_events(logGroupName="walked", logStreamName="s", logEvents=events)
+    found = answered_while(
+        monkeypatch, running, cloudwatch_logs, "json_response", lambda: getattr(logs, operation)(**arguments)
+    )
+    assert len(found[member]) == 1
+
+
+def test_a_walk_that_a_new_group_interrupts_is_done_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ministack.services import cloudwatch_logs
+
+    logs, answer, interrupted = running.client("logs"), cloudwatch_logs.json_response, []
+
+    def once(*arguments: Any, **more: Any) -> Any:
+        if not interrupted:
+            interrupted.append(True)
+            raise RuntimeError("dictionary changed size during iteration")
+        return answer(*arguments, **more)
+
+    monkeypatch.setattr(cloudwatch_logs, "json_response", once)
+    assert "logGroups" in logs.describe_log_groups()
+    assert interrupted
+
+
+def test_a_template_that_takes_long_holds_no_other_call(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read once: what the handler takes is not what the next one gets."""
+    template = "Description: long\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n"
+    stacks = running.client("cloudformation")
+    summary = answered_while(
+        monkeypatch, running, yaml, "load", lambda: stacks.get_template_summary(TemplateBody=template)
+    )
+    assert (summary["Description"], summary["ResourceTypes"]) == ("long", ["AWS::SQS::Queue"])
+    monkeypatch.setattr(yaml, "load", None)
+    assert stacks.get_template_summary(TemplateBody=template)["ResourceTypes"] == ["AWS::SQS::Queue"]

@@ -8,6 +8,7 @@ from local_aws.ministack.patches import (
     function_starts,
     lambda_errors,
     lambda_workers,
+    log_searches,
     log_streams,
     managed_policies,
     mappings,
@@ -33,6 +34,7 @@ def apply() -> None:
     event_targets.apply()
     lambda_errors.apply()
     lambda_workers.apply()
+    log_searches.apply()
     log_streams.apply()
     managed_policies.apply()
     policy_variables.apply()

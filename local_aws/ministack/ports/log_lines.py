@@ -50,7 +50,8 @@ class Lines(Sequence):
     def __init__(self, portions: Iterable[Portion | dict[str, Any]] = ()) -> None:
         self._portions: list[Portion | dict[str, Any]] = []
         self._ends: list[int] = []  # how many events there are up to and including each portion
-        self._read: tuple[int, list[dict[str, Any]]] = (-1, [])  # the portion that was read last, as events
+        # The portion that was read last, as events. Threads read side by side, so it is taken and set as a whole.
+        self._read: tuple[int, list[dict[str, Any]]] = (-1, [])
         for portion in portions:
             self._append(portion)
 
@@ -83,9 +84,11 @@ class Lines(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(index)
         place = bisect_right(self._ends, index)
-        if self._read[0] != place:
-            self._read = (place, _events(self._portions[place]))
-        return self._read[1][index - (self._ends[place - 1] if place else 0)]
+        number, events = self._read
+        if number != place:
+            events = _events(self._portions[place])
+            self._read = (place, events)
+        return events[index - (self._ends[place - 1] if place else 0)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return itertools.chain.from_iterable(map(_events, self._portions))

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-templat
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import logging
@@ -56,7 +57,7 @@ def _as_caller(handler: Callable[..., Any]) -> Callable[..., Any]:
             form = operations.form(headers, body, query)
             _check_request(form)
             if text := operations.template(form, identity.caller("cloudformation", key)):
-                templates.check(text)
+                await asyncio.to_thread(templates.check, text)
             _access_key.set(key)
             lambda_svc._request_access_key.set(key)  # an update of a function asks for it
             return await handler(method, path, headers, body, query)

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-formats.
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from collections.abc import Iterator
@@ -30,9 +31,20 @@ _OBJECTS = {"Resources": ("Properties", "Metadata"), "Outputs": ("Export",)}
 
 
 def apply() -> None:
-    """Refuse YAML's aliases, too many brackets in each other, and texts that functions make longer and longer."""
-    from ministack.services.cloudformation import engine
+    """Refuse YAML's aliases, too many brackets in each other, and texts that functions make longer and longer.
 
+    A template is read once: PyYAML needs a second and more for a large one. `check` does that, in a thread. The handler
+    of the request then runs on the event loop, and takes what was read.
+    """
+    from ministack.services.cloudformation import changesets, engine, handlers
+
+    read = functools.lru_cache(maxsize=8)(engine._parse_template)
+
+    @functools.wraps(engine._parse_template)
+    def read_once(text: str) -> dict[str, Any]:
+        return copy.deepcopy(read(text))  # MiniStack changes what it gets
+
+    engine._parse_template = changesets._parse_template = handlers._parse_template = read_once
     loader = engine.CfnLoader
     compose, start, resolve = loader.compose_node, loader.fetch_flow_collection_start, engine._resolve_refs
 
