@@ -16,6 +16,7 @@ from local_aws.ministack.patches import (
     own_endpoints,
     partial_batches,
     policy_variables,
+    queue_urls,
     resource_arns,
     simulator,
     sqs_requests,
@@ -38,6 +39,7 @@ def apply() -> None:
     log_streams.apply()
     managed_policies.apply()
     policy_variables.apply()
+    queue_urls.apply()
     simulator.apply()
     unchecked_s3_requests.apply()
     unchecked_requests.apply()
