@@ -143,7 +143,7 @@ class Simulation:
 
     def run(self):
         for number in range(len(self.steps)):
-            self.at(self.start, self.submit, number)
+            self.at(self.start, self.submit, number, self.retries)
         if self.stop_at is not None:
             self.at(self.start + self.stop_at, self.stop)
         if self.delete_at is not None:
@@ -156,9 +156,12 @@ class Simulation:
             self.aws.clock.now = max(self.aws.clock.now, when)
             action(*arguments)
 
-    def submit(self, number):
-        """The submitting step, run again until it succeeds, as a person would retry the pipeline."""
-        if self.stopped or self.deleted or number in self.submitted:
+    def submit(self, number, retries):
+        """The submitting step, run again until it succeeds, as a person would retry the pipeline.
+
+        After a retry of a stopped execution only that runs it: two calls at once can't see each other's jobs.
+        """
+        if self.stopped or self.deleted or number in self.submitted or retries != self.retries:
             return
         step = self.steps[number]
         event = {
@@ -177,7 +180,7 @@ class Simulation:
         try:
             answer = self.invoke(SUBMIT.lambda_handler, event)
         except Exception:  # noqa: BLE001 - the step fails for whatever reason, and is retried
-            self.at(self.aws.clock.now + 30, self.submit, number)
+            self.at(self.aws.clock.now + 30, self.submit, number, retries)
             answer = None
         if answer:
             self.submitted[number] = answer
@@ -271,7 +274,7 @@ class Simulation:
             self.at(self.aws.clock.now + 10, self.retry_when_it_has_ended)
         for number in range(len(self.steps)):
             if number not in self.submitted:
-                self.at(self.aws.clock.now, self.submit, number)
+                self.at(self.aws.clock.now, self.submit, number, self.retries)
             elif self.answer_to(number) != "Success":
                 self.at(self.aws.clock.now, self.wait, number, self.submitted[number])
 
