@@ -1,11 +1,12 @@
 """What a team has before it uses the kit: an example for the notebook going_further/your_own_pipeline.
 
-A bucket, a role for its pipeline, a job queue and a job definition. Everything has the prefix of the configuration that
-is passed, which is not the kit's, so that the kit has no part in it.
+A bucket, a role for its pipeline, a job queue, a job definition and processing steps. Every name begins with the prefix
+of the configuration that is passed. It is not the kit's, so that the kit has no part in it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,52 @@ def ensure(session: boto3.Session, config: Config, *, program: str, job_queue: s
     )
     batch.ensure_job_definition(session, definition)
     return Team(config.bucket, config.pipeline, pipeline_role, job_queue, definition["jobDefinitionName"])
+
+
+def processing_step(
+    sdk_session: Any, own: Team, name: str, script: str, *, source: Any, target: str, arguments: Sequence[str] = ()
+) -> Any:
+    """A ProcessingStep that runs a Python script of job_code/ on one small instance.
+
+    Args:
+        sdk_session: SageMaker SDK session, as `pipeline.sdk_session` returns it.
+        own: the Team whose role the step's job runs with.
+        name: the step's name.
+        script: file name of the script.
+        source: S3 URI of the folder that the script reads, or an output of an earlier step that has it.
+        target: S3 URI of the folder that gets what the script writes.
+        arguments: of the script.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
+    """
+    from sagemaker.core import image_uris
+    from sagemaker.core.processing import ProcessingInput, ProcessingOutput, ScriptProcessor
+    from sagemaker.core.shapes import ProcessingS3Input, ProcessingS3Output
+    from sagemaker.mlops.workflow.steps import ProcessingStep
+
+    folder = "/opt/ml/processing"
+    processor = ScriptProcessor(
+        role=own.pipeline_role,
+        image_uri=image_uris.retrieve("sklearn", sdk_session.boto_region_name, version="1.2-1"),
+        command=["python3"],
+        instance_type="ml.t3.medium",
+        instance_count=1,
+        sagemaker_session=sdk_session,
+    )
+    inputs = ProcessingS3Input(
+        s3_uri=source,
+        local_path=f"{folder}/input",
+        s3_data_type="S3Prefix",
+        s3_input_mode="File",
+    )
+    outputs = ProcessingS3Output(s3_uri=target, local_path=f"{folder}/output", s3_upload_mode="EndOfJob")
+    job = processor.run(
+        code=str(batch.JOB_CODE / script),
+        inputs=[ProcessingInput(input_name="input", s3_input=inputs)],
+        outputs=[ProcessingOutput(output_name="output", s3_output=outputs)],
+        arguments=[*arguments] or None,
+    )
+    return ProcessingStep(name, step_args=job)
 
 
 def _ensure_queue(session: boto3.Session, config: Config) -> str:
