@@ -158,6 +158,12 @@ def _alarms() -> dict[str, Any]:
         topic = Call("If", ["HasAlarmTopic", [Call("Ref", "AlarmTopicArn")], NO_VALUE])
         made[logical_id] = resource(
             "CloudWatch::Alarm",
-            {"AlarmName": text(name), **settings, "Dimensions": dimensions, "AlarmActions": topic},
+            {
+                "AlarmName": text(name),
+                **settings,
+                "AlarmDescription": text(settings["AlarmDescription"]),
+                "Dimensions": dimensions,
+                "AlarmActions": topic,
+            },
         )
     return made

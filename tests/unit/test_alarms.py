@@ -42,6 +42,13 @@ def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
     for alarm in created.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:mail-me"]
+    # A notification names the log to read, and what a denied answer lacks.
+    described = created[f"{config.dead_letter_queue}-not-empty"]["AlarmDescription"]
+    statement = "AnswerCallbackSteps"
+    assert f"{statement} of monitor_lambda.json" in described
+    assert statement in (Path(monitoring.__file__).parents[1] / "policies/monitor_lambda.json").read_text()
+    for function in (config.submit_jobs_function, config.check_jobs_function):
+        assert f"/aws/lambda/{function}" in created[f"{function}-errors"]["AlarmDescription"]
 
 
 def test_a_dead_letter_sets_off_its_alarm(session, config):

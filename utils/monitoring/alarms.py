@@ -13,19 +13,30 @@ from ..support.waiting import wait
 OLDEST_MESSAGE_SECONDS = 1800
 
 
-def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, int]]:
-    """Each alarm's namespace, metric, dimensions, statistic, and the number above which it goes off, by its name."""
+def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, int, str]]:
+    """Each alarm's namespace, metric, dimensions, statistic, the number above which it goes off, and its description.
+
+    They are listed by the alarms' names. A notification holds the description.
+    """
     dead, callbacks = {"QueueName": config.dead_letter_queue}, {"QueueName": config.callback_queue}
+    check_log, check = config.lambda_log_group(config.check_jobs_function), config.check_jobs_function
     alarms = {
-        f"{config.dead_letter_queue}-not-empty": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0),
+        f"{config.dead_letter_queue}-not-empty": (
+            "AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0,
+            f"A message that {check} could not handle is in {config.dead_letter_queue}. The log {check_log} says why. "
+            'If it says "answer denied", allow the statement AnswerCallbackSteps of monitor_lambda.json for the pipeline.',
+        ),
         # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
         # then. So what is this old has not been polled: the mapping is off, or the function is throttled.
         f"{config.callback_queue}-not-polled": (
-            "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS
+            "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS,
+            f"A message in {config.callback_queue} has waited for {OLDEST_MESSAGE_SECONDS // 60} minutes. Enable the "
+            f"event source mapping of {check}, or raise its concurrency.",
         ),
     }  # fmt: skip
-    for function in (config.submit_jobs_function, config.check_jobs_function):
-        alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0)
+    for function in (config.submit_jobs_function, check):
+        why = f"{function} raised an error or timed out. The log {config.lambda_log_group(function)} says why."
+        alarms[f"{function}-errors"] = ("AWS/Lambda", "Errors", {"FunctionName": function}, "Sum", 0, why)
     return alarms
 
 
@@ -33,6 +44,7 @@ def alarm_settings(config: Config) -> dict[str, dict[str, Any]]:
     """The parameters of PutMetricAlarm for each alarm, by its name, without the actions."""
     return {
         name: {
+            "AlarmDescription": description,
             "Namespace": namespace,
             "MetricName": metric,
             "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
@@ -43,7 +55,7 @@ def alarm_settings(config: Config) -> dict[str, dict[str, Any]]:
             "EvaluationPeriods": 1,
             "TreatMissingData": "notBreaching",  # a queue or function without traffic measures nothing
         }
-        for name, (namespace, metric, dimensions, statistic, threshold) in _alarms(config).items()
+        for name, (namespace, metric, dimensions, statistic, threshold, description) in _alarms(config).items()
     }
 
 
