@@ -27,7 +27,7 @@ def embedded_aws(
 ) -> Iterator[ServerInfo]:
     """An embedded AWS on a free port, empty at first. It is stopped after the last test, and what it held is gone.
 
-    Tests share it, so each gives its resources names of their own.
+    Tests share it, so each gives its resources other names.
 
     Raises:
         local_aws.LocalAwsError: it does not start.

@@ -22,7 +22,7 @@ class Saver:
     """Saves while it runs, and once more at the end.
 
     Args:
-        fork: begins a save in a process of its own, and returns the process's id (`ministack.fork_save`).
+        fork: begins a save in another process, and returns the process's id (`ministack.fork_save`).
         disk: gets what the system refused.
     """
 

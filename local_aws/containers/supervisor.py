@@ -1,6 +1,6 @@
 """The process that owns the job processes: starts them, reads their output, reports their ends, leaves none behind.
 
-It runs as a file of its own (`python -I supervisor.py FD`) beside the server, which it talks to over one socket. Being
+It runs as one file (`python -I supervisor.py FD`) beside the server, which it talks to over one socket. Being
 small and single-threaded, it starts processes cheaply; being a process, it outlives a server that dies just long enough
 to kill every job. It gets its orders in frames, and reports in frames that carry all that has happened since the
 last one, so 10,000 short jobs cost the server few wake-ups.

@@ -24,7 +24,7 @@ def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, in
         f"{config.dead_letter_queue}-not-empty": (
             "AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0,
             f"A message that {check} could not handle is in {config.dead_letter_queue}. The log {check_log} says why. "
-            'If it says "answer denied", allow the statement AnswerCallbackSteps of monitor_lambda.json for the pipeline.',
+            'If it says "answer denied", the statement AnswerCallbackSteps of monitor_lambda.json lacks the pipeline.',
         ),
         # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
         # then. So what is this old has not been polled: the mapping is off, or the function is throttled.

@@ -29,6 +29,12 @@ from .report import execution_facts
 
 PIPELINE, MONITORING = "05_pipeline_build", "06_monitoring"
 
+# What to do after a run that succeeded.
+NEXT = (
+    "`make lab` opens the notebooks, to run and change them cell by cell",
+    "deploy/README.md puts a BatchStep into your own pipeline",
+)
+
 
 def main(
     arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks", outputs: Path = ROOT / "outputs"
@@ -107,7 +113,10 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
     (outputs / "run.json").write_text(json.dumps(record, indent=2) + "\n")
     total = f"{len(ran)} notebook{'s' if len(ran) > 1 else ''}"
     console.print(f"{total:<24}{sum(each.cells for each in ran):>4} cells {seconds:>7.1f} s")
-    console.print("\n".join(["", *report, f"page       {_shown(outputs / 'tutorial.html')}"]), markup=False)
+    report.append(f"page       {_shown(outputs / 'tutorial.html')}")
+    if good:
+        report += [f"next       {line}" for line in NEXT]
+    console.print("\n".join(["", *report]), markup=False)
     return 0 if good else 1
 
 

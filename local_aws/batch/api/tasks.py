@@ -25,7 +25,7 @@ class TasksService:
         self.batch = batch
 
     async def start(self) -> None:
-        """Nothing of its own: the tasks are Batch's."""
+        """Nothing to start, since the tasks are Batch's."""
 
     async def stop(self) -> None:
         """As above."""

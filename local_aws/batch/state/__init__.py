@@ -1,1 +1,1 @@
-"""Jobs, and every transition of one. No clock, no process and no HTTP of its own."""
+"""Jobs, and every transition of one. It has no clock, no process and no HTTP."""

@@ -1,6 +1,6 @@
 """The engine submits, cancels and terminates jobs. Everything else happens to them.
 
-It knows no processes, no HTTP and no clock of its own: a launcher runs attempts, a scheduler says who is next, a clock
+It knows no processes, no HTTP and no clock: a launcher runs attempts, a scheduler says who is next, a clock
 calls back, so that tests can drive it through any history. Everything happens on one thread, and no transition costs
 more for a large array than for a small one.
 
