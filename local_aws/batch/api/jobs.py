@@ -35,6 +35,9 @@ class JobOperations(Catalogue):
         params = request.params
         request.authorize("batch:ListJobs")
         members.check("ListJobs", params)
+        for member in ("jobQueue", "arrayJobId", "multiNodeJobId"):
+            if params.get(member) == "":
+                raise client_error(f"{member} must not be empty.")
         if ("jobQueue" in params) == ("arrayJobId" in params):
             raise client_error("Specify exactly one of jobQueue and arrayJobId.")
         filters = params.get("filters", [])

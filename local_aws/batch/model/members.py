@@ -154,7 +154,7 @@ def _paths(value: Any, path: str) -> list[str]:
     """The paths of all values. An empty list and a switch that is off are none, an empty structure is one."""
     if isinstance(value, dict):
         inside = [one for name, item in value.items() for one in _paths(item, f"{path}.{name}" if path else name)]
-        return inside or [path]
+        return inside or ([path] if path else [])  # the request itself is no member
     if isinstance(value, list):
         return [one for item in value for one in _paths(item, f"{path}[]")]
     return [] if value is None or value is False or value == "" else [path]
