@@ -277,5 +277,5 @@ def _paths(value: Any, shape: Shape, at: str) -> Iterator[str]:
     elif kind == "map" and isinstance(value, dict) and shape.value.type_name in ("structure", "list"):
         for item in value.values():
             yield from _paths(item, shape.value, f"{at}{{}}")
-    elif kind == "structure" or value not in (None, "", False, b"", {}):
-        yield at
+    elif kind == "structure" or not (value is None or value is False or value in ("", b"", {})):
+        yield at  # zero says something, though it equals False

@@ -72,6 +72,18 @@ def test_what_is_refused_is_named_to_the_client(aws: Any) -> None:
         assert f"does not have the member {member} of" in message
 
 
+def test_zero_is_a_value_and_a_switch_that_is_off_is_none(aws: Any) -> None:
+    def put(**more: Any) -> tuple[str, str]:
+        target = {"Id": "t", "Arn": queue(aws)[1], **more}
+        return refusal(aws.client("events").put_targets, Rule="nosuch", Targets=[target])
+
+    _, message = put(RetryPolicy={"MaximumRetryAttempts": 0})
+    assert "does not have the member Targets[].RetryPolicy.MaximumRetryAttempts of PutTargets" in message
+    assert refusal(aws.client("ec2").describe_subnets, SubnetIds=["subnet-nosuch"], DryRun=False)[0].endswith(
+        ".NotFound"
+    )
+
+
 def rows(heading: str) -> dict[tuple[str, str], set[str]]:
     """The rows of the table below a heading of README: the members by service and operation."""
     section = README.partition("\n## MiniStack's services")[2].partition("\n## ")[0]
