@@ -178,9 +178,9 @@ HONOURED: dict[str, dict[str, str]] = {
         "ListChangeSets": "StackName NextToken",
     },
     "ec2": {
-        "DescribeVpcs": "Filters VpcIds NextToken MaxResults",
-        "DescribeSubnets": "Filters SubnetIds NextToken MaxResults",
-        "DescribeSecurityGroups": "Filters GroupIds GroupNames NextToken MaxResults",
+        "DescribeVpcs": "Filters VpcIds",
+        "DescribeSubnets": "Filters SubnetIds",
+        "DescribeSecurityGroups": "Filters GroupIds GroupNames",
     },
     "tagging": {
         "GetResources": "PaginationToken TagFilters ResourcesPerPage TagsPerPage ResourceTypeFilters ResourceARNList",
@@ -192,6 +192,7 @@ _PAGES = "all are in one answer"
 _SHOWN = "shown, no more"
 _MACHINE = "a function has this machine's"
 _WHOLE = {"Marker": _PAGES, "MaxItems": _PAGES}
+_NUMBERED = {"MaxResults": _PAGES, "NextToken": _PAGES}
 _OF_FUNCTIONS = {
     "Description": _SHOWN,
     "MemorySize": "shown, also in the function's context; a function has this machine's memory",
@@ -239,6 +240,7 @@ WITHOUT_EFFECT: dict[str, dict[str, dict[str, str]]] = {
         },
         "PutMetricData": {"MetricData[].StorageResolution": "all metrics are kept alike"},
     },
+    "ec2": dict.fromkeys(("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups"), _NUMBERED),
     "tagging": {
         "GetResources": {
             "IncludeComplianceDetails": "tag policies are not here",

@@ -6,6 +6,7 @@ from local_aws.ministack.patches import (
     function_code,
     function_roles,
     function_starts,
+    ignored_filters,
     lambda_errors,
     lambda_workers,
     log_searches,
@@ -35,6 +36,7 @@ def apply() -> None:
     event_targets.apply()
     lambda_errors.apply()
     lambda_workers.apply()
+    ignored_filters.apply()
     log_searches.apply()
     log_streams.apply()
     managed_policies.apply()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_aws.ministack.patches.limits import access, functions, tags, topics
+from local_aws.ministack.patches.limits import access, filters, functions, tags, topics
 from local_aws.ministack.requests import Call
 
 _CHECKS = {
@@ -10,6 +10,7 @@ _CHECKS = {
     "events": access.check,
     "logs": access.check,
     "lambda": functions.check,
+    "ec2": filters.check,
     "sns": topics.check,
 }
 
