@@ -145,3 +145,17 @@ def test_policies_have_their_sizes_without_white_space(aws: Any) -> None:
     second = {"RoleName": role, "PolicyName": "other", "PolicyDocument": long(6000, ALLOW)}
     assert refusal(iam.put_role_policy, **second)[0] == "LimitExceeded"
     iam.put_role_policy(**{**second, "PolicyName": "half"})
+
+
+def test_a_session_is_no_longer_than_its_role_allows(aws: Any) -> None:
+    iam, sts, own = aws.client("iam"), aws.client("sts"), name("long")
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{'0' * 12}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName=own, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    refused = refusal(sts.assume_role, RoleArn=arn, RoleSessionName="own", DurationSeconds=3601)
+    assert refused == (
+        "ValidationError",
+        "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+    )
+    iam.update_role(RoleName=own, MaxSessionDuration=7200)
+    assert sts.assume_role(RoleArn=arn, RoleSessionName="own", DurationSeconds=3601)["Credentials"]

@@ -7,6 +7,7 @@ from local_aws.ministack.requests import Call
 
 _CHECKS = {
     "iam": access.check,
+    "sts": access.check_session,
     "events": access.check,
     "logs": access.check,
     "lambda": functions.check,

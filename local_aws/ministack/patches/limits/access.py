@@ -1,4 +1,4 @@
-"""Policies that are none, or too long.
+"""Policies that are none or too long, and sessions that are too long.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 """
@@ -50,3 +50,19 @@ def _inline(quota: str, holder: str) -> dict[str | None, str]:
         return dict((iam._roles.get(holder) or {}).get("InlinePolicies", {}))
     kept = {"UserName": iam._user_inline_policies, "GroupName": iam._group_inline_policies}.get(quota)
     return dict((kept.get(holder) if kept else None) or {})
+
+
+def check_session(call: Call, _: bytes) -> None:
+    """Refuse a session that is longer than the role allows.
+
+    https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+    """
+    from ministack.services import iam
+
+    parts = call.params.get("RoleArn", "").split(":")
+    if call.operation.name != "AssumeRole" or len(parts) != 6:
+        return  # MiniStack refuses what is no ARN
+    role = iam._roles.get_scoped(parts[4], None, parts[5].rpartition("/")[2])
+    if role and call.params.get("DurationSeconds", 0) > role.get("MaxSessionDuration", 3600):
+        why = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+        raise ApiError("ValidationError", why)
