@@ -22,6 +22,7 @@ from local_aws.ministack.patches import (
     simulator,
     sqs_requests,
     stacks,
+    unchecked_entries,
     unchecked_requests,
     unchecked_s3_requests,
 )
@@ -44,6 +45,7 @@ def apply() -> None:
     queue_urls.apply()
     simulator.apply()
     unchecked_s3_requests.apply()
+    unchecked_entries.apply()
     unchecked_requests.apply()
     sqs_requests.apply()
     bucket_requests.apply()
