@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from utils import batch, cost, estimate
+from utils.cleanup.resource import Resource
 from utils.config import PYTHON_IMAGE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +46,18 @@ def test_readme_says_what_the_seven_notebooks_take():
     plan = estimate.notebooks()
     total = int(plan[plan["notebook"].isin(estimate.TUTORIAL)]["minutes"].sum())
     cents = round(100 * estimate.tutorial()["usd"].sum())
-    assert f"take about {total} minutes and {cents} cents" in (ROOT / "README.md").read_text()
+    told = re.findall(r"about (\d+) minutes and (\d+) cents", (ROOT / "README.md").read_text())
+    assert told == [(f"{total}", f"{cents}")] * 2
     assert cost.total(estimate.tutorial()) == f"${cents / 100:.2f}"
+
+
+def test_what_stays_costs_what_the_price_list_says():
+    alarms, dashboard = (cost.STANDING[name].usd for name in ("alarm", "dashboard"))
+    told = "Four alarms and a dashboard cost $"
+    assert f"{told}{4 * alarms + dashboard:.2f} for a whole month" in "\n".join(prose("06_monitoring"))
+    mapping = Resource("event source mapping", "m", "arn", lambda: None, ours=True).if_left
+    [cents] = re.findall(r"about (\d+) cents a month for the mapping", "\n".join(prose("04_sqs_and_mapping")))
+    assert mapping.startswith(f"${int(cents) / 100:.2f} a month")
 
 
 def test_readme_names_the_images_that_the_kit_uses():
