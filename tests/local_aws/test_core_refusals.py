@@ -157,6 +157,10 @@ RESERVED = {
     ),
     "logs": ("create_log_group", {"logGroupName": "tagged", "tags": {"aws:x": "1"}}),
     "ec2": ("create_tags", {"Resources": ["subnet-1"], "Tags": [{"Key": "aws:x", "Value": "1"}]}),
+    "cloudformation": (
+        "create_stack",
+        {"StackName": "tagged", "TemplateBody": "{}", "Tags": [{"Key": "aws:x", "Value": "1"}]},
+    ),
     "batch": ("create_scheduling_policy", {"name": "tagged", "tags": {"AWS:x": "1"}}),
     "sagemaker": (
         "add_tags",
@@ -182,6 +186,15 @@ def test_system_tags_of_buckets_and_objects_are_refused(aws: Any) -> None:
     s3.put_object(Bucket=own, Key="k", Body=b"")
     assert refusal(s3.put_bucket_tagging, Bucket=own, Tagging=tags)[0] == "InvalidTag"
     assert refusal(s3.put_object_tagging, Bucket=own, Key="k", Tagging=tags)[0] == "InvalidTag"
+    header = {"Bucket": own, "Key": "new", "Tagging": "a=1&AWS%3Ax=1"}
+    copied = {**header, "CopySource": f"{own}/k"}
+    assert refusal(s3.put_object, **header)[0] == "InvalidTag"
+    assert refusal(s3.create_multipart_upload, **header)[0] == "InvalidTag"
+    assert refusal(s3.copy_object, **copied, TaggingDirective="REPLACE")[0] == "InvalidTag"
+    s3.copy_object(**copied)
+    assert s3.get_object_tagging(Bucket=own, Key="new")["TagSet"] == []
+    tagged = {"Bucket": name("bucket"), "CreateBucketConfiguration": {"Tags": tags["TagSet"]}}
+    assert refusal(s3.create_bucket, **tagged)[0] == "InvalidTag"
 
 
 def test_an_unsigned_form_is_refused_in_xml(aws: Any) -> None:

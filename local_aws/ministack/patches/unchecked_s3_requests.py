@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from local_aws import refusals
 from local_aws.ministack import members, s3_requests
@@ -39,6 +40,7 @@ def apply() -> None:
             if call:
                 _refuse_what_is_not_here(call)
                 _check_owners(call, get_account_id())
+                _check_tags(call)
         except ApiError as error:
             return s3._error(error.code, error.message, error.status)
         return dispatch(method, bucket, key, headers, body, query)
@@ -71,6 +73,20 @@ def _check_owners(call: Call, account: str) -> None:
     for member in ("ExpectedBucketOwner", "ExpectedSourceBucketOwner"):
         if call.params.get(member, account) != account:
             raise ApiError("AccessDenied", "Access Denied", 403)
+
+
+def _check_tags(call: Call) -> None:
+    """Tags of new objects and buckets; `bucket_requests` has those that are put by themselves.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+    """
+    header = call.params.get("Tagging")
+    keys = [key for key, _ in parse_qsl(header, keep_blank_values=True)] if isinstance(header, str) else []
+    keys += [tag["Key"] for tag in call.params.get("CreateBucketConfiguration", {}).get("Tags", [])]
+    if call.operation.name == "CopyObject" and call.params.get("TaggingDirective") != "REPLACE":
+        return  # the source's tags are copied, and the header says nothing
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise ApiError("InvalidTag", "System tags cannot be added/updated by requester")
 
 
 def _readable(handler: Callable[..., Any], refuse: Callable[..., tuple]) -> Callable[..., Any]:

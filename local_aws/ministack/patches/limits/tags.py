@@ -17,6 +17,7 @@ _CODES = {
     "monitoring": "InvalidParameterValue",
     "sns": "InvalidParameter",
     "ec2": "InvalidParameterValue",
+    "cloudformation": "ValidationError",
 }
 
 
