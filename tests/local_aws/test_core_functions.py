@@ -47,6 +47,16 @@ def trusted(aws: Any) -> str:
         ({"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"}, INVALID, "KMSKeyArn"),
         ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, INVALID, "SnapStart"),
         ({"Tags": {"aws:x": "1"}}, INVALID, "aws:"),
+        (
+            {"DeadLetterConfig": {"TargetArn": f"arn:aws:sqs:us-east-1:{'0' * 12}:nosuch"}},
+            INVALID,
+            "does not exist: arn:aws:sqs:us-east-1:000000000000:nosuch",
+        ),
+        (
+            {"DeadLetterConfig": {"TargetArn": f"arn:aws:sns:us-east-1:{'0' * 12}:nosuch"}},
+            INVALID,
+            "does not exist: arn:aws:sns:us-east-1:000000000000:nosuch",
+        ),
     ],
 )  # fmt: skip
 def test_functions_that_can_not_be(aws: Any, trusted: str, arguments: dict, code: str, says: str) -> None:

@@ -94,7 +94,21 @@ def _check_configuration(params: dict[str, Any]) -> None:
             raise _invalid(f"{name} is not supported: the embedded AWS has no {what} for functions.")
     if (params.get("SnapStart") or {}).get("ApplyOn", "None") != "None":
         raise _invalid("SnapStart is not supported: the embedded AWS has no snapshots of functions.")
+    _check_dead_letters((params.get("DeadLetterConfig") or {}).get("TargetArn") or "")
     _check_environment((params.get("Environment") or {}).get("Variables") or {})
+
+
+def _check_dead_letters(target: str) -> None:
+    """A dead-letter queue, or topic, exists. MiniStack checks the ARN's form.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
+    """
+    from ministack.services import sns, sqs
+
+    found = {"sqs": sqs._queue_by_arn, "sns": sns.topic_policy_for_arn}
+    service = target.split(":")[2] if target.count(":") == 5 else ""
+    if service in found and found[service](target) is None:
+        raise _invalid(f"The target of DeadLetterConfig does not exist: {target}")
 
 
 def _means_something(value: Any) -> bool:
