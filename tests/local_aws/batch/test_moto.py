@@ -196,8 +196,9 @@ STEPS: list[Step] = [
 
 # Values that name the side, the moment or a made-up id are compared as what they are.
 _OWN = [
-    (re.compile(r"\d{12}"), "ACCOUNT"),
+    # Before the account, since the end of a made-up id may be twelve digits.
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r"\d{12}"), "ACCOUNT"),
     (re.compile(r"(subnet|sg)-\w+"), r"\1-ID"),
     (re.compile(r"role/[\w-]+"), "role/ROLE"),
 ]
