@@ -9,6 +9,8 @@ ACCOUNT = "000000000000"
 # MiniStack's name for the services the kit calls; what is not named here is neither loaded nor served.
 SERVICES = "iam,sts,s3,sqs,lambda,events,logs,ec2,tagging,monitoring,cloudformation,sns"
 
+OWN: set[str] = set()  # the names of what `configure` has set
+
 
 def configure(port: int, state_dir: Path | None) -> None:
     """Set what MiniStack reads from the environment when it is imported.
@@ -36,6 +38,7 @@ def configure(port: int, state_dir: Path | None) -> None:
             "S3_DATA_DIR": str(state_dir / "s3"),
         }
     os.environ.update(settings)
+    OWN.update(settings)
 
 
 def endpoint_url() -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
 
-from .functions import configuration, function, refusal, role
+from .functions import configuration, function, name, refusal, role
 
 INVALID, VALIDATION = "InvalidParameterValueException", "ValidationException"
 
@@ -178,3 +179,57 @@ def test_a_function_that_reads_its_input_finds_it_empty(aws: Any, trusted: str) 
         payload = json.dumps(number).encode()
         answer = aws.client("lambda").invoke(FunctionName=own, Payload=payload)
         assert json.loads(answer["Payload"].read()) == ["", "", number]
+
+
+SAYS_ITS_ENVIRONMENT = """
+import os, time
+def h(event, context):
+    print("said")
+    return dict(os.environ) | {"zone": time.tzname[0]}
+"""
+
+
+def environment(aws: Any, arn: str) -> dict[str, str]:
+    return json.loads(aws.client("lambda").invoke(FunctionName=arn)["Payload"].read())
+
+
+def test_a_function_has_the_variables_that_lambda_gives_it(aws: Any) -> None:
+    arn = function(aws, SAYS_ITS_ENVIRONMENT, Runtime="python3.13", Environment={"Variables": {"OWN": "x"}})
+    got, own = environment(aws, arn), arn.rpartition(":")[2]
+    assert (
+        got.items()
+        >= {
+            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+            "AWS_LAMBDA_FUNCTION_NAME": own,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{own}",
+            "OWN": "x",
+            "TZ": ":UTC",
+            "_HANDLER": "f.h",
+            "zone": "UTC",
+        }.items()
+    )
+
+
+def test_a_functions_lines_are_in_the_stream_that_its_variables_name(aws: Any) -> None:
+    logs, group = aws.client("logs"), name("group")
+    arn = function(aws, SAYS_ITS_ENVIRONMENT, LoggingConfig={"LogGroup": group})
+    streams = {environment(aws, arn)["AWS_LAMBDA_LOG_STREAM_NAME"] for _ in range(2)}
+    assert [stream["logStreamName"] for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]] == [
+        *streams
+    ]
+    (stream,) = streams
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]
+    assert [event["message"] for event in events].count("said") == 2
+
+
+def test_a_function_has_no_settings_of_the_server(aws: Any) -> None:
+    got = environment(aws, function(aws, SAYS_ITS_ENVIRONMENT, Environment={"Variables": {"LOG_LEVEL": "INFO"}}))
+    assert not {"AUTH", "BIND_HOST", "DOCKER_HOST", "GATEWAY_PORT", "MINISTACK_ACCOUNT_ID", "SERVICES"} & got.keys()
+    assert got["LOG_LEVEL"] == "INFO"
+
+
+def test_a_zone_that_a_function_sets_is_its_zone(aws: Any) -> None:
+    got = environment(aws, function(aws, SAYS_ITS_ENVIRONMENT, Environment={"Variables": {"TZ": "Asia/Tokyo"}}))
+    assert (got["TZ"], got["zone"]) == ("Asia/Tokyo", "JST")

@@ -4,6 +4,7 @@ from local_aws.ministack.patches import (
     bucket_requests,
     event_targets,
     function_code,
+    function_environments,
     function_roles,
     function_starts,
     ignored_filters,
@@ -34,6 +35,7 @@ def apply() -> None:
     resource_arns.apply()
     function_roles.apply()
     function_code.apply()
+    function_environments.apply()
     event_targets.apply()
     lambda_errors.apply()
     lambda_workers.apply()
