@@ -198,6 +198,17 @@ def test_a_role_keeps_its_boundary(aws, stack):
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
 
 
+def test_an_alarm_shows_its_description(aws, stack):
+    properties = {
+        "AlarmName": "described", "AlarmDescription": "Look at the log.", "Namespace": "AWS/SQS", "Period": 60,
+        "MetricName": "NumberOfMessagesSent", "Statistic": "Sum", "EvaluationPeriods": 1, "Threshold": 0,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }  # fmt: skip
+    assert stack({"Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}}) == {}
+    (alarm,) = aws.client("cloudwatch").describe_alarms(AlarmNames=["described"])["MetricAlarms"]
+    assert alarm["AlarmDescription"] == "Look at the log."
+
+
 def test_the_readme_lists_what_is_covered():
     page = README.read_text()
     for name, kind in TYPES.items():

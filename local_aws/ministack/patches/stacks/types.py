@@ -139,8 +139,8 @@ TYPES = {
     "AWS::CloudWatch::Alarm": Type(
         "cloudwatch", "alarm:", "AlarmName",
         "cloudwatch:PutMetricAlarm", "cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms",
-        "AlarmName ActionsEnabled MetricName Namespace Statistic Dimensions Period EvaluationPeriods Threshold "
-        "ComparisonOperator TreatMissingData AlarmActions Tags", _has_alarm,
+        "AlarmName AlarmDescription ActionsEnabled MetricName Namespace Statistic Dimensions Period EvaluationPeriods "
+        "Threshold ComparisonOperator TreatMissingData AlarmActions Tags", _has_alarm,
     ),
     "AWS::Logs::LogGroup": Type(
         "logs", "log-group:", "LogGroupName",
