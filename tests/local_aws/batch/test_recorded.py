@@ -216,10 +216,6 @@ def test_an_empty_place_to_list_jobs_of_is_refused(account: Account, member: str
     assert (refused["Code"], refused["Message"]) == ("ClientException", f"{member} must not be empty.")
 
 
-def test_a_request_of_empty_values_alone_is_told_what_is_wrong(account: Account) -> None:
-    assert "name" in refusal(account.batch.create_scheduling_policy, name="")["Message"]
-
-
 # --- what a job meets ------------------------------------------------------------------------------------------------
 
 
