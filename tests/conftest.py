@@ -95,8 +95,10 @@ def no_real_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-    os.environ["LOCAL_AWS_HOME"] = str(tmp_path_factory.mktemp("no-server-here"))
+    home = tmp_path_factory.mktemp("no-server-here")
+    os.environ["LOCAL_AWS_HOME"] = str(home)
     yield
+    local_aws.stop(home)  # `make tutorial` starts one here when a test runs it
     os.environ.clear()
     os.environ.update(saved)
 
