@@ -103,7 +103,9 @@ def test_which_notebooks_run(arguments, run, make, tmp_path, monkeypatch):
 def test_what_cleanup_left_is_named_and_is_not_good(make, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tutorial, "leftovers", lambda *_: ["queue q", "role r"])
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 1
-    assert "cleanup    left behind: queue q, role r" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "cleanup    left behind: queue q, role r" in told
+    assert "next  " not in told  # before that is mended
 
 
 def test_what_only_the_tag_register_lists_is_named_and_fails_nothing(make, tmp_path, monkeypatch, capsys):
@@ -112,6 +114,8 @@ def test_what_only_the_tag_register_lists_is_named_and_fails_nothing(make, tmp_p
     assert main([], make(**{"07_cleanup": ["7"]}), tmp_path / "outputs") == 0
     told = capsys.readouterr().out
     assert "cleanup    nothing left behind" in told
+    assert [line[:11].strip() for line in told.splitlines()[-2:]] == ["next", ""]
+    assert "make lab" in told and "deploy/README.md" in told
     assert "still in AWS's tag register, which may lag by hours: arn:aws:sqs:us-east-1:000000000000:q" in told
 
 

@@ -115,7 +115,7 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
     console.print(f"{total:<24}{sum(each.cells for each in ran):>4} cells {seconds:>7.1f} s")
     report.append(f"page       {_shown(outputs / 'tutorial.html')}")
     if good:
-        report += [f"next       {line}" for line in NEXT]
+        report.append("next       " + f"\n{'':11}".join(NEXT))
     console.print("\n".join(["", *report]), markup=False)
     return 0 if good else 1
 
