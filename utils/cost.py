@@ -47,7 +47,9 @@ PRICES = {
     "Lambda duration": Price(0.0000166667, "GB second", _AWS.format("lambda"), "AWS's example (0.00001667)"),
     "SQS": Price(0.40 / 1e6, "request", _AWS.format("sqs"), "cloudburn.io/blog/amazon-sqs-pricing, 2026-03"),
     "Logs": Price(0.50, "GB", _AWS.format("cloudwatch"), "no text found: check it"),
+    "Processing": Price(0.05 / 3600, "second", _AWS.format("sagemaker/ai"), "others' tables, ml.t3.medium"),
 }
+PROCESSING_INSTANCE = "ml.t3.medium"  # that Processing is the price of
 
 # What costs by being there. The hour of a run is not worth a line; what is forgotten is.
 STANDING = {
@@ -86,6 +88,20 @@ def of_calls(calls: int) -> pd.DataFrame:
     return table(calls=calls, sqs_requests=3 * calls, log_gb=log_gb(calls))
 
 
+def of_processing(seconds: Sequence[float]) -> pd.DataFrame:
+    """What processing jobs cost, each on one instance of the type PROCESSING_INSTANCE.
+
+    Its volume is left out. 30 GB for some minutes cost less than a tenth of the instance.
+
+    Args:
+        seconds: of each job, from its start to its end.
+
+    Returns:
+        Columns what, amount, unit, usd.
+    """
+    return table(processing_seconds=sum(seconds))
+
+
 def log_gb(writers: int) -> float:
     """GB of log that so many jobs or calls write."""
     return writers * LOG_BYTES / 1e9
@@ -121,6 +137,7 @@ def table(
     calls: float = 0,
     sqs_requests: float = 0,
     log_gb: float = 0,
+    processing_seconds: float = 0,
 ) -> pd.DataFrame:
     """Amounts times prices, without what there is nothing of.
 
@@ -135,6 +152,7 @@ def table(
         "Lambda duration": calls * 1 * 0.25,
         "SQS": sqs_requests,
         "Logs": log_gb,
+        "Processing": processing_seconds,
     }
     rows = [(what, amount, PRICES[what].unit, amount * PRICES[what].usd) for what, amount in amounts.items() if amount]
     return pd.DataFrame(rows, columns=COLUMNS)

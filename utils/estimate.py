@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from . import batch, cost, kit, preflight
+from . import batch, cost, kit, preflight, team
 from .config import PYTHON_IMAGE
 
 # Assumptions. AWS publishes no number for any of them.
@@ -55,6 +55,7 @@ class Jobs:
         number: how many.
         vcpus, memory_gb: of each. Default: those of notebook 02's.
         idle_seconds: seconds that the program only waits. Default: 0.
+        queue_vcpus: vCPUs of the queue. Default: those of notebook 02's.
     """
 
     program: Program
@@ -62,6 +63,7 @@ class Jobs:
     vcpus: float = cost.VCPUS
     memory_gb: float = cost.MEMORY_GB
     idle_seconds: float = 0
+    queue_vcpus: float = preflight.MAX_VCPUS
 
     def paid_seconds(self, image: str = PYTHON_IMAGE) -> float:
         """The paid seconds of one job, from the beginning of the pull to the end of the program.
@@ -78,7 +80,7 @@ class Jobs:
 
     def seconds(self, image: str = PYTHON_IMAGE) -> float:
         """Seconds until all jobs have ended, in waves of as many jobs as the vCPUs allow."""
-        at_once = int(preflight.MAX_VCPUS / self.vcpus)
+        at_once = int(self.queue_vcpus / self.vcpus)
         return math.ceil(self.number / at_once) * (START_SECONDS + self.paid_seconds(image))
 
 
@@ -95,14 +97,17 @@ class Notebook:
         stages: jobs, one stage after another.
         steps: steps of the pipelines it runs. Default: none.
         settle_seconds: seconds in which what it makes becomes usable, or what it deletes is gone. Default: 0.
+        processing_jobs: processing jobs, one after another. Default: none.
     """
 
     stages: tuple[Jobs, ...] = ()
     steps: int = 0
     settle_seconds: float = 0
+    processing_jobs: int = 0
 
 
-PROCESSING_SECONDS = 240  # until a processing job's instance has started and its script has run
+# Until a processing job's instance has started and its script has run. All of it is taken to be paid.
+PROCESSING_SECONDS = 240
 KIT_SECONDS = 240  # what 02, 04 and 07 wait for, in one notebook
 NOTEBOOKS = {
     "01_iam": Notebook(),
@@ -122,7 +127,10 @@ NOTEBOOKS = {
     ),
     # A trial of two, and the other ten. Two processing jobs, and a second queue to make and delete.
     "your_own_pipeline": Notebook(
-        (_small(AGGREGATE, 2), _small(AGGREGATE, 10)), steps=8, settle_seconds=2 * KIT_SECONDS + 2 * PROCESSING_SECONDS
+        tuple(Jobs(AGGREGATE, number, 0.5, 1, queue_vcpus=team.MAX_VCPUS) for number in (2, 10)),
+        steps=8,
+        settle_seconds=2 * KIT_SECONDS,
+        processing_jobs=2,
     ),
 }
 TUTORIAL = [name for name in NOTEBOOKS if name[0].isdigit()]
@@ -171,11 +179,13 @@ def words(name: str) -> tuple[str, str]:
 
 def _seconds(plan: Notebook, image: str) -> float:
     waited = sum(stage.seconds(image) for stage in plan.stages)
-    return plan.settle_seconds + plan.steps * STEP_SECONDS + waited * (ANSWER if plan.steps else 1)
+    processing = plan.processing_jobs * PROCESSING_SECONDS
+    return plan.settle_seconds + processing + plan.steps * STEP_SECONDS + waited * (ANSWER if plan.steps else 1)
 
 
 def _usd(plan: Notebook, image: str) -> float:
-    return sum(_of_stage(stage, image)["usd"].sum() for stage in plan.stages)
+    processing = cost.of_processing([PROCESSING_SECONDS] * plan.processing_jobs)
+    return sum(table["usd"].sum() for table in [processing, *(_of_stage(stage, image) for stage in plan.stages)])
 
 
 def _of_stage(stage: Jobs, image: str) -> pd.DataFrame:

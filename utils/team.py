@@ -12,8 +12,10 @@ from typing import Any
 
 import boto3
 
-from . import batch, data, iam, kit
+from . import batch, cost, data, iam, kit
 from .config import Config
+
+MAX_VCPUS = 3  # of the example's queue
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def processing_step(
         role=own.pipeline_role,
         image_uri=image_uris.retrieve("sklearn", sdk_session.boto_region_name, version="1.2-1"),
         command=["python3"],
-        instance_type="ml.t3.medium",
+        instance_type=cost.PROCESSING_INSTANCE,
         instance_count=1,
         sagemaker_session=sdk_session,
     )
@@ -128,7 +130,7 @@ def _ensure_queue(session: boto3.Session, config: Config) -> str:
         config.compute_environment,
         subnets=subnets,
         security_groups=security_groups,
-        max_vcpus=3,
+        max_vcpus=MAX_VCPUS,
         tags=config.tags,
     )["computeEnvironmentArn"]
     batch.ensure_job_queue(session, config.job_queue, compute_environment=environment, tags=config.tags)

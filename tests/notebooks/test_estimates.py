@@ -36,6 +36,18 @@ def test_an_opening_says_the_time_and_cost_that_are_computed(name):
         assert usd.startswith(paid)
 
 
+def test_your_own_pipeline_says_what_it_pays_for():
+    plan = estimate.NOTEBOOKS["your_own_pipeline"]
+    tasks = sum(stage.number for stage in plan.stages)
+    [opening, *_] = prose("your_own_pipeline")
+    assert f": {tasks} small Fargate tasks and {plan.processing_jobs} processing jobs |" in opening
+    cells = nbformat.read(NOTEBOOKS["your_own_pipeline"], as_version=4).cells
+    [step] = [cell.source for cell in cells if "= BatchStep(" in cell.source]
+    for stage in plan.stages:
+        assert f"vcpus={stage.vcpus:g},\n    memory_mib={1024 * stage.memory_gb:g}," in step
+    assert sum(cell.source.count("team.processing_step(") for cell in cells) == plan.processing_jobs
+
+
 def test_02_and_readme_say_what_a_large_image_costs_in_time():
     slow, fast = (minutes("05_pipeline_build", image) for image in (batch.SAGEMAKER_IMAGE, PYTHON_IMAGE))
     for text in ("\n".join(prose("02_batch_setup")), (ROOT / "README.md").read_text()):

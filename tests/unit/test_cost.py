@@ -39,6 +39,11 @@ def test_calls_are_paid_with_their_messages_and_logs():
     assert cost.total(cost.of_calls(0)) == "$0.00"
 
 
+def test_processing_is_paid_by_the_second():
+    assert math.isclose(cost.of_processing([240, 240])["usd"].sum(), 480 * 0.05 / 3600)
+    assert cost.of_processing([]).empty
+
+
 def test_smaller_jobs_cost_less_but_for_their_address():
     small = cost.of_jobs([600], vcpus=0.25, memory_gb=1).set_index("what")["usd"]
     large = cost.of_jobs([600]).set_index("what")["usd"]
@@ -69,5 +74,5 @@ def test_the_total_is_readable(usd, told):
 
 
 def test_every_price_names_amazons_own_page():
-    assert all(re.fullmatch(r"https://aws\.amazon\.com/\w+/pricing/", price.page) for price in cost.PRICES.values())
+    assert all(re.fullmatch(r"https://aws\.amazon\.com/[\w/]+/pricing/", price.page) for price in cost.PRICES.values())
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", cost.READ)

@@ -47,13 +47,23 @@ def test_small_jobs_are_the_kits():
     assert (jobs.vcpus, jobs.memory_gb * 1024) == (kit.JOB_VCPUS, kit.JOB_MEMORY_MIB)
 
 
+def test_your_own_pipeline_pays_for_its_jobs_and_its_processing_jobs():
+    plan = estimate.NOTEBOOKS["your_own_pipeline"]
+    trial, others = plan.stages
+    assert (trial.number, others.number) == (2, 10)
+    jobs = cost.of_jobs([60] * 12, vcpus=0.5, memory_gb=1)["usd"].sum()
+    assert math.isclose(row("your_own_pipeline").usd, jobs + 2 * 240 * 0.05 / 3600)
+    one = estimate.Jobs(estimate.AGGREGATE, 1, 0.5, 1).seconds()
+    assert math.isclose(others.seconds(), 2 * one), "ten jobs of half a vCPU, on the three of the team's queue"
+
+
 def test_the_tutorial_is_the_sum_of_its_notebooks_and_of_what_calls_and_messages_cost():
     plan = estimate.notebooks()
     jobs = plan[plan["notebook"].isin(estimate.TUTORIAL)]["usd"].sum()
     rest = cost.of_calls(estimate.CALLS)["usd"].sum()
     table = estimate.tutorial()
     assert jobs + rest < table["usd"].sum() < 1.1 * (jobs + rest)
-    assert set(table["what"]) == set(cost.PRICES)
+    assert set(table["what"]) == set(cost.PRICES) - {"Processing"}
 
 
 def test_images_that_the_kit_uses_have_a_size():
