@@ -228,12 +228,45 @@ def test_an_arrays_children_are_counted_singly(session, calls, config, seen):
     assert "31 of 37 succeeded" in seen.displayed[1]["text/plain"]
 
 
-def test_a_job_that_a_retry_submitted_is_counted_with_its_step(session, calls, config):
-    again = {**job(1, "SUCCEEDED"), "jobName": "abcdefghijkl-Wait-01-try2"}
-    calls.answer("ListJobs", {"jobSummaryList": [job(1, "FAILED"), again]})
+def retried(number, status, ending="", **fields):
+    return {**job(number, status, **fields), "jobName": f"abcdefghijkl-Wait-{number:02d}{ending}"}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [
+        ([retried(1, "RUNNING")], {"RUNNING": 1}),
+        ([retried(1, "FAILED"), retried(1, "SUCCEEDED", "-try2"), retried(2, "SUCCEEDED")], {"SUCCEEDED": 2}),
+        ([retried(1, "FAILED", "-try2"), retried(1, "RUNNING", "-try3"), retried(1, "FAILED")], {"RUNNING": 1}),
+        ([retried(1, "FAILED"), retried(2, "FAILED"), retried(2, "RUNNING", "-try2")], {"FAILED": 1, "RUNNING": 1}),
+        (
+            [
+                retried(1, "FAILED", arrayProperties={"size": 12, "statusSummary": {"SUCCEEDED": 9, "FAILED": 3}}),
+                retried(
+                    1, "FAILED", "-try2", arrayProperties={"size": 3, "statusSummary": {"FAILED": 2, "SUCCEEDED": 1}}
+                ),
+                retried(1, "PENDING", "-try3", arrayProperties={"size": 2, "statusSummary": {"RUNNING": 2}}),
+            ],
+            {"SUCCEEDED": 10, "RUNNING": 2},
+        ),
+        ([retried(1, "FAILED", createdAt=2), retried(1, "RUNNING", createdAt=1)], {"RUNNING": 1}),  # a duplicate
+    ],
+)
+def test_an_item_that_a_retry_submitted_again_counts_once(session, calls, config, jobs, expected):
+    calls.answer("ListJobs", {"jobSummaryList": jobs})
     calls.answer("DescribeJobs", {"jobs": []})
     by_step, _ = jobs_now(session, config, ARN)
-    assert by_step == {"Wait": {"FAILED": 1, "SUCCEEDED": 1}}
+    assert by_step == {"Wait": expected}
+
+
+def test_a_step_may_be_called_a_try(session, calls, config):
+    named = [
+        {**job(n, "RUNNING"), "jobName": f"abcdefghijkl-my-tryout-{n:02d}{end}"} for n, end in ((1, ""), (1, "-try2"))
+    ]
+    calls.answer("ListJobs", {"jobSummaryList": named})
+    calls.answer("DescribeJobs", {"jobs": []})
+    by_step, _ = jobs_now(session, config, ARN)
+    assert by_step == {"my-tryout": {"RUNNING": 1}}
 
 
 def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):

@@ -33,7 +33,13 @@ def jobs(session: boto3.Session, job_queue: str, execution: str) -> pd.DataFrame
 
 def step_of(job: str) -> str:
     """The step's name in a job's, such as Days of Days-02. Days-02-try2 is the job that a retry has submitted again."""
-    return re.sub(r"-\d+(-try\d+)?$", "", job)
+    return re.sub(r"-\d+$", "", split_try(job)[0])
+
+
+def split_try(job: str) -> tuple[str, int]:
+    """A job's first name and its try, such as Days-02 and 2 of Days-02-try2."""
+    first, number = re.findall(r"^(.*?)(?:-try(\d+))?$", job)[0]
+    return first, int(number or 1)
 
 
 def described_jobs(session: boto3.Session, job_queue: str, execution: str) -> list[dict[str, Any]]:
@@ -102,13 +108,24 @@ def _time(milliseconds: int | None) -> pd.Timestamp:
 
 
 def count_states(summaries: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
-    """The number of jobs in each state, per step name in the jobs' names. An array's children count singly.
+    """The number of items in each state, per step name in the jobs' names. An array's children count singly.
+
+    An item that a retry has submitted again counts once, in the state of its latest try. Of two jobs with one name, the
+    first counts, because `submit_jobs` terminates the other.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesSummary.html
     """
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for summary in summaries:
+    tries: dict[str, dict[int, dict[str, int]]] = defaultdict(dict)
+    for summary in sorted(summaries, key=lambda each: each.get("createdAt", 0)):
+        first, number = split_try(summary["jobName"].partition("-")[2])
         array = summary.get("arrayProperties", {})
         children = array.get("statusSummary") or {summary["status"]: array.get("size", 1)}
-        counts[step_of(summary["jobName"].partition("-")[2])].update(children)
-    return counts
+        tries[first].setdefault(number, children)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for first, numbered in tries.items():
+        latest = numbered.pop(max(numbered))
+        # A later try runs again what has not succeeded in an earlier one.
+        earlier = sum(children.get("SUCCEEDED", 0) for children in numbered.values())
+        counts[step_of(first)].update(latest)
+        counts[step_of(first)].update(SUCCEEDED=earlier)
+    return {step: +states for step, states in counts.items()}  # without states of no job

@@ -82,7 +82,7 @@ def watch(
 
 
 def jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[dict[str, Counter[str]], list[str]]:
-    """How many jobs are in which state, for each step name in their names, and the newest lines that a job has printed.
+    """How many items are in which state, for each step name in their jobs' names, and a job's newest lines.
 
     Args:
         execution: its ARN.
