@@ -23,12 +23,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deploy.render import TEMPLATE
 from utils import existing, lambdas
 from utils.config import Config, ConfigError
-from utils.stack import backend
+from utils.existing import ResourceNotFound
+from utils.stack import StackNotFound, backend
 
 # The longest name of a resource is a function's, which Lambda lets have 64 characters.
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,51}")
 KEY_DIGITS = 16  # of a package's digest in its key
 FUNCTIONS = {"SubmitJobsKey": "submit_jobs", "CheckJobsKey": "check_jobs"}
+# Options that are an ARN, and whose.
+ARNS = {
+    "alarm_topic": ("an SNS topic", re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+")),
+    "permissions_boundary": ("an IAM policy", re.compile(r"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+")),
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not session.region_name:
             raise ConfigError("No region is set: give --region, or set AWS_REGION.")
         options.run(session, options)
-    except (ConfigError, LookupError, BotoCoreError, ClientError) as error:
+    except (ConfigError, ResourceNotFound, StackNotFound, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
         reasons = _failures(session, options.stack) if error.cmd[1] == "cloudformation" else []
@@ -67,8 +73,7 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
     bucket = options.code_bucket or (options.buckets[0].rpartition(":")[2] if options.buckets else "")
     if not bucket:
         raise ConfigError("The packages need a bucket: give --buckets or --code-bucket.")
-    named = config.with_existing(buckets=[options.code_bucket]) if options.code_bucket else config
-    existing.require(session, named, roles=options.pipeline_roles)
+    _require(session, config, options)
     folder = TEMPLATE.parent.parent / "build"
     lambdas.write_packages(folder)
     values["CodeBucket"] = bucket
@@ -86,6 +91,21 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
     print(f"backend = {json.dumps(backend(session, options.stack), indent=4)}")
 
 
+def _require(session: boto3.Session, config: Config, options: argparse.Namespace) -> None:
+    """Check all that the options name, before anything is made."""
+    for option, (what, pattern) in ARNS.items():
+        value = getattr(options, option)
+        if value and not pattern.fullmatch(value):
+            raise ConfigError(f'--{option.replace("_", "-")} is "{value}". It must be the ARN of {what}.')
+    existing.require(
+        session,
+        config.with_existing(buckets=[options.code_bucket] if options.code_bucket else []),
+        roles=options.pipeline_roles,
+        topics=[options.alarm_topic] if options.alarm_topic else [],
+        boundaries=[options.permissions_boundary] if options.permissions_boundary else [],
+    )
+
+
 def delete(session: boto3.Session, options: argparse.Namespace) -> None:
     """Delete the packages that were uploaded for the stack, then the stack. Other objects of the bucket stay.
 
@@ -98,7 +118,12 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
             raise
         print(f"There is no stack `{options.stack}` in {session.region_name}, so nothing is deleted.")
         return
-    bucket = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}["CodeBucket"]
+    values = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+    if not {"CodeBucket", *FUNCTIONS} <= set(values):
+        raise ConfigError(
+            f"The stack `{options.stack}` is not one of deploy/template.yaml, so it is not deleted. Check its name."
+        )
+    bucket = values["CodeBucket"]
     packages = [part for name in FUNCTIONS.values() for part in ("--include", f"{name}-{'?' * KEY_DIGITS}.zip")]
     _aws(
         session, "s3", "rm", "--only-show-errors", "--recursive", f"s3://{bucket}/{options.stack}/",
@@ -154,7 +179,7 @@ def _aws(session: boto3.Session, *arguments: str) -> None:
     beside = Path(sys.executable).with_name("aws")
     program = str(beside) if beside.exists() else shutil.which("aws")
     if not program:
-        raise LookupError("The AWS CLI was not found. Install it with `pip install awscli`.")
+        raise ConfigError("The AWS CLI was not found. Install it with `pip install awscli`.")
     command = [program, *arguments, "--region", session.region_name]
     print("$ " + shlex.join(["aws", *command[1:]]), flush=True)
     subprocess.run(command, check=True)

@@ -90,7 +90,7 @@ def deploy(
 
     Raises:
         ConfigError: a name or an ARN is none that AWS takes, or without a program there is no queue and definition.
-        LookupError: a job queue, a job definition or a bucket does not exist. Nothing has been made.
+        ResourceNotFound: a job queue, a job definition, a bucket or a key does not exist. Nothing has been made.
         NotReady: something is missing, or can't be seen, as in notebook 01. Nothing has been made.
     """
     config = config.with_existing(

@@ -8,6 +8,10 @@ from botocore.exceptions import ClientError
 OUTPUTS = {"submit_function_arn": "SubmitFunctionArn", "callback_queue_url": "CallbackQueueUrl"}
 
 
+class StackNotFound(LookupError):
+    """There is no such stack, or it is another one."""
+
+
 def backend(session: boto3.Session, stack: str) -> dict[str, str]:
     """The arguments of BatchStep that a stack has, as in `BatchStep(..., **backend(session, "my-stack"))`.
 
@@ -19,7 +23,7 @@ def backend(session: boto3.Session, stack: str) -> dict[str, str]:
         submit_function_arn and callback_queue_url.
 
     Raises:
-        LookupError: there is no such stack, or it is another one.
+        StackNotFound: there is no such stack, or it is another one.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
     """
@@ -28,11 +32,13 @@ def backend(session: boto3.Session, stack: str) -> dict[str, str]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        raise LookupError(
+        raise StackNotFound(
             f"The stack `{stack}` was not found in {session.region_name}. Deploy it with `make deploy`."
         ) from None
     outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
     missing = [key for key in OUTPUTS.values() if key not in outputs]
     if missing:
-        raise LookupError(f"The stack `{stack}` has no output {missing[0]}. Is it deployed from deploy/template.yaml?")
+        raise StackNotFound(
+            f"The stack `{stack}` has no output {missing[0]}. Is it deployed from deploy/template.yaml?"
+        )
     return {argument: outputs[key] for argument, key in OUTPUTS.items()}

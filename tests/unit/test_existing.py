@@ -120,6 +120,13 @@ def test_without_a_program_a_queue_and_a_definition_are_needed(session, calls, c
     assert calls.made == []
 
 
+def test_a_key_that_is_not_there_is_named_and_where_there_is_no_kms_it_is_taken_as_it_is(session, calls, config):
+    calls.refuse("DescribeKey", "NotFoundException")
+    with pytest.raises(existing.ResourceNotFound, match=re.escape(f"The KMS key `{KEY}` was not found.")):
+        existing.require(session, config.with_existing(kms_keys=[KEY]))
+    existing.require(session, config.with_existing(kms_keys=[KEY]))  # the embedded AWS has none
+
+
 def test_a_bucket_that_may_not_be_seen_counts_as_there(session, calls, config):
     calls.refuse("HeadBucket", "403")
     existing.require(session, config.with_existing(buckets=["team-data"]))

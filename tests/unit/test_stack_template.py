@@ -1,6 +1,7 @@
 """The stack's template: what is committed is what is rendered, and what the deploying command tells it."""
 
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import boto3
@@ -58,8 +59,9 @@ def ran(monkeypatch):
         describe_job_queues=lambda **_: {"jobQueues": [{"jobQueueName": "q", "status": "VALID"}]},
         describe_job_definitions=lambda **_: {"jobDefinitions": [{"status": "ACTIVE"}]},
         head_bucket=lambda **_: {},
+        get_topic_attributes=lambda **_: {},
     )
-    session = SimpleNamespace(region_name="eu-west-1", client=lambda _: aws)
+    session = SimpleNamespace(region_name="eu-west-1", client=lambda *_, **__: aws)
     monkeypatch.setattr(boto3, "Session", lambda **_: session)
     monkeypatch.setattr("subprocess.run", ran)
     monkeypatch.setattr(stack, "backend", lambda *_: {"callback_queue_url": "https://queue"})
@@ -104,14 +106,44 @@ def test_deleting_a_stack_that_is_not_there_says_so(monkeypatch, capsys):
             stack.main(["delete", "--stack", "my-stack"])
 
 
+def test_a_stack_of_another_template_is_not_deleted(monkeypatch, ran):
+    client = boto3.client("cloudformation", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(region_name="eu-west-1", client=lambda _: client))
+    described = {"StackName": "theirs", "CreationTime": datetime.now(UTC), "StackStatus": "CREATE_COMPLETE"}
+    with Stubber(client) as stubber:
+        for more in ({}, {"Parameters": [{"ParameterKey": "CodeBucket", "ParameterValue": "theirs"}]}):
+            stubber.add_response("describe_stacks", {"Stacks": [described | more]})
+            with pytest.raises(SystemExit) as ended:
+                stack.main(["delete", "--stack", "theirs"])
+            assert ended.value.code == (
+                "The stack `theirs` is not one of deploy/template.yaml, so it is not deleted. Check its name."
+            )
+    assert ran == []
+
+
+def test_an_error_of_the_program_is_not_made_a_sentence(monkeypatch, ran):
+    def broken(*_):
+        return {}["no such key"]
+
+    monkeypatch.setattr(stack, "backend", broken)
+    with pytest.raises(KeyError):
+        stack.main(options("--buckets", "data"))
+
+
 CHECK = "Check the name and the region."
+TOPIC = "arn:aws:sns:us-east-1:000000000000:no-such"
+BOUNDARY = "arn:aws:iam::000000000000:policy/no-such"
+KEY = "arn:aws:kms:eu-west-1:000000000000:key/no-such"
 MISSING = {
     "--job-queues": f"The job queue `no-such` was not found in us-east-1. {CHECK}",
     "--job-definitions": f"The job definition `no-such` has no active revision in us-east-1. {CHECK}",
     "--buckets": "The bucket `no-such` was not found. Check its name.",
     "--code-bucket": "The bucket `no-such` was not found. Check its name.",
     "--pipeline-roles": "The role `no-such` was not found. Check its name.",
+    "--alarm-topic": f"The SNS topic `{TOPIC}` was not found. Check its ARN.",
+    "--permissions-boundary": f"The permissions boundary `{BOUNDARY}` was not found. Check its ARN.",
 }
+NAMED = {"--alarm-topic": TOPIC, "--permissions-boundary": BOUNDARY}
 
 
 @pytest.fixture
@@ -125,24 +157,38 @@ def on_aws(session, ran, monkeypatch):
 @pytest.mark.parametrize("option", MISSING)
 def test_what_is_not_there_is_named_before_anything_is_made(on_aws, option):
     with pytest.raises(SystemExit) as ended:
-        stack.main(options("--buckets", "unit-stack-code", option, "no-such"))
+        stack.main(options("--buckets", "unit-stack-code", option, NAMED.get(option, "no-such")))
     assert (ended.value.code, on_aws) == (MISSING[option], [])
 
 
 def test_all_that_is_not_there_is_named_at_once(on_aws):
-    names = [part for option in MISSING if option != "--code-bucket" for part in (option, "no-such")]
+    names = [part for option in MISSING if option != "--code-bucket" for part in (option, NAMED.get(option, "no-such"))]
     with pytest.raises(SystemExit) as ended:
         stack.main(options(*names))
     assert ended.value.code.splitlines() == [said for option, said in MISSING.items() if option != "--code-bucket"]
+
+
+def test_a_key_is_searched_in_its_own_region(on_aws, session, calls):
+    """The embedded AWS has no KMS, so the answer is AWS's as its API describes it."""
+    calls.refuse("DescribeKey", "NotFoundException", f"Key '{KEY}' does not exist")
+    asked = []
+    session.events.register("before-call.kms", lambda params, **_: asked.append(params["context"]["client_region"]))
+    with pytest.raises(SystemExit) as ended:
+        stack.main(options("--buckets", "unit-stack-code", "--kms-keys", KEY))
+    assert ended.value.code == f"The KMS key `{KEY}` was not found. Check its ARN."
+    assert (asked, on_aws) == (["eu-west-1"], [])
 
 
 def test_what_may_not_be_seen_counts_as_there(on_aws, calls):
     for operation in ("DescribeJobQueues", "DescribeJobDefinitions"):
         calls.refuse(operation, "AccessDeniedException")
     calls.refuse("HeadBucket", "403")
-    calls.refuse("GetRole", "AccessDenied")
+    for operation in ("GetRole", "GetPolicy"):
+        calls.refuse(operation, "AccessDenied")
+    calls.refuse("DescribeKey", "AccessDeniedException")
+    calls.refuse("GetTopicAttributes", "AuthorizationError")
     names = ["--job-queues", "q", "--job-definitions", "etl", "--buckets", "data", "--pipeline-roles", "mine"]
-    stack.main(options(*names))
+    stack.main(options(*names, "--kms-keys", KEY, *[part for each in NAMED.items() for part in each]))
     assert [each[1] for each in on_aws] == ["cp", "cp", "deploy"]
 
 
@@ -152,6 +198,15 @@ def test_what_may_not_be_seen_counts_as_there(on_aws, calls):
         (["deploy", "--stack", "1st"], 'stack is "1st". It must have at most 52 letters'),
         (options("--job-queues", "q"), "The packages need a bucket: give --buckets or --code-bucket."),
         (options("--pipelines", "my_model"), "pipelines has 'my_model'"),
+        (
+            options("--buckets", "data", "--alarm-topic", "mine"),
+            '--alarm-topic is "mine". It must be the ARN of an SNS topic',
+        ),
+        (options("--buckets", "data", "--permissions-boundary", "mine"), "It must be the ARN of an IAM policy."),
+        (
+            options("--buckets", "data", "--kms-keys", "alias/mine"),
+            "kms_keys has 'alias/mine', which is not the ARN of a key",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(ran, arguments, sentence):
