@@ -34,7 +34,7 @@ from utils.session import connect, embedded_session
 
 pytestmark = pytest.mark.slow
 
-REGION = "eu-central-1"
+REGION = "ap-northeast-1"  # in one of its zones is no Fargate
 IMAGE = "registry.test/copies:1"
 REFUSED_PULLS = (1, 6)
 *BUILD, CLEANUP = run_inline.NOTEBOOKS
@@ -83,17 +83,20 @@ def begin() -> None:
     preflight.require(preflight.check(connect("aws", region=REGION), config))
 
 
-def subnet_without_fargate(root: boto3.Session) -> str:
-    """A private subnet in the default VPC."""
+def unusable_subnets(root: boto3.Session) -> set[str]:
+    """A private subnet, made here, and the default subnet of the zone without Fargate."""
     ec2 = root.client("ec2")
     (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     made = ec2.create_subnet(VpcId=vpc["VpcId"], CidrBlock="172.31.240.0/24", AvailabilityZone=f"{REGION}a")
-    return made["Subnet"]["SubnetId"]
+    zone = [{"Name": "availability-zone-id", "Values": ["apne1-az3"]}]
+    (outside,) = ec2.describe_subnets(Filters=zone)["Subnets"]
+    assert outside["DefaultForAz"]
+    return {made["Subnet"]["SubnetId"], outside["SubnetId"]}
 
 
 @pytest.mark.thorough
 def test_the_notebooks_their_second_run_and_the_cleanup(account: Account, quick_retries: None) -> None:
-    private = subnet_without_fargate(account.root)
+    unusable = unusable_subnets(account.root)
     roles, pages, simulator, listings = RolesTake(1.0), OneItemAPage(), SimulatorRefusesCalls(), ShortListings()
     logs, answer, register = FailedJobsHaveNoLog(), FirstAnswerIsLost(), RegisterRemembers()
     faults = [roles, Throttled(11), simulator, logs, listings, register, pages, SlowStates(2)]
@@ -124,8 +127,9 @@ def test_the_notebooks_their_second_run_and_the_cleanup(account: Account, quick_
     assert len(made(first, "batch:RegisterJobDefinition")) == 2
     assert made(second, "batch:RegisterJobDefinition") == [], "a definition is taken for another one"
     (environment,) = made(first, "batch:CreateComputeEnvironment")
-    assert environment["computeResources"]["subnets"]
-    assert private not in environment["computeResources"]["subnets"]
+    taken = set(environment["computeResources"]["subnets"])
+    assert len(taken) == 2
+    assert not taken & unusable
     assert len(account.pulls.read_text().splitlines()) > max(REFUSED_PULLS), "no start has failed"
     for fault in (roles, simulator, logs, answer):
         assert fault.refused, f"{fault} has refused nothing"

@@ -1,12 +1,13 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from local_aws.batch.state.retries import will_retry
-from utils import batch, data, iam
+from utils import batch, data, iam, kit
 from utils.config import PYTHON_IMAGE
 
 
@@ -244,6 +245,24 @@ def test_definitions_are_for_fargate_and_within_batchs_limits(config, make):
     assert definition["tags"] == config.tags
     assert definition["platformCapabilities"] == ["FARGATE"]
     assert len(json.dumps(definition)) < 24 * 1024, "AWS Batch's limit for a definition"
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_jobs_have_room_for_an_agent_beside_their_program(config, make):
+    """GuardDuty's runtime monitoring adds an agent to each Fargate task, which takes of the task's memory.
+
+    https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
+    """
+    requirements = make(config, "job", "execution")["containerProperties"]["resourceRequirements"]
+    [memory] = [int(each["value"]) for each in requirements if each["type"] == "MEMORY"]
+    assert min(memory, kit.JOB_MEMORY_MIB) >= 1024
+
+
+def test_no_notebook_asks_for_less_memory():
+    texts = {path: path.read_text() for path in Path(kit.__file__).parents[1].glob("notebooks/**/[!.]*.ipynb")}
+    asked = [(path.stem, int(mib)) for path, text in texts.items() for mib in re.findall(r"memory_mib=(\d+)", text)]
+    assert "your_own_pipeline" in dict(asked)
+    assert not [one for one in asked if one[1] < 1024]
 
 
 @pytest.mark.parametrize("program", ["aggregate.py", "copy_item.py", "practise.py"])

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from botocore.exceptions import ClientError
+from fake_aws import load_lambda
 
 from utils import batch, cleanup, data, iam, monitoring
 from utils.cleanup import executions
@@ -164,15 +165,26 @@ def test_a_refusal_is_raised_and_the_rest_is_left_for_the_next_run(session, conf
     assert cleanup.delete_all(session, config) == left
 
 
-@pytest.mark.parametrize(
-    ("code", "message", "goes_on"),
-    [
-        ("ConflictException", "", True),
-        ("ResourceNotFound", "", True),
-        ("ValidationException", "Step Wait is already in a terminal status, but Step ...", True),
-        ("ValidationException", "another reason", False),
-    ],
-)
+REFUSED_ANSWERS = [
+    ("ConflictException", "", True),
+    ("ResourceNotFound", "", True),
+    ("ValidationException", "Step Wait is already in a terminal status, but Step ...", True),
+    ("ValidationException", "STEP WAIT IS ALREADY IN A TERMINAL STATUS.", True),
+    ("conflictexception", "another reason", False),
+    ("ValidationException", "another reason", False),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "answered"), REFUSED_ANSWERS)
+def test_the_function_and_the_cleanup_know_a_second_answer_by_the_same_rule(code, message, answered):
+    modules = load_lambda("check_jobs").modules
+    refusal = modules["errors"].UnconfirmedError(message)
+    refusal.__cause__ = ClientError({"Error": {"Code": code, "Message": message}}, "Send")
+    assert modules["callback"].is_already_answered(refusal) is answered
+    assert executions._was_answered(code, message) is answered
+
+
+@pytest.mark.parametrize(("code", "message", "goes_on"), REFUSED_ANSWERS)
 def test_a_step_that_was_answered_meanwhile_is_no_problem(session, config, calls, monkeypatch, code, message, goes_on):
     """The functions may answer at the same moment: SageMaker refuses the second answer, by code or by text."""
     monkeypatch.setattr(executions, "GRACE_SECONDS", 0)

@@ -119,7 +119,7 @@ def _was_answered(code: str, message: str) -> bool:
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SendPipelineExecutionStepFailure.html
     """
-    return code in ("ConflictException", "ResourceNotFound") or "already in a terminal status" in message
+    return code in ("ConflictException", "ResourceNotFound") or "already in a terminal status" in message.lower()
 
 
 def _unfinished_steps(sagemaker: Any, execution: str) -> list[dict[str, Any]]:
