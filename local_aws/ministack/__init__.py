@@ -66,7 +66,7 @@ def load(port: int, disk: Disk | None) -> Callable:
 
 async def watch_metrics() -> None:
     """Measure the queues and evaluate the alarms, until the task is cancelled."""
-    from local_aws.ministack.patches.metrics import clock
+    from local_aws.ministack.patches.missing_metrics import clock
 
     await clock.run()
 

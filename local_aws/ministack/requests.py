@@ -1,7 +1,7 @@
 """A request to one of MiniStack's services, read and checked as botocore's model of the service says.
 
-S3 is left out, since its requests are HTTP's own. SQS is checked in `patches/sqs_requests.py`: it answers in two
-protocols, and MiniStack brings both into one form.
+S3 is left out, since its requests are HTTP's own. SQS is checked in `patches/unchecked_sqs_requests.py`. It answers in
+two protocols, and MiniStack brings both into one form.
 """
 
 from __future__ import annotations

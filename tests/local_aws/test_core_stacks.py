@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 import local_aws
-from local_aws.ministack.patches.stacks.types import TYPES
+from local_aws.ministack.patches.unchecked_stacks.types import TYPES
 
 TRUST = {
     "Version": "2012-10-17",

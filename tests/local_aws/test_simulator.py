@@ -1,4 +1,4 @@
-"""IAM's policy simulator answers as AWS's was recorded to (see local_aws/ministack/patches/simulator.py)."""
+"""IAM's policy simulator answers as AWS's was recorded to (see local_aws/ministack/patches/unfinished_simulator.py)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """MiniStack's faults, mended: a module for each, named after the fault, with an `apply` that is called at the start."""
 
 from local_aws.ministack.patches import (
-    bucket_requests,
-    event_targets,
     function_code,
     function_environments,
     function_roles,
@@ -13,19 +11,21 @@ from local_aws.ministack.patches import (
     log_searches,
     log_streams,
     managed_policies,
-    mappings,
-    metrics,
+    missing_metrics,
     own_endpoints,
     partial_batches,
     policy_variables,
     queue_urls,
     resource_arns,
-    simulator,
-    sqs_requests,
-    stacks,
+    unauthorized_targets,
+    unchecked_bucket_requests,
     unchecked_entries,
+    unchecked_mappings,
     unchecked_requests,
     unchecked_s3_requests,
+    unchecked_sqs_requests,
+    unchecked_stacks,
+    unfinished_simulator,
 )
 
 
@@ -36,7 +36,7 @@ def apply() -> None:
     function_roles.apply()
     function_code.apply()
     function_environments.apply()
-    event_targets.apply()
+    unauthorized_targets.apply()
     lambda_errors.apply()
     lambda_workers.apply()
     ignored_filters.apply()
@@ -45,14 +45,14 @@ def apply() -> None:
     managed_policies.apply()
     policy_variables.apply()
     queue_urls.apply()
-    simulator.apply()
+    unfinished_simulator.apply()
     unchecked_s3_requests.apply()
     unchecked_entries.apply()
     unchecked_requests.apply()
-    sqs_requests.apply()
-    bucket_requests.apply()
-    mappings.apply()
-    stacks.apply()
+    unchecked_sqs_requests.apply()
+    unchecked_bucket_requests.apply()
+    unchecked_mappings.apply()
+    unchecked_stacks.apply()
     partial_batches.apply()
-    metrics.apply()
+    missing_metrics.apply()
     function_starts.apply()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import Any
-
-from local_aws.ministack.patches.bodies import parsed
 
 
 def apply() -> None:
@@ -29,7 +28,7 @@ def apply() -> None:
     ) -> str:
         arn = known(service, method, path, headers, body, query, region, account)
         if service == "lambda" and arn == "*" and method == "POST" and path.rstrip("/").endswith("/functions"):
-            name = str(parsed(body).get("FunctionName", ""))  # CreateFunction
+            name = str(_parsed(body).get("FunctionName", ""))  # CreateFunction
             return name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
         if service == "iam" and arn == "*":  # SimulatePrincipalPolicy
             return str((query.get("PolicySourceArn") or ["*"])[0])
@@ -37,13 +36,13 @@ def apply() -> None:
             role = iam._roles.get_scoped(account, None, arn.rpartition("/")[2])
             return role["Arn"] if role else arn
         if service == "events":
-            tagged = str(parsed(body).get("ResourceARN") or parsed(body).get("Rule") or "")
+            tagged = str(_parsed(body).get("ResourceARN") or _parsed(body).get("Rule") or "")
             if arn == "*" and tagged:  # tags of a rule; its targets
                 return tagged if tagged.startswith("arn:") else f"arn:aws:events:{region}:{account}:rule/{tagged}"
             return arn.replace(":rule/default/", ":rule/")  # the default bus is not named
         if service == "monitoring":
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
-            return _cloudwatch_arn(operation, parsed(body), region, account) or arn
+            return _cloudwatch_arn(operation, _parsed(body), region, account) or arn
         return arn
 
     @functools.wraps(known_action)
@@ -69,3 +68,12 @@ def _cloudwatch_arn(operation: str, params: dict[str, Any], region: str, account
         if names and names[0]:
             return f"{prefix}{names[0]}"
     return ""
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """The members of a JSON object, or none where the body is something else."""
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

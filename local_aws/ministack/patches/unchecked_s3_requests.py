@@ -76,7 +76,7 @@ def _check_owners(call: Call, account: str) -> None:
 
 
 def _check_tags(call: Call) -> None:
-    """Tags of new objects and buckets; `bucket_requests` has those that are put by themselves.
+    """Tags of new objects and buckets; `unchecked_bucket_requests` has those that are put by themselves.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
     """

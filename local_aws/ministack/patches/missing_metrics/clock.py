@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from local_aws.ministack.patches.metrics import queues
+from local_aws.ministack.patches.missing_metrics import queues
 from local_aws.ministack.ports.scope import scope
 
 SECONDS = 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_aws.ministack.patches import function_roles, mappings
-from local_aws.ministack.patches.stacks.types import Type
+from local_aws.ministack.patches import function_roles, unchecked_mappings
+from local_aws.ministack.patches.unchecked_stacks.types import Type
 from local_aws.protocol import ApiError, Request
 
 
@@ -94,7 +94,7 @@ def _check_by_service(name: str, request: Request, props: dict[str, Any], physic
             request.authorize("s3:GetObject", f"arn:{request.partition}:s3:::{code['S3Bucket']}/{code['S3Key']}")
             _check_package(code)
     elif name == "AWS::Lambda::EventSourceMapping":
-        mappings.check(props, physical_id)
+        unchecked_mappings.check(props, physical_id)
     elif name == "AWS::IAM::Role":
         for policy in props.get("ManagedPolicyArns", []):
             request.authorize("iam:AttachRolePolicy", policy)

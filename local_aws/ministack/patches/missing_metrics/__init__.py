@@ -5,7 +5,7 @@ MiniStack measures direct invocations only. It evaluates an alarm when metrics a
 
 from __future__ import annotations
 
-from local_aws.ministack.patches.metrics import alarms, functions, log_lines
+from local_aws.ministack.patches.missing_metrics import alarms, functions, log_lines
 
 
 def apply() -> None:

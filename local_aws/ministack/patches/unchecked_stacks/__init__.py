@@ -16,8 +16,8 @@ from typing import Any
 
 from local_aws import refusals
 from local_aws.ministack import members
-from local_aws.ministack.patches.stacks import checks, operations, templates
-from local_aws.ministack.patches.stacks.types import TYPES, Type
+from local_aws.ministack.patches.unchecked_stacks import checks, operations, templates
+from local_aws.ministack.patches.unchecked_stacks.types import TYPES, Type
 from local_aws.ministack.ports import identity
 from local_aws.protocol import ApiError, Request
 
