@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
 import pytest
 
-from .functions import name, queue, refusal
+from .functions import name, queue, refusal, until
 
 
 def opened(aws: Any) -> tuple[str, str]:
@@ -83,3 +84,20 @@ def test_a_rate_that_is_none_is_refused(aws: Any, rate: str) -> None:
 @pytest.mark.parametrize("rate", ["1 minute", "2 minutes", "10 hours", "1 day"])
 def test_a_rate_in_its_singular_or_plural_is_taken(aws: Any, rate: str) -> None:
     assert aws.client("events").put_rule(Name=name("rule"), ScheduleExpression=f"rate({rate})")["RuleArn"]
+
+
+def test_an_event_has_the_time_of_its_entry(aws: Any) -> None:
+    events, source = aws.client("events"), name("own.source")
+    (url, arn), rule = opened(aws), name("rule")
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))
+    events.put_targets(Rule=rule, Targets=[{"Id": "t", "Arn": arn}])
+    moment = dt.datetime(2020, 2, 29, 12, 30, 45, tzinfo=dt.UTC)
+    entry = {"Source": source, "DetailType": "d", "Detail": "{}"}
+    answer = events.put_events(Entries=[{**entry, "Time": moment}, {**entry, "Source": "aws.s3"}, entry])
+    assert answer["FailedEntryCount"] == 1
+    assert [sorted(each) for each in answer["Entries"]] == [["EventId"], ["ErrorCode", "ErrorMessage"], ["EventId"]]
+    bodies: list[dict[str, Any]] = []
+    until(lambda: bodies.extend(json.loads(each["Body"]) for each in received(aws, url)) or len(bodies) == 2)
+    times = sorted(body["time"] for body in bodies)
+    assert times[0] == "2020-02-29T12:30:45Z"
+    assert times[1] > "2025"

@@ -737,3 +737,12 @@ def test_a_template_that_takes_long_holds_no_other_call(running: Running, monkey
     assert (summary["Description"], summary["ResourceTypes"]) == ("long", ["AWS::SQS::Queue"])
     monkeypatch.setattr(yaml, "load", None)
     assert stacks.get_template_summary(TemplateBody=template)["ResourceTypes"] == ["AWS::SQS::Queue"]
+
+
+def test_events_that_have_passed_are_not_kept(running: Running) -> None:
+    from ministack.services import eventbridge
+
+    entry = {"Source": "own.source", "DetailType": "d", "Detail": "{}"}
+    for _ in range(3):
+        assert running.client("events").put_events(Entries=[entry] * 10)["FailedEntryCount"] == 0
+    assert list(eventbridge._events_log.items()) == []

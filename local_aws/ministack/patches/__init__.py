@@ -1,11 +1,13 @@
 """MiniStack's faults, mended: a module for each, named after the fault, with an `apply` that is called at the start."""
 
 from local_aws.ministack.patches import (
+    cut_log_searches,
     function_code,
     function_environments,
     function_roles,
     function_starts,
     ignored_filters,
+    kept_events,
     lambda_errors,
     lambda_workers,
     log_searches,
@@ -40,6 +42,8 @@ def apply() -> None:
     lambda_errors.apply()
     lambda_workers.apply()
     ignored_filters.apply()
+    kept_events.apply()
+    cut_log_searches.apply()
     log_searches.apply()
     log_streams.apply()
     managed_policies.apply()
