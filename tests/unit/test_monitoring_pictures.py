@@ -255,7 +255,7 @@ def retried(number, status, ending="", **fields):
 def test_an_item_that_a_retry_submitted_again_counts_once(session, calls, config, jobs, expected):
     calls.answer("ListJobs", {"jobSummaryList": jobs})
     calls.answer("DescribeJobs", {"jobs": []})
-    by_step, _ = jobs_now(session, config, ARN)
+    by_step, _ = jobs_now(session, config.job_queue, ARN)
     assert by_step == {"Wait": expected}
 
 
@@ -265,7 +265,7 @@ def test_a_step_may_be_called_a_try(session, calls, config):
     ]
     calls.answer("ListJobs", {"jobSummaryList": named})
     calls.answer("DescribeJobs", {"jobs": []})
-    by_step, _ = jobs_now(session, config, ARN)
+    by_step, _ = jobs_now(session, config.job_queue, ARN)
     assert by_step == {"my-tryout": {"RUNNING": 1}}
 
 
@@ -273,7 +273,7 @@ def test_a_job_that_has_not_printed_yet_has_no_lines(session, calls, config):
     calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", startedAt=5)]})
     calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")
-    by_step, lines = jobs_now(session, config, ARN)
+    by_step, lines = jobs_now(session, config.job_queue, ARN)
     assert (by_step, lines) == ({"Wait": {"RUNNING": 1}}, [])
 
 
@@ -284,7 +284,7 @@ def test_the_lines_are_the_newest_jobs_that_has_any(session, calls, config):
     calls.answer("DescribeJobs", {"jobs": streams})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")  # the newest has not printed yet
     calls.answer("GetLogEvents", {"events": [{"message": "the second's"}], "nextForwardToken": "f"})
-    assert jobs_now(session, config, ARN)[1] == ["the second's"]
+    assert jobs_now(session, config.job_queue, ARN)[1] == ["the second's"]
 
 
 def test_the_lines_need_no_time_of_start_in_the_listing(session, calls, config):
@@ -296,7 +296,7 @@ def test_the_lines_need_no_time_of_start_in_the_listing(session, calls, config):
     calls.answer("DescribeJobs", {"jobs": streams})
     calls.refuse("GetLogEvents", "ResourceNotFoundException")  # job 1, which started last, has not printed yet
     calls.answer("GetLogEvents", {"events": [{"message": "working"}], "nextForwardToken": "f"})
-    by_step, lines = jobs_now(session, config, ARN)
+    by_step, lines = jobs_now(session, config.job_queue, ARN)
     assert lines == ["working"]
     assert by_step == {"Wait": {"RUNNING": 2, "SUCCEEDED": 1, "RUNNABLE": 1, "STARTING": 1}}
 
@@ -309,9 +309,44 @@ def test_of_many_jobs_those_that_run_are_described(session, calls, config):
         "provide-client-params.batch.DescribeJobs", lambda params, **_: asked.append(params["jobs"])
     )
     calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "startedAt": 500}]})
-    jobs_now(session, config, ARN)
+    jobs_now(session, config.job_queue, ARN)
     assert [len(ids) for ids in asked] == [100]
     assert asked[0][:2] == ["Wait1", "Wait201"]
+
+
+def asked(session, operation):
+    """The parameters of each later call of this operation."""
+    seen = []
+    session.events.register(f"provide-client-params.*.{operation}", lambda params, **_: seen.append(dict(params)))
+    return seen
+
+
+def test_watching_another_queue_shows_its_jobs_and_the_log_of_their_definition(session, calls, config, seen):
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    queue = "arn:aws:batch:us-east-1:000000000000:job-queue/theirs"
+    listed, read = asked(session, "ListJobs"), asked(session, "GetLogEvents")
+    answer_a_look(calls, "Executing", jobs=[job(1, "RUNNING", startedAt=5), job(2, "RUNNING", startedAt=4)])
+    log = {"logDriver": "awslogs", "options": {"awslogs-group": "/theirs"}}
+    containers = [{"logStreamName": "s1", "logConfiguration": log}, {"logStreamName": "s2"}]
+    described = [{"jobId": f"Wait{n}", "startedAt": 5 - n, "container": each} for n, each in enumerate(containers)]
+    calls.answer("DescribeJobs", {"jobs": described})
+    calls.answer("GetLogEvents", {"events": [], "nextForwardToken": "f"})  # so the other job's log is read too
+    calls.answer("GetLogEvents", {"events": [{"message": "working"}], "nextForwardToken": "f"})
+    answer_a_look(calls, "Succeeded", steps=ENDED, jobs=[job(1, "SUCCEEDED"), job(2, "SUCCEEDED")])
+    monitoring.watch(session, config, ARN, job_queue=queue, every=0)
+    assert [each["jobQueue"] for each in listed] == [queue, queue]
+    assert [each["logGroupName"] for each in read] == ["/theirs", "/aws/batch/job"]
+    assert "2 RUNNING" in seen.live[0]["text/html"] and "working" in seen.live[0]["text/html"]
+    assert "2 of 2 succeeded" in seen.displayed[1]["text/plain"]
+
+
+def test_a_log_that_may_not_be_read_ends_no_view(session, calls, config):
+    calls.answer("ListJobs", {"jobSummaryList": [job(1, "RUNNING", startedAt=5)]})
+    calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1", "container": {"logStreamName": "s"}}]})
+    calls.refuse("GetLogEvents", "AccessDeniedException")
+    by_step, (line,) = jobs_now(session, config.job_queue, ARN)
+    assert by_step == {"Wait": {"RUNNING": 1}}
+    assert "logs:GetLogEvents" in line and "/aws/batch/job" in line
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,13 @@ class Watched(NamedTuple):
 
 
 def watch(
-    session: boto3.Session, config: Config, execution: str, *, every: float = 1, seconds: float = 3600
+    session: boto3.Session,
+    config: Config,
+    execution: str,
+    *,
+    job_queue: str | None = None,
+    every: float = 1,
+    seconds: float = 3600,
 ) -> Watched:
     """Show an execution until it has ended, with its graph, progress bar, jobs by state, and a log's newest lines.
 
@@ -44,6 +50,7 @@ def watch(
     The table is a separate display, because papermill's log leaves out updates of a display.
 
     Args:
+        job_queue: name or ARN of the queue that has the jobs. Default: the kit's.
         every: seconds between two polls. Default: one.
         seconds: how long to watch at most. The execution continues after that. Default: an hour.
 
@@ -57,6 +64,7 @@ def watch(
     from IPython.display import display
 
     sagemaker, sqs_url = session.client("sagemaker"), queue_url(session, config.callback_queue)
+    job_queue = job_queue or config.job_queue
     definition = step_definitions(session, execution)
     waits_for = dependencies(definition)
     begun, samples = time.monotonic(), []
@@ -68,11 +76,11 @@ def watch(
         table = steps(session, execution)
         if status in FINAL or elapsed > seconds:
             view.update(draw_graph(waits_for, table))
-            by_step = count_states(list_jobs(session.client("batch"), config.job_queue, execution))
+            by_step = count_states(list_jobs(session.client("batch"), job_queue, execution))
             last = _last_table(definition, table, by_step)
             display({"text/html": as_html(last), "text/plain": last.to_string()}, raw=True)
             return Watched(status, pd.DataFrame(samples))
-        by_step, lines = jobs_now(session, config, execution)
+        by_step, lines = jobs_now(session, job_queue, execution)
         counts = sum(by_step.values(), Counter())
         waiting = _jobs_waited_for(definition, by_step)
         graph_now = draw_graph(waits_for, table, {step: f"{_ended(jobs)} jobs" for step, jobs in waiting.items()})
@@ -81,14 +89,15 @@ def watch(
         time.sleep(every)
 
 
-def jobs_now(session: boto3.Session, config: Config, execution: str) -> tuple[dict[str, Counter[str]], list[str]]:
+def jobs_now(session: boto3.Session, job_queue: str, execution: str) -> tuple[dict[str, Counter[str]], list[str]]:
     """How many items are in which state, for each step name in their jobs' names, and a job's newest lines.
 
     Args:
+        job_queue: its name or ARN.
         execution: its ARN.
     """
-    summaries = list_jobs(session.client("batch"), config.job_queue, execution)
-    return count_states(summaries), _newest_lines(session, config.job_log_group, summaries)
+    summaries = list_jobs(session.client("batch"), job_queue, execution)
+    return count_states(summaries), _newest_lines(session, summaries)
 
 
 def _ended(jobs: Counter[str]) -> str:
@@ -96,8 +105,10 @@ def _ended(jobs: Counter[str]) -> str:
     return f"{jobs['SUCCEEDED'] + jobs['FAILED']} of {jobs.total()}"
 
 
-def _newest_lines(session: boto3.Session, log_group: str, summaries: list[dict[str, Any]]) -> list[str]:
+def _newest_lines(session: boto3.Session, summaries: list[dict[str, Any]]) -> list[str]:
     """The last lines of the job that started last, of those that printed any.
+
+    A job of your own definition has the log group that this definition names.
 
     ListJobs may leave out when a job started if it is asked for jobs by name. DescribeJobs does not.
 
@@ -110,9 +121,25 @@ def _newest_lines(session: boto3.Session, log_group: str, summaries: list[dict[s
     newest = sorted(describe_jobs(batch, started[:100]), key=_since, reverse=True)
     for job in newest[:12]:  # at most twelve logs, so that the picture changes every second
         stream = job.get("container", {}).get("logStreamName")
-        if stream and (lines := last_lines(logs, log_group, stream)):
+        if stream and (lines := _lines_of(logs, _log_group(job), stream)):
             return lines
     return []
+
+
+def _log_group(job: dict[str, Any]) -> str:
+    """https://docs.aws.amazon.com/batch/latest/userguide/using_awslogs.html"""
+    options = job["container"].get("logConfiguration", {}).get("options", {})
+    return options.get("awslogs-group", "/aws/batch/job")
+
+
+def _lines_of(logs: Any, log_group: str, stream: str) -> list[str]:
+    """The last lines of a log. The group may be another team's, and a log that can't be read ends no view."""
+    try:
+        return last_lines(logs, log_group, stream)
+    except logs.exceptions.ClientError as error:
+        if "AccessDenied" not in error.response["Error"]["Code"]:
+            raise
+        return [f"You may not read the log group {log_group}. Ask for logs:GetLogEvents on it."]
 
 
 def _since(job: dict[str, Any]) -> int:
