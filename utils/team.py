@@ -1,7 +1,7 @@
-"""What a team has before it uses the kit: an example for the notebook going_further/your_own_pipeline.
+"""What exists before the kit comes: an example for the notebook going_further/your_own_pipeline.
 
-A bucket, a role for its pipeline, a job queue, a job definition and processing steps. Every name begins with the prefix
-of the configuration that is passed. It is not the kit's, so that the kit has no part in it.
+A platform team has a job queue. A data scientist has a bucket, roles and processing steps. Every name begins with the
+prefix of the configuration that is passed. It is not the kit's, so that the kit has no part in it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from . import batch, cost, data, iam, kit
+from . import batch, cost, data, iam
 from .config import Config
 
 MAX_VCPUS = 3  # of the example's queue
@@ -26,24 +26,24 @@ class Team:
         bucket: name of the bucket with the team's data.
         pipeline: name of its pipeline.
         pipeline_role: ARN of the role that the pipeline runs with.
-        job_queue: name or ARN of its Batch job queue.
-        job_definition: name of its Batch job definition.
+        job_role: ARN of the role that the program in a Batch job has.
+        execution_role: ARN of the role that pulls a job's image and writes its log.
+        log_group: name of the jobs' log group.
     """
 
     bucket: str
     pipeline: str
     pipeline_role: str
-    job_queue: str
-    job_definition: str
+    job_role: str
+    execution_role: str
+    log_group: str
 
 
-def ensure(session: boto3.Session, config: Config, *, program: str, job_queue: str | None = None) -> Team:
+def ensure(session: boto3.Session, config: Config) -> Team:
     """Create what is missing of a team's resources.
 
     Args:
-        config: of the team. Its prefix begins the names, and it has the jobs' image.
-        program: text of the Python program that the jobs run.
-        job_queue: name or ARN of a job queue that exists. Default: one is made, with a compute environment.
+        config: of the team. Its prefix begins the names. An image of ECR may be pulled by the execution role.
 
     Returns:
         The Team.
@@ -67,14 +67,27 @@ def ensure(session: boto3.Session, config: Config, *, program: str, job_queue: s
         )
         for task in ("batch_job", "batch_execution")
     )
-    if job_queue is None:
-        job_queue = _ensure_queue(session, config)
     batch.ensure_log_group(session, config.job_log_group, tags=tags)
-    definition = batch.python_job(
-        config, program, job_role, execution_role, vcpus=kit.JOB_VCPUS, memory_mib=kit.JOB_MEMORY_MIB
-    )
-    batch.ensure_job_definition(session, definition)
-    return Team(config.bucket, config.pipeline, pipeline_role, job_queue, definition["jobDefinitionName"])
+    return Team(config.bucket, config.pipeline, pipeline_role, job_role, execution_role, config.job_log_group)
+
+
+def ensure_queue(session: boto3.Session, config: Config) -> str:
+    """Create a platform team's job queue on Fargate, unless it exists.
+
+    Returns:
+        The queue's ARN.
+    """
+    subnets, security_groups = batch.default_network(session)
+    environment = batch.ensure_compute_environment(
+        session,
+        config.compute_environment,
+        subnets=subnets,
+        security_groups=security_groups,
+        max_vcpus=MAX_VCPUS,
+        tags=config.tags,
+    )["computeEnvironmentArn"]
+    queue = batch.ensure_job_queue(session, config.job_queue, compute_environment=environment, tags=config.tags)
+    return queue["jobQueueArn"]
 
 
 def processing_step(
@@ -121,20 +134,6 @@ def processing_step(
         arguments=[*arguments] or None,
     )
     return ProcessingStep(name, step_args=job)
-
-
-def _ensure_queue(session: boto3.Session, config: Config) -> str:
-    subnets, security_groups = batch.default_network(session)
-    environment = batch.ensure_compute_environment(
-        session,
-        config.compute_environment,
-        subnets=subnets,
-        security_groups=security_groups,
-        max_vcpus=MAX_VCPUS,
-        tags=config.tags,
-    )["computeEnvironmentArn"]
-    batch.ensure_job_queue(session, config.job_queue, compute_environment=environment, tags=config.tags)
-    return config.job_queue
 
 
 def processing_policy(config: Config) -> dict[str, Any]:

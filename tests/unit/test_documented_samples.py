@@ -1,4 +1,4 @@
-"""The code that README, deploy/README.md and docs/your_own.md give for a pipeline and a job, run as it stands."""
+"""The code that README, deploy/README.md and the pages of docs/ give for a pipeline and a job, run as it stands."""
 
 import io
 import json
@@ -7,9 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
+
+from utils import iam, stack
+from utils.batch_step_json import batch_step_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,6 +64,39 @@ def test_a_samples_steps_run_in_the_order_that_it_promises(page, tmp_path):
     assert steps["Days-Submit"]["DependsOn"] == ["Prepare"]
     assert steps["Days"]["Arguments"]["job_ids"] == {"Get": "Steps.Days-Submit.OutputParameters['jobIds']"}
     assert steps["Train"]["Arguments"] == {"results": {"Get": "Steps.Days.OutputParameters['output_uri']"}}
+
+
+def test_a_pipeline_without_the_sdk_gets_the_steps_in_the_promised_order(session, config, monkeypatch):
+    """SageMaker's own check of a definition takes the result."""
+    role = iam.ensure_role(
+        session, config.pipeline_role, tags=config.tags,
+        trust=iam.render("trust.json", config, service="sagemaker.amazonaws.com"),
+    )  # fmt: skip
+    function = config.arn("lambda", "function:x")
+    steps = [{"Name": name, "Type": "Lambda", "FunctionArn": function} for name in ("Prepare", "Train")]
+    written = json.dumps({"Version": "2020-12-01", "Steps": steps})
+    sagemaker = session.client("sagemaker")
+    sagemaker.create_pipeline(PipelineName="my-churn-model", RoleArn=role, PipelineDefinition=written)
+    queue = "https://sqs.us-east-1.amazonaws.com/000000000000/callbacks"
+    made = {"submit_function_arn": function, "callback_queue_url": queue}
+    monkeypatch.setattr(stack, "backend", lambda *_: made)
+    monkeypatch.setattr(boto3, "Session", lambda **_: session)
+    exec(sample("docs/batch_step.md", "batch_step_json"), {"pipeline": SimpleNamespace(definition=lambda: written)})
+    answer = sagemaker.describe_pipeline(PipelineName="my-churn-model")
+    seen = {step["Name"]: step for step in json.loads(answer["PipelineDefinition"])["Steps"]}
+    assert seen["Days-Submit"]["DependsOn"] == ["Prepare"]
+    assert seen["Days"]["Arguments"]["job_ids"] == {"Get": "Steps.Days-Submit.OutputParameters['jobIds']"}
+    assert seen["Train"]["DependsOn"] == ["Days"]
+
+
+def test_the_step_for_a_fair_share_queue_names_its_share():
+    function = "arn:aws:lambda:eu-west-1:123456789012:function:submit"
+    queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/callback"
+    made = {"submit_function_arn": function, "callback_queue_url": queue}
+    names = {"BatchStep": batch_step_json, "backend": lambda *_: made, "session": None}
+    exec(sample("docs/batch_step.md", "share_identifier"), names)
+    submit, _ = names["days"]
+    assert submit["Arguments"].items() >= {"share_identifier": "churn", "scheduling_priority": 3}.items()
 
 
 @pytest.mark.parametrize("index", [None, "0", "1"])

@@ -12,6 +12,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from utils import monitoring
+from utils.batch_step_json import batch_step_json
 from utils.config import Config
 from utils.monitoring.live_view import jobs_now, steps_done
 from utils.monitoring.step_graph import dependencies, with_branches
@@ -312,6 +313,26 @@ def test_of_many_jobs_those_that_run_are_described(session, calls, config):
     jobs_now(session, config.job_queue, ARN)
     assert [len(ids) for ids in asked] == [100]
     assert asked[0][:2] == ["Wait1", "Wait201"]
+
+
+def test_a_trials_jobs_and_the_rest_are_counted_apart(session, calls, config, seen):
+    """Both are submitted with the step_name of the BatchStep."""
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    required = {"job_queue": "q", "job_definition": "d", "output_uri": "s3://bucket/out", "items": "s3://bucket/items"}
+    required["submit_function_arn"] = "arn:aws:lambda:us-east-1:000000000000:function:submit"
+    required["callback_queue_url"] = "https://sqs.us-east-1.amazonaws.com/000000000000/callbacks"
+    steps = batch_step_json("Days", trial=2, **required)
+    rest = {"arrayProperties": {"size": 10, "statusSummary": {"SUCCEEDED": 9, "FAILED": 1}}}
+    ran = [
+        job(1, "SUCCEEDED", step="Days", **rest),
+        job(1, "SUCCEEDED", step="Days-Trial", arrayProperties={"size": 2}),
+    ]
+    answer_a_look(calls, "Succeeded", definition={"Steps": steps}, steps=[], jobs=ran)
+    monitoring.watch(session, config, ARN)
+    rows = seen.displayed[1]["text/plain"].splitlines()[1:]
+    assert [re.search(r"(\S+) +(Lambda|Callback)", row)[1] for row in rows] == [step["Name"] for step in steps]
+    counted = [re.findall(r"\d+ of \d+ succeeded", row) for row in rows]
+    assert counted == [[], ["2 of 2 succeeded"], [], ["9 of 10 succeeded"]]
 
 
 def asked(session, operation):

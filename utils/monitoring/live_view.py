@@ -171,16 +171,22 @@ def _live(picture: Any, done: float, of: int, counts: Counter[str], lines: list[
 def _jobs_waited_for(definition: list[dict[str, Any]], counts: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
     """The jobs of each step that waits for some.
 
-    It gets their ids from the step that submitted them, which named them after its step_name.
+    It gets their ids from the step that submitted them, which named them after its step_name, and a trial after that.
     """
     arguments = {step["Name"]: step["Arguments"] for step in definition}
     waited = {}
     for step in definition:
         submitted = steps_used(step["Arguments"].get("job_ids"))
-        named = {str(arguments[submitter].get("step_name")) for submitter in submitted & arguments.keys()}
+        named = {_job_step(arguments[submitter]) for submitter in submitted & arguments.keys()}
         if jobs := sum((counts.get(name, Counter()) for name in named), Counter()):
             waited[step["Name"]] = jobs
     return waited
+
+
+def _job_step(submitting: dict[str, Any]) -> str:
+    """The step's name in the names of the jobs that a step with these arguments submits."""
+    trial = str(submitting.get("only_trial")).lower() == "true"
+    return f"{submitting.get('step_name')}-Trial" if trial else str(submitting.get("step_name"))
 
 
 def _last_table(definition: list[dict[str, Any]], table: pd.DataFrame, counts: dict[str, Counter[str]]) -> pd.DataFrame:
