@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import sysconfig
 import venv
 from collections.abc import Iterator
@@ -105,19 +104,3 @@ def test_it_uses_an_existing_queue_and_an_image_and_leaves_both(
     ]
     for prefix in PREFIXES.values():
         assert cleanup.leftovers(session, Config("local", prefix, "us-east-1", "000000000000")) == []
-
-
-def test_an_image_that_nothing_stands_for_stops_it_at_the_trial(session: boto3.Session, tmp_path: Path) -> None:
-    """So the image is the one that the definition was registered with."""
-    queue = queue_of_a_platform_team(session)
-    with pytest.raises(papermill.PapermillExecutionError, match="assert watched"):
-        papermill.execute_notebook(
-            NOTEBOOK,
-            tmp_path / NOTEBOOK.name,
-            parameters={"target": "local", "job_queue": "shared-jobs", "image": "my.registry/other:1", **PREFIXES},
-            cwd=NOTEBOOK.parent,
-            progress_bar=False,
-        )
-    names = [{"name": "JOB_NAME", "values": ["*"]}]
-    [trial] = session.client("batch").list_jobs(jobQueue=queue, filters=names)["jobSummaryList"]
-    assert trial["status"] == "FAILED", f"{sys.executable} ran it"
