@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -28,18 +27,18 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture
-def kit_session(embedded_aws: Any, monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
-    """A session whose every client goes to the embedded AWS. The SageMaker SDK's clients go there too."""
-    session = embedded_session(embedded_aws.endpoint_url)
+def kit_session(embedded_aws: Any, embedded_aws_account: str, monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
+    """A session of the test's own account. Its clients go to the embedded AWS, and so do the SageMaker SDK's."""
+    session = embedded_session(embedded_aws.endpoint_url, account=embedded_aws_account)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     monkeypatch.setenv("AWS_DEFAULT_REGION", session.region_name)
     return session
 
 
 @pytest.fixture
-def kit_config() -> Config:
-    """Names that no other test has, since they begin with a prefix that is drawn for the test."""
-    return load_config(target="local", prefix=f"sagemaker-{uuid.uuid4().hex[:8]}")
+def kit_config(embedded_aws_account: str) -> Config:
+    """The names of a kit in the test's own account."""
+    return load_config(target="local", prefix="sagemaker-test", account=embedded_aws_account)
 
 
 @pytest.fixture

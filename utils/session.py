@@ -81,10 +81,15 @@ def embedded_state() -> str | None:
     return server.state_id if server else None
 
 
-def embedded_session(endpoint_url: str, region: str = LOCAL_REGION) -> boto3.Session:
-    """A session bound to the embedded AWS at `endpoint_url`, deaf to this machine's profiles, variables and proxies."""
+def embedded_session(endpoint_url: str, region: str = LOCAL_REGION, *, account: str = LOCAL_ACCOUNT) -> boto3.Session:
+    """A session bound to the embedded AWS at `endpoint_url`, deaf to this machine's profiles, variables and proxies.
+
+    Args:
+        account: twelve digits. Each account is empty at first, and sees nothing of the others.
+    """
     core = _EmbeddedSession(endpoint_url)
-    core.set_credentials("test", "test", account_id=LOCAL_ACCOUNT)
+    # The embedded AWS takes either key as the root of its account.
+    core.set_credentials("test" if account == LOCAL_ACCOUNT else account, "test", account_id=account)
     return boto3.Session(botocore_session=core, region_name=region)
 
 

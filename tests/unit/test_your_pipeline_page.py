@@ -27,11 +27,13 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.thorough
 def test_its_tests_pass(tmp_path):
-    assert sorted(files()) == ["conftest.py", "my_pipeline.py", "test_my_pipeline.py"]
+    assert sorted(files()) == [
+        "conftest.py", "my_pipeline.py", "test_alone.py", "test_my_pipeline.py", "test_together.py",
+    ]  # fmt: skip
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     done = run_pytest(tmp_path)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -49,7 +51,7 @@ def test_its_tests_pass_in_an_image_of_ones_own(tmp_path):
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     (tmp_path / "conftest.py").write_text(files()["conftest.py"] + fixtures)
-    done = run_pytest(tmp_path)
+    done = run_pytest(tmp_path, "test_my_pipeline.py")
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     (tmp_path / "conftest.py").write_text(
         (files()["conftest.py"] + fixtures).replace('{"my.registry', '{"other.registry')
