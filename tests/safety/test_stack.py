@@ -1,4 +1,4 @@
-"""The stack on the embedded AWS, by the AWS CLI: deployed, run by a pipeline, updated while a step waits, deleted."""
+"""The stack on the embedded AWS, by the AWS CLI: deployed, run by a BatchStep, updated while it waits, deleted."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from deployed import described
 
-from utils import batch, cleanup, data, iam, kit, pipeline
+from utils import batch, cleanup, data, iam, kit, monitoring, pipeline
 from utils.config import load_config
 from utils.monitoring import alarms
 from utils.session import embedded_session
@@ -24,7 +24,6 @@ while not pathlib.Path({path!r}).exists():
     time.sleep(0.2)
 """
 TEAM = {"team": "churn"}
-OUTPUTS = ("job_status", "jobs_total", "jobs_succeeded", "jobs_failed", "failed_items_uri")
 RESOURCES = {
     "lambda": ("list_functions", "Functions"),
     "sqs": ("list_queues", "QueueUrls"),
@@ -85,26 +84,26 @@ class Team:
         )  # fmt: skip
 
     def start(self):
-        uri, known = "s3://team-stack-data", backend(self.session, STACK)
+        """Start a pipeline with a BatchStep, as deploy/README.md writes one."""
+        uri = "s3://team-stack-data"
         self.session.client("s3").put_object(Bucket="team-stack-data", Key="in/a.csv", Body=b"1")
-        submit = {
-            "mode": "array", "input_uri": f"{uri}/in", "output_uri": f"{uri}/out", "step_name": "Files",
-            "job_queue": "stack-queue", "job_definition": "stack-etl",
-            "execution_id": {"Get": "Execution.PipelineExecutionArn"},
-        }  # fmt: skip
-        steps = [
-            {"Name": "Submit", "Type": "Lambda", "FunctionArn": known["submit_function_arn"], "Arguments": submit,
-             "OutputParameters": [{"OutputName": "jobIds", "OutputType": "String"}]},
-            {"Name": "Wait", "Type": "Callback", "SqsQueueUrl": known["callback_queue_url"],
-             "Arguments": {"job_ids": {"Get": "Steps.Submit.OutputParameters['jobIds']"}},
-             "OutputParameters": [{"OutputName": name, "OutputType": "String"} for name in OUTPUTS]},
-        ]  # fmt: skip
-        sagemaker = self.session.client("sagemaker")
-        definition = json.dumps({"Version": "2020-12-01", "Steps": steps})
-        sagemaker.create_pipeline(
-            PipelineName="my-churn-model", RoleArn=self.pipeline_role, PipelineDefinition=definition
+        sdk = pipeline.sdk_session(self.session, "team-stack-data")
+        from sagemaker.mlops.workflow import Pipeline  # here, since it takes seconds and needs a region
+
+        from utils.batch_step import BatchStep
+
+        files = BatchStep(
+            "Files",
+            job_queue="stack-queue",
+            job_definition="stack-etl",
+            input_uri=f"{uri}/in",
+            output_uri=f"{uri}/out",
+            **backend(self.session, STACK),
+            sagemaker_session=sdk,
         )
-        return sagemaker.start_pipeline_execution(PipelineName="my-churn-model")["PipelineExecutionArn"]
+        flow = Pipeline("my-churn-model", steps=[*files.steps], pipeline_experiment_config=None, sagemaker_session=sdk)
+        flow.upsert(role_arn=self.pipeline_role)
+        return flow.start().arn
 
     def steps(self, execution):
         steps = self.session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
@@ -154,7 +153,7 @@ def team(aws, tmp_path_factory):
 def test_a_step_that_waits_during_an_update_is_answered(team):
     execution = team.start()
     deadline = time.monotonic() + 60
-    while team.steps(execution).get("Wait") != "Executing":
+    while team.steps(execution).get("Files") != "Executing":
         assert time.monotonic() < deadline, team.steps(execution)
         time.sleep(0.2)
     updated = team.deploy("--push", "--deadline-seconds", "3600")
@@ -162,10 +161,12 @@ def test_a_step_that_waits_during_an_update_is_answered(team):
     settings = team.session.client("lambda").get_function_configuration(FunctionName=f"{STACK}-check-jobs")
     assert settings["Environment"]["Variables"]["DEADLINE_SECONDS"] == "3600"
     assert settings["Environment"]["Variables"]["PUSH_EVENTS"] == "true"
-    assert team.steps(execution)["Wait"] == "Executing"
+    assert team.steps(execution)["Files"] == "Executing"
     team.gate.touch()
     pipeline.wait_for_execution(team.session, execution, seconds=120)
-    assert team.steps(execution) == {"Submit": "Succeeded", "Wait": "Succeeded"}
+    assert team.steps(execution) == {"Files-Submit": "Succeeded", "Files": "Succeeded"}
+    outputs = monitoring.step_outputs(team.session, execution, "Files")
+    assert (outputs["jobs_total"], outputs["jobs_succeeded"]) == ("1", "1")
 
 
 def test_it_has_what_the_notebooks_make(team):
