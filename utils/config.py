@@ -234,6 +234,11 @@ class Config:
         """The role that Fargate uses around a job, to pull the image and write the log."""
         return self._role("batch-execution")
 
+    @property
+    def instance_role(self) -> str:
+        """The role of EC2 instances that run jobs, and its instance profile. The tutorial has none."""
+        return f"{self.prefix}-batch-instance-{self.region}"
+
     # AWS Batch
 
     @property

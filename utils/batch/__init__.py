@@ -2,6 +2,7 @@
 
 from .compute_environments import ensure_compute_environment
 from .errors import BatchError
+from .instance_profiles import ensure_instance_profile
 from .instances import instance_resources, on_instances
 from .job_definitions import (
     AWS_CLI_IMAGE,
@@ -33,6 +34,7 @@ __all__ = [
     "default_network",
     "describe",
     "ensure_compute_environment",
+    "ensure_instance_profile",
     "ensure_job_definition",
     "ensure_job_queue",
     "ensure_log_group",

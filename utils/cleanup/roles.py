@@ -11,7 +11,7 @@ import boto3
 from .. import iam
 from ..config import Config
 from .resource import Resource, has_our_tag
-from .waiting import delete_when_free
+from .waiting import delete_if_there, delete_when_free
 
 
 def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -25,6 +25,17 @@ def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
             continue
         arn = config.arn("iam", f"role/{name}")
         yield Resource("role", name, arn, _role_deleter(client, name), has_our_tag(config, tags))
+
+
+def delete_instance_profile(session: boto3.Session, config: Config) -> None:
+    """Delete what `batch.ensure_instance_profile` made, after the compute environment that uses it.
+
+    `delete_all` leaves it, because only `policies/operator_instance_profile.json` allows to see it.
+    """
+    client, name = session.client("iam"), config.instance_role
+    delete_if_there(client.remove_role_from_instance_profile, InstanceProfileName=name, RoleName=name)
+    delete_if_there(client.delete_instance_profile, InstanceProfileName=name)
+    delete_if_there(_role_deleter(client, name))
 
 
 def _role_deleter(client: Any, name: str) -> Callable[[], None]:

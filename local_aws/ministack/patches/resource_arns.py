@@ -10,7 +10,8 @@ from typing import Any
 def apply() -> None:
     """MiniStack asks for some calls whether they are allowed on "*", where AWS names what they are about.
 
-    And a role's ARN has its path, if it has one; of GetAccountSettings of Lambda MiniStack asks nothing.
+    And a role's ARN has its path, if it has one. Of an instance profile MiniStack asks for "*", or for the role that is
+    added to it. Of GetAccountSettings of Lambda it asks nothing.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
@@ -30,6 +31,9 @@ def apply() -> None:
         if service == "lambda" and arn == "*" and method == "POST" and path.rstrip("/").endswith("/functions"):
             name = str(_parsed(body).get("FunctionName", ""))  # CreateFunction
             return name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"
+        if service == "iam" and (profile := (query.get("InstanceProfileName") or [""])[0]):
+            made = iam._instance_profiles.get_scoped(account, None, profile)
+            return made["Arn"] if made else f"arn:aws:iam::{account}:instance-profile/{profile}"
         if service == "iam" and arn == "*":  # SimulatePrincipalPolicy
             return str((query.get("PolicySourceArn") or ["*"])[0])
         if service == "iam" and ":role/" in arn:
