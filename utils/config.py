@@ -32,7 +32,6 @@ _ECR_IMAGE = re.compile(r"([0-9]{12})\.dkr[.-]ecr\.([a-z0-9-]+)\.(?:amazonaws\.c
 # region (up to 15: us-isof-south-1) and a task (up to 15: batch-execution).
 MAX_PREFIX = 32
 
-
 _ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:[0-9]*:{resource}"
 # Existing resources: what a name or an ARN of each kind looks like.
 EXISTING = {
@@ -236,7 +235,7 @@ class Config:
 
     @property
     def instance_role(self) -> str:
-        """The role of EC2 instances that run jobs, and its instance profile. The tutorial has none."""
+        """The role of EC2 instances that run jobs, and its instance profile."""
         return f"{self.prefix}-batch-instance-{self.region}"
 
     # AWS Batch
