@@ -23,7 +23,8 @@ help:
 	@echo "make test-clients  test other programs that use AWS Batch on the embedded AWS, each in its own environment"
 	@echo "make book       build the notebooks as a website (build/book/html/index.html)"
 	@echo "make functions  package the two Lambda functions (build/submit_jobs.zip, build/check_jobs.zip)"
-	@echo "make deploy     deploy functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md); make undeploy"
+	@echo "make deploy     deploy functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md)"
+	@echo "make undeploy   delete that stack"
 	@echo "make bench      measure the numbers in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       check code, types, lengths and the English (make format fixes the format)"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
@@ -206,9 +207,9 @@ clean:
 # setuptools takes a $ in a path for the beginning of a variable's name, and can't install from there.
 DOLLAR := $(findstring $$,$(CURDIR))
 .venv/.installed: requirements.lock
-	@$(if $(DOLLAR),$(error The folder "$(CURDIR)" has a $$ in its path: move the repository to a path without one))
+	@$(if $(DOLLAR),$(error The folder "$(CURDIR)" has a $$ in its path. Move the repository to a path without one))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, $(PYTHON) is not: try 'make PYTHON=python3.12 ...'." >&2; exit 1; }
+		{ echo "Python 3.11 or newer is needed. $(PYTHON) is older, or missing. Try 'make PYTHON=python3.12 ...'." >&2; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	@echo "Installing the pinned packages into .venv (once) ..."
 	@awk '/^[^ #]/ {mine = /^uv==/} mine' requirements.lock >.venv/uv.lock

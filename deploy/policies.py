@@ -1,4 +1,4 @@
-"""The policies of utils/policies as CloudFormation takes them: the stack and the notebooks have the same.
+"""The policies of utils/policies as CloudFormation takes them, so that the stack and the notebooks have the same.
 
 A policy is rendered for a configuration whose names are CloudFormation's variables. Where it names what exists already,
 it has a marker such as `<JobQueueArns>`, the parameter with the ARNs.
@@ -18,7 +18,7 @@ MARKER = re.compile(r"<(\w+)>")
 
 @dataclass(frozen=True)
 class Call:
-    """A function of CloudFormation: `!Sub text`, `!Ref name`, `!If [...]`."""
+    """A function of CloudFormation, such as `!Sub text`, `!Ref name`, `!If [...]`."""
 
     name: str
     value: Any

@@ -1,4 +1,4 @@
-"""Write deploy/template.yaml: `python -m deploy.render`. A test compares the two."""
+"""Write deploy/template.yaml, by `python -m deploy.render`. A test compares the file with this."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARN_LIST = "CommaDelimitedList"
 
 
 def parameters() -> dict[str, Any]:
-    """What the stack is told."""
+    """The stack's parameters."""
     return {
         "PipelineArns": _list("sagemaker:[a-z0-9-]+:[0-9]{12}:pipeline/.+", "the pipelines whose steps are answered"),
         "JobQueueArns": _list("batch:[a-z0-9-]+:[0-9]{12}:job-queue/.+", "the job queues that jobs are submitted to"),

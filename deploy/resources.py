@@ -1,4 +1,4 @@
-"""The resources of the stack: what notebooks 03 and 04 make, and alarms."""
+"""The resources of the stack. They are those of notebooks 03 and 04, and alarms."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _pipeline_policy() -> dict[str, Any]:
 
 
 def _alarms() -> dict[str, Any]:
-    """The alarms that notebook 06 sets, with whom they notify."""
+    """The alarms that notebook 06 sets, with the topic they notify."""
     ids = ("DeadLetterAlarm", "NotPolledAlarm", "SubmitJobsErrorsAlarm", "CheckJobsErrorsAlarm")
     made = {}
     for logical_id, (name, settings) in zip(ids, alarms.alarm_settings(NAMES).items(), strict=True):

@@ -1,4 +1,4 @@
-"""Deploy or delete the stack, by the AWS CLI: `python -m deploy.stack deploy --help`, or `make deploy`.
+"""Deploy or delete the stack by the AWS CLI. See `python -m deploy.stack deploy --help`, or `make deploy`.
 
 Each command that it runs is printed, so that you can run it yourself or take it into your own pipeline.
 """
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         # The CLI reads AWS_REGION, and boto3 does not.
         session = boto3.Session(region_name=options.region or os.environ.get("AWS_REGION"))
         if not session.region_name:
-            raise ConfigError("No region is set: give --region, or set AWS_REGION.")
+            raise ConfigError("No region is set. Give --region, or set AWS_REGION.")
         options.run(session, options)
     except (ConfigError, ResourceNotFound, StackNotFound, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
@@ -72,7 +72,7 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
     values = parameters(config, options)
     bucket = options.code_bucket or (options.buckets[0].rpartition(":")[2] if options.buckets else "")
     if not bucket:
-        raise ConfigError("The packages need a bucket: give --buckets or --code-bucket.")
+        raise ConfigError("The packages need a bucket. Give --buckets or --code-bucket.")
     _require(session, config, options)
     folder = TEMPLATE.parent.parent / "build"
     lambdas.write_packages(folder)
@@ -134,7 +134,7 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
 
 
 def _failures(session: boto3.Session, stack: str) -> list[str]:
-    """Why resources of the stack failed, the newest first; none if there is no such stack."""
+    """Why resources of the stack failed, the newest first. None if there is no such stack."""
     client = session.client("cloudformation")
     try:
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
@@ -175,7 +175,7 @@ def _beside(all_arns: tuple[str, ...], own: tuple[str, ...]) -> list[str]:
 
 
 def _aws(session: boto3.Session, *arguments: str) -> None:
-    """Run the AWS CLI: this environment's own, else the one on the PATH."""
+    """Run this environment's AWS CLI, or else the one on the PATH."""
     beside = Path(sys.executable).with_name("aws")
     program = str(beside) if beside.exists() else shutil.which("aws")
     if not program:

@@ -44,7 +44,7 @@ class Call(NamedTuple):
     """A call of the notebooks.
 
     Attributes:
-        needs: its permissions; () stands for the one of its own name, None for no permission at all.
+        needs: its permissions. () stands for the one with the call's name, None for no permission at all.
         limits: that matter to the kit.
         sources: what says so, beside the Service Authorization Reference.
         unknown: what only AWS can show.
@@ -325,7 +325,7 @@ def permissions() -> dict[str, list[str]]:
 
 
 def resources_of(action: str, allowed: list[str]) -> list[str]:
-    """Those of the resources that AWS knows this action on, in short; "*" where it knows none narrower.
+    """The resources that AWS knows this action on, in short. "*" where it knows none narrower.
 
     Raises:
         LookupError: AWS does not know the action, or knows it on none of them.

@@ -28,8 +28,9 @@ html_theme_options = {"show_toc_level": 2, "use_download_button": True, "use_ful
 
 
 class Mermaid(Directive):
-    """A Mermaid fence, left as text for diagrams.js to draw: unlike sphinxcontrib-mermaid's, which is an ES module that
-    browsers load only from a server, this way the site's pages can be opened as files, too."""
+    """A Mermaid fence, left as text for diagrams.js to draw. So the site's pages can be opened as files, too.
+
+    sphinxcontrib-mermaid's script is an ES module, which browsers load only from a server."""
 
     has_content = True
 

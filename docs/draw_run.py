@@ -1,9 +1,9 @@
-"""Draw README's picture, docs/run.svg: the latest execution that succeeded, at the pace at which it ran.
+"""Draw README's picture, docs/run.svg. It shows the latest execution that succeeded, at the pace at which it ran.
 
     make tutorial ARGS=--keep && .venv/bin/python docs/draw_run.py
 
 It asks AWS (the embedded one unless SAGEMAKER_BATCH_TARGET says otherwise) for the times of the steps and jobs. The
-bars lie on an axis of time, so one cover that slides to the right reveals them as they came; a box changes its color
+bars lie on an axis of time, so one cover that slides to the right reveals them as they came. A box changes its color
 when its step began and when it ended. Without animation the picture shows the end.
 """
 
@@ -45,7 +45,7 @@ def draw(steps: pd.DataFrame, jobs: pd.DataFrame) -> str:
 
     Args:
         steps: as above.
-        jobs: as `monitoring.jobs` tells: columns job, definition, created, started and stopped.
+        jobs: as `monitoring.jobs` returns them, with columns job, definition, created, started and stopped.
     """
     zero = steps["began"].min()
     whole = (steps["ended"].max() - zero).total_seconds()

@@ -21,7 +21,7 @@ def split(uri):
 
 
 def read_item(s3):
-    """This job's line of the manifest: all lines have the same length, so no other line is read."""
+    """This job's line of the manifest. All lines have the same length, so it reads no other line."""
     index = int(os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", "0"))
     width = int(os.environ["MANIFEST_LINE_BYTES"])
     span = f"bytes={index * width}-{(index + 1) * width - 1}"

@@ -1,13 +1,13 @@
 # /// script
 # dependencies = ["boto3==1.43.106"]
 # ///
-"""Do what the item says: work for some seconds, or fail. A Batch job to practise on, not to take home.
+"""Work for some seconds, or fail, as the item says. A Batch job to practise on, not to take home.
 
     python -c "<this text>"
 
-Its item is line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names; all of these are optional:
+Its item is line AWS_BATCH_JOB_ARRAY_INDEX of the manifest that MANIFEST_URI names. All of these are optional:
 
-    seconds    how long to work: a number, or a list with one for each attempt
+    seconds    how long to work, a number or a list with one for each attempt
     needs      the key of an object in the manifest's bucket without which the job fails
     exit_code  how the job ends
 """
@@ -21,7 +21,7 @@ import boto3
 
 
 def read_item(s3, bucket, key):
-    """This job's line of the manifest: all lines have the same length, so no other line is read."""
+    """This job's line of the manifest. All lines have the same length, so it reads no other line."""
     index = int(os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", "0"))
     width = int(os.environ["MANIFEST_LINE_BYTES"])
     span = f"bytes={index * width}-{(index + 1) * width - 1}"

@@ -120,7 +120,7 @@ def start(
         home: directory of the server's files.
         state_dir: directory in which resources, jobs and executions survive a stop, a crash and a restart. Without it
             they live as long as the server.
-        images: names of your own images, and for each the folder of a Python environment that stands for it. Default:
+        images: names of images, and for each the folder of a Python environment that stands for it. Default:
             those that the variable LOCAL_AWS_IMAGES names.
 
     Raises:

@@ -78,17 +78,17 @@ def _status(home: Path) -> int:
             return 0
         case local_aws.Presence.SILENT:
             print(
-                f"The embedded AWS is there ({process}) and does not answer: it is busy or stopped. Its log is {log}. "
-                "End it: python -m local_aws stop"
+                f"The embedded AWS is there ({process}) and does not answer, because it is busy or stopped. "
+                f"Its log is {log}. End it with `python -m local_aws stop`."
             )
             return SILENT
         case local_aws.Presence.STARTING:
             print(f"The embedded AWS is starting ({process}).")
             return SILENT
         case local_aws.Presence.DIED:
-            print(f"The embedded AWS died. Its log is {log}. Start it again: python -m local_aws start")
+            print(f"The embedded AWS died. Its log is {log}. Start it again with `python -m local_aws start`.")
         case _:
-            print("The embedded AWS is not running. Start it: python -m local_aws start")
+            print("The embedded AWS is not running. Start it with `python -m local_aws start`.")
     return NOT_RUNNING
 
 

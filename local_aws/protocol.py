@@ -1,4 +1,4 @@
-"""Requests and responses of our own services, driven by botocore's service models.
+"""Requests and responses of Batch, Pipelines and Service Quotas, driven by botocore's service models.
 
 One `Api` per service turns an HTTP request into a validated `Request`, hands it to the service's method of the
 operation's name, and checks and serializes what the method returns. The models are the ones every AWS SDK for Python

@@ -83,25 +83,25 @@ class BatchStepOptions:
         ending = "-Trial-Submit" if self.trial is not None else "-Submit"
         room = 64 - len(ending)
         if not re.fullmatch(f"[A-Za-z0-9_-]{{1,{room}}}", self.name):
-            self.refuse(f'a name has 1 to {room} letters, digits, "-" and "_", which leaves room for "{ending}".')
+            self.refuse(f'its name must have 1 to {room} letters, digits, "-" and "_", to leave room for "{ending}".')
 
     def _check_what_goes_together(self) -> None:
         if (self.items is None) == (self.input_uri is None):
             self.refuse("it needs either items (a manifest) or input_uri (a prefix).")
         if self.items is not None and self.max_jobs is not None:
-            self.refuse("max_jobs goes with input_uri. items already says how many.")
+            self.refuse("max_jobs goes with input_uri, since items already says how many. Leave one of them out.")
         if not is_variable(self.may_be_empty) and str(self.may_be_empty).lower() not in ("true", "false", "none"):
             self.refuse(f"may_be_empty must be True or False, not {self.may_be_empty!r}.")
         if self.max_jobs is not None and str(self.may_be_empty).lower() not in ("false", "none"):
-            self.refuse("may_be_empty does not go with max_jobs, which is 1 or more.")
+            self.refuse("may_be_empty does not go with max_jobs, which is 1 or more. Leave one of them out.")
         if self.max_jobs is None and (self.input_name or self.output_name):
-            self.refuse("input_name and output_name go with max_jobs, the numbered files.")
+            self.refuse("input_name and output_name are for numbered files. Pass max_jobs too, or leave them out.")
 
     def _check_uris(self) -> None:
         for key in ("items", "input_uri", "output_uri"):
             uri = getattr(self, key)
             if not _is_text(uri, S3_URI):
-                self.refuse(f"{key} must look like s3://bucket/prefix, not {uri!r}.")
+                self.refuse(f"{key} must have the form s3://bucket/prefix, not {uri!r}.")
         if not _is_text(self.submit_function_arn, FUNCTION_ARN):
             self.refuse(f"submit_function_arn must be a Lambda function's ARN, not {self.submit_function_arn!r}.")
         if not _is_text(self.callback_queue_url, QUEUE_URL):
@@ -131,7 +131,7 @@ class BatchStepOptions:
                 if not isinstance(name, str) or not re.fullmatch(pattern, name):
                     self.refuse(f"{key} has the name {name!r}. Use letters, digits and underscores.")
                 if name in taken[key] or (key == "environment" and name.startswith("AWS_BATCH")):
-                    self.refuse(f"{key} must not have {name}, which each job gets with a value that is its own.")
+                    self.refuse(f"{key} has {name}, which the kit sets for each job. Use another name.")
                 if not is_variable(value) and not isinstance(value, str | int | float):
                     self.refuse(f"{key} has {name}={value!r}. A value is a string, a number or a pipeline variable.")
         if not _is_text(self.share_identifier, "[A-Za-z0-9]{1,255}"):

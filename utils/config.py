@@ -342,7 +342,7 @@ def _check_existing(setting: str, names: Sequence[str], pattern: str) -> None:
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(pattern, name):
             kind = "the ARN of a key" if setting == "kms_keys" else "a name or an ARN"
-            raise ConfigError(f"{setting} has {name!r}, which is not {kind} that AWS takes.")
+            raise ConfigError(f"{setting} has {name!r}, which is not {kind} that AWS takes. Check its spelling.")
 
 
 @functools.cache

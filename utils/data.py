@@ -89,8 +89,8 @@ def _create_bucket(session: boto3.Session, name: str, tags: dict[str, str]) -> d
         if not _is_aborted(error):
             raise
         raise TimeoutError(
-            f'S3 is still deleting an earlier bucket "{name}": run this again later (it can take an '
-            "hour), or choose another prefix."
+            f'S3 is still deleting an earlier bucket "{name}", which can take an hour. Run this again later, or choose '
+            "another prefix."
         ) from None
     return tags if _takes_tags(s3) else {}
 

@@ -129,7 +129,7 @@ def ensure_rule(
     if target not in [each["Arn"] for each in targets]:
         failed = events.put_targets(Rule=name, Targets=[{"Id": "check-jobs", "Arn": target}])["FailedEntries"]
         if failed:
-            raise RuntimeError(f'The rule "{name}" could not be given its target: {failed[0]["ErrorMessage"]}')
+            raise RuntimeError(f'The rule "{name}" could not be given its target {target}: {failed[0]["ErrorMessage"]}')
     return rule["Arn"]
 
 

@@ -72,7 +72,7 @@ def render(template: str, config: Config, **extra: str) -> dict[str, Any]:
     def value(name: str) -> Any:
         filled = extra.get(name) or getattr(config, name, None)
         if not isinstance(filled, str | tuple):
-            raise KeyError(f"{template}: nothing fills ${{{name}}}")
+            raise KeyError(f"{template} has ${{{name}}}, which nothing fills. Pass {name}=... to render.")
         return filled
 
     document = _filled(json.loads((POLICIES / template).read_text()), value)

@@ -40,7 +40,7 @@ def package(name: str) -> bytes:
     """
     folder = LAMBDA_CODE / name
     if not (folder / "lambda_function.py").exists():
-        raise FileNotFoundError(f"lambda_code/{name} has no lambda_function.py.")
+        raise FileNotFoundError(f"lambda_code/{name} has no lambda_function.py. Name a folder that has one.")
     return _zip({str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.py"))})
 
 

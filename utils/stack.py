@@ -39,6 +39,6 @@ def backend(session: boto3.Session, stack: str) -> dict[str, str]:
     missing = [key for key in OUTPUTS.values() if key not in outputs]
     if missing:
         raise StackNotFound(
-            f"The stack `{stack}` has no output {missing[0]}. Is it deployed from deploy/template.yaml?"
+            f"The stack `{stack}` has no output {missing[0]}. Name a stack that `make deploy` has made."
         )
     return {argument: outputs[key] for argument, key in OUTPUTS.items()}

@@ -31,9 +31,9 @@ def read_job_ids(job_ids):
         try:
             ids = json.loads(open_object(job_ids).read())["job_ids"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UnconfirmedError(f"{job_ids} is not a list of job ids as submit_jobs writes it.") from error
+            raise UnconfirmedError(f"{job_ids} is no list of job ids. Pass submit_jobs' output jobIds.") from error
     if not ids:
-        raise UnconfirmedError("The callback step waits for no jobs at all: the submitting step returned no job ids.")
+        raise UnconfirmedError("The callback step waits for no jobs. Pass it the output jobIds of the submitting step.")
     return list(dict.fromkeys(ids))
 
 

@@ -93,5 +93,5 @@ def items_of(job, indices):
     lines = enumerate(lines_of(open_object(uri)))
     items = {index: json.loads(line) for index, line in lines if index in indices}
     if len(items) < len(indices):
-        raise UnconfirmedError(f"{uri} has no line for each job of {job['jobName']}.")
+        raise UnconfirmedError(f"{uri} has no line for each job of {job['jobName']}. Start a new execution.")
     return items

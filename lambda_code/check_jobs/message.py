@@ -31,13 +31,13 @@ def read_step(record, body):
     if not token_of(body):
         raise InvalidMessage(f"The message has no callback token of 10 letters and digits: {body.get('token')!r}.")
     if not isinstance(body.get("pipelineExecutionArn"), str):
-        raise InvalidMessage("The message has no pipelineExecutionArn.")
+        raise InvalidMessage("The message has no pipelineExecutionArn. Send it by a CallbackStep.")
     arguments = body.get("arguments")
     if not job_ids_of(arguments):
-        raise InvalidMessage("The callback step's inputs lack job_ids: pass it the submitting step's output jobIds.")
+        raise InvalidMessage("The callback step's inputs lack job_ids. Pass the submitting step's output jobIds.")
     report_uri = arguments.get("report_uri") or ""
     if not re.fullmatch("(s3://[^/]+/.+)?", str(report_uri)):
-        raise InvalidMessage(f"report_uri must look like s3://bucket/key, but it is {report_uri!r}.")
+        raise InvalidMessage(f"report_uri must have the form s3://bucket/key, but it is {report_uri!r}.")
     deadline = number_of(arguments, "deadline_seconds", 1, LONGEST_DEADLINE_SECONDS)
     return PendingStep(
         token=body["token"],

@@ -109,7 +109,9 @@ def name_of(this, job):
 def request_for(this, requests, job):
     """Return SubmitJob's parameters. They are the first job's, with the failed items if it is an array."""
     if first_name(job) not in requests:
-        raise UnconfirmedError(f"{job['jobName']} can't be submitted again: submit_jobs has not submitted it.")
+        raise UnconfirmedError(
+            f"{job['jobName']} can't be submitted again, because submit_jobs didn't submit it. Start a new execution."
+        )
     request = dict(requests[first_name(job)])
     request["jobName"] = name_of(this, job)
     request["tags"] = {**request.get("tags", {}), TRY_TAG: str(this.number)}
@@ -134,7 +136,7 @@ def write_failed_items(this, manifest_uri, indices):
     """Write some lines of a manifest to a new one and return its URI. The lines keep their length."""
     lines = [line for index, line in enumerate(lines_of(open_object(manifest_uri))) if index in indices]
     if len(lines) < len(indices):
-        raise UnconfirmedError(f"{manifest_uri} has no line for each job of its array.")
+        raise UnconfirmedError(f"{manifest_uri} has no line for each job of its array. Start a new execution.")
     text = b"\n".join(lines) + b"\n"
     uri = f"{this.uri.rpartition('/')[0]}/items-{hashlib.sha256(text).hexdigest()[:16]}.jsonl"
     put_object(uri, text)

@@ -57,6 +57,6 @@ def mistake_reason(job):
     tags = job["tags"]
     name = tags.get(STEP_TAG, "...")
     return shorten(
-        f"The jobs are of another execution, {tags[EXECUTION_TAG]}, since only the waiting step was selected: "
-        f'select the step that submits them too, with a BatchStep both "{name}-Submit" and "{name}".'
+        f"The jobs are of another execution, {tags[EXECUTION_TAG]}, since only the waiting step was selected. "
+        f'Select the step that submits them too, with a BatchStep both "{name}-Submit" and "{name}".'
     )

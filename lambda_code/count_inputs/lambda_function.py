@@ -24,7 +24,7 @@ def lambda_handler(event, _context):
     input_uri = str(event.get("input_uri", "")).rstrip("/")
     suffix = event.get("suffix", ".json")
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.+)?", input_uri):
-        raise ValueError(f"input_uri must look like s3://bucket/prefix, but it is {input_uri!r}.")
+        raise ValueError(f"input_uri must have the form s3://bucket/prefix, but it is {input_uri!r}.")
     bucket, _, folder = input_uri.removeprefix("s3://").partition("/")
 
     with naming(f"{input_uri}/"):
@@ -32,7 +32,7 @@ def lambda_handler(event, _context):
         pages = list(paginator.paginate(Bucket=bucket, Prefix=f"{folder}/" if folder else ""))
     sizes = [item["Size"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(suffix)]
     if not sizes:
-        raise ValueError(f"There are no {suffix} objects under {input_uri}/: upload the input files first.")
+        raise ValueError(f"There are no {suffix} objects under {input_uri}/. Upload the input files first.")
 
     result = {"statusCode": 200, "inputCount": len(sizes), "inputBytes": sum(sizes)}
     print(json.dumps({"message": "inputs counted", "input_uri": input_uri, **result}))

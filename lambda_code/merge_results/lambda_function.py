@@ -30,13 +30,13 @@ def lambda_handler(event, _context):
     input_uri, output_uri = (str(event.get(key, "")).rstrip("/") for key in ("input_uri", "output_uri"))
     for key, uri in (("input_uri", input_uri), ("output_uri", output_uri)):
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+", uri):
-            raise ValueError(f"{key} must look like s3://bucket/path, but it is {uri!r}.")
+            raise ValueError(f"{key} must have the form s3://bucket/path, but it is {uri!r}.")
     months = sorted(read_aggregates(input_uri), key=lambda month: month["month"])
     expected = whole_number("expected_count", event.get("expected_count"), default=len(months))
     if not months or len(months) != expected:
         raise ValueError(
-            f"There are {len(months)} aggregates under {input_uri}/ where {expected or 'some'} were expected: "
-            "did every aggregating job succeed?"
+            f"There are {len(months)} aggregates under {input_uri}/ where {expected or 'some'} were expected. "
+            "Check that every aggregating job succeeded."
         )
 
     summary = merge(months)

@@ -37,7 +37,7 @@ def new_plan(options):
         items = list_objects(options) if "input_uri" in options else []
     if not items and not options["may_be_empty"]:
         source = options.get("manifest_uri") or f"{options['input_uri']}/"
-        raise BadEvent(f"There is nothing to do: {source} holds no items.")
+        raise BadEvent(f"There is nothing to do, because {source} holds no items. If that is fine, pass may_be_empty.")
     items = items[: options["max_jobs"]]
     longest = max(map(len, items), default=0) + 1
     size = min(MAX_ARRAY_SIZE, MAX_MANIFEST_BYTES // longest)

@@ -38,7 +38,7 @@ def validate(event):
     unknown = sorted(key for key in set(options) - known if not is_job_key(key))
     if unknown:
         raise BadEvent(
-            f"The event has unknown keys {', '.join(unknown)}: with mode {mode} use {', '.join(sorted(known))}."
+            f"The event has unknown keys {', '.join(unknown)}. With mode {mode} use {', '.join(sorted(known))}."
         )
     for key, value in options.items():
         if not (key in NO_STRINGS or is_job_key(key) or isinstance(value, str)):
@@ -46,12 +46,12 @@ def validate(event):
     for key in {"input_uri", "output_uri", "manifest_uri"} & set(options):
         options[key] = options[key].rstrip("/")
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.+)?", options[key]):
-            raise BadEvent(f"{key} must look like s3://bucket/prefix, but it is {options[key]!r}.")
+            raise BadEvent(f"{key} must have the form s3://bucket/prefix, but it is {options[key]!r}.")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", options["step_name"]):
         raise BadEvent(f"step_name must be 1 to 64 letters, digits, '-' or '_', but it is {options['step_name']!r}.")
     execution_name(options["execution_id"])
     if len(report_uri(options)) > STEP_OUTPUT_CHARACTERS:
-        raise BadEvent(f"output_uri is too long: a step's output holds {STEP_OUTPUT_CHARACTERS:,} characters.")
+        raise BadEvent(f"output_uri is too long, because a step's output holds {STEP_OUTPUT_CHARACTERS:,} characters.")
     read_job_options(options)
     read_trial(options)
     return validate_files(options) if mode == "per_file" else validate_items(options)
@@ -68,7 +68,7 @@ def read_trial(options):
         options["trial"] = read_whole_number("trial", options["trial"], 1, MAX_TRIAL)
     options["only_trial"] = read_truth("only_trial", options.get("only_trial", False))
     if options["only_trial"] and "trial" not in options:
-        raise BadEvent("The event has only_trial and no trial: pass how many items to try.")
+        raise BadEvent("The event has only_trial and no trial. Pass how many items to try.")
 
 
 def validate_files(options):
@@ -87,8 +87,8 @@ def validate_items(options):
         raise BadEvent("With mode array pass either input_uri, whose objects are the items, or manifest_uri.")
     if f"{options['output_uri']}/".startswith(f"{options.get('input_uri')}/"):
         raise BadEvent(
-            f"output_uri must not lie within input_uri ({options['input_uri']}): the next run would take the outputs "
-            "for inputs."
+            f"output_uri must not lie within input_uri ({options['input_uri']}), because the next run would take "
+            "the outputs for inputs."
         )
     return options
 

@@ -44,7 +44,7 @@ def read_item(line, where):
         written = len(json.dumps(item, ensure_ascii=False, separators=(",", ":")))
     if written > MAX_ITEM_CHARACTERS:
         raise BadEvent(
-            f"{where} has {written:,} characters, and {MAX_ITEM_CHARACTERS:,} are allowed. Put what is long into "
+            f"{where} has {written:,} characters, and {MAX_ITEM_CHARACTERS:,} are allowed. Put long values into "
             "an object, and its URI into the item."
         )
     return item

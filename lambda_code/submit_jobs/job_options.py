@@ -36,7 +36,7 @@ def read_job_options(options):
             if not isinstance(options[key], str) or not re.fullmatch("[A-Za-z0-9]{1,255}", options[key]):
                 raise BadEvent(f"share_identifier must be 1 to 255 letters and digits, but it is {options[key]!r}.")
         elif key in TAKEN[options["mode"]] or key.startswith("environment.AWS_BATCH"):
-            raise BadEvent(f"{key} can't be passed: each job gets it with a value of its own.")
+            raise BadEvent(f"{key} can't be passed, because each job gets a different value of it.")
         else:
             options[key] = read_text(key, options[key])
 

@@ -29,5 +29,5 @@ def refuse_partial_selection(options):
     if selected & set(together) and not selected >= set(together):
         raise BadEvent(
             f"The execution selects {', '.join(sorted(selected & set(together)))} alone, but these steps belong "
-            f"together: select {', '.join(together)}."
+            f"together. Select {', '.join(together)}."
         )

@@ -114,7 +114,7 @@ def refuse_others(options, ids, give_up_at):
                 if job.get("tags", {}).get(REQUEST_TAG, digest(options)) != digest(options):
                     raise BadEvent(
                         f"step_name {options['step_name']} has been used in this execution for other jobs, such as "
-                        f"{job['jobName']}: give each submitting step a step_name of its own."
+                        f"{job['jobName']}. Give each submitting step a different step_name."
                     )
         if not unseen:
             return

@@ -57,5 +57,5 @@ def read_name_pattern(key, pattern):
     except (IndexError, KeyError, ValueError, AttributeError) as error:
         raise BadEvent(f"{key} must be like 'file_{{i:02d}}.json', but it is {pattern!r} ({error}).") from error
     if len(names) < 2:
-        raise BadEvent(f"{key} must contain {{i}}, the job's number, or all jobs share one object: it is {pattern!r}.")
+        raise BadEvent(f"{key} must contain {{i}}, the job's number, or all jobs share one object. It is {pattern!r}.")
     return pattern

@@ -63,15 +63,15 @@ def test_inputs_are_counted(fake, count_inputs):
 
 
 def test_no_inputs_stop_the_pipeline_at_its_first_step(count_inputs):
-    with pytest.raises(ValueError, match=r"no .json objects under s3://bucket/in/: upload the input files first"):
+    with pytest.raises(ValueError, match=r"no .json objects under s3://bucket/in/. Upload the input files first"):
         count_inputs({"input_uri": "s3://bucket/in"}, None)
 
 
 @pytest.mark.parametrize("uri", ["", "bucket/in", "s3://b"])
 def test_a_wrong_uri_is_named(count_inputs, merge_results, uri):
-    with pytest.raises(ValueError, match="input_uri must look like s3://"):
+    with pytest.raises(ValueError, match="input_uri must have the form s3://"):
         count_inputs({"input_uri": uri}, None)
-    with pytest.raises(ValueError, match="input_uri must look like s3://"):
+    with pytest.raises(ValueError, match="input_uri must have the form s3://"):
         merge_results({"input_uri": uri, "output_uri": "s3://bucket/summary.json"}, None)
 
 

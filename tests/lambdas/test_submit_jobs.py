@@ -45,15 +45,15 @@ def test_inputs_and_outputs_may_be_called_otherwise(fake, submit):
         ({"max_jobs": "many"}, "max_jobs must be a whole number"),
         ({"max_jobs": 2.5}, "max_jobs must be a whole number"),
         ({"max_jobs": True}, "max_jobs must be a whole number"),
-        ({"input_uri": "bucket/prefix"}, "input_uri must look like s3://bucket/prefix, but it is 'bucket/prefix'"),
-        ({"output_uri": "s3://Bucket/x"}, "output_uri must look like"),
+        ({"input_uri": "bucket/prefix"}, "input_uri must have the form s3://bucket/prefix, but it is 'bucket/prefix'"),
+        ({"output_uri": "s3://Bucket/x"}, "output_uri must have the form"),
         ({"output_uri": 7}, "output_uri must be a string"),
         ({"step_name": "Copy files"}, "step_name must be 1 to 64 letters"),
         ({"execution_id": "a b"}, "execution_id must be a pipeline execution's ARN"),
         ({"input_name": "file.json"}, "input_name must contain {i}"),
         ({"mode": "list"}, "mode must be per_file or array, but it is 'list'"),
-        ({"manifest_uri": "s3://bucket/items"}, "unknown keys manifest_uri: with mode per_file use"),
-        ({"mode": "array", "output_name": "x{i}"}, "unknown keys output_name: with mode array use"),
+        ({"manifest_uri": "s3://bucket/items"}, "unknown keys manifest_uri. With mode per_file use"),
+        ({"mode": "array", "output_name": "x{i}"}, "unknown keys output_name. With mode array use"),
         ({"mode": "array", "manifest_uri": "s3://bucket/items"}, "pass either input_uri"),
         ({"mode": "array", "input_uri": None}, "pass either input_uri"),
         ({"mode": "array", "output_uri": "s3://bucket-sagemaker/input/out"}, "must not lie within input_uri"),
@@ -242,7 +242,7 @@ def test_max_jobs_limits_the_items(fake, submit):
 @pytest.mark.parametrize(
     ("manifest", "sentence"),
     [
-        (b"", "There is nothing to do: s3://bucket/items.jsonl holds no items"),
+        (b"", "There is nothing to do, because s3://bucket/items.jsonl holds no items"),
         (b'{"a": 1}\nnonsense', "Line 2 of s3://bucket/items.jsonl is not JSON"),
         (b'["a"]', "Line 1 of s3://bucket/items.jsonl is not a JSON object"),
         (json.dumps({"a": "x" * 9000}).encode(), "Line 1 of s3://bucket/items.jsonl has 9,009 characters"),
@@ -256,7 +256,9 @@ def test_a_bad_manifest_is_refused_in_one_sentence(fake, submit, manifest, sente
 
 
 def test_no_objects_are_nothing_to_do(submit):
-    with pytest.raises(submit["event"].BadEvent, match="nothing to do: s3://bucket-sagemaker/input/ holds no items"):
+    with pytest.raises(
+        submit["event"].BadEvent, match="nothing to do, because s3://bucket-sagemaker/input/ holds no items"
+    ):
         run_array(submit)
 
 
@@ -327,7 +329,7 @@ def test_two_steps_with_one_step_name_at_once_are_distinguished_too(fake, submit
     fake.batch.seconds_until_visible = 0
     first = list(fake.batch.jobs)
     fake.fault_rule = lambda name, _: fake.clock.sleep(2) if name == "SubmitJob" else None
-    with pytest.raises(submit["event"].BadEvent, match="give each submitting step a step_name of its own"):
+    with pytest.raises(submit["event"].BadEvent, match="Give each submitting step a different step_name"):
         run(submit, input_uri="s3://bucket-sagemaker/b", max_jobs=jobs)
     assert [id for id, job in fake.batch.jobs.items() if job.terminated is None] == first
 
@@ -450,7 +452,7 @@ def test_slow_submitting_ends_before_the_functions_timeout_and_says_so(fake, sub
 
 def test_a_report_that_would_not_fit_a_steps_output_is_refused_before_anything_runs(fake, submit):
     with pytest.raises(
-        submit["event"].BadEvent, match=r"output_uri is too long: a step's output holds 1,024 characters"
+        submit["event"].BadEvent, match=r"output_uri is too long, because a step's output holds 1,024 characters"
     ):
         run(submit, output_uri="s3://bucket-sagemaker/" + "x" * 980)
     assert not fake.batch.jobs
@@ -565,7 +567,9 @@ TOGETHER = {"pipeline_steps": "Days-Submit Days"}
 
 def test_a_step_selected_in_part_is_refused_naming_all_its_steps(fake, submit):
     fake.sagemaker.selected = ["Days-Submit", "Merge"]
-    with pytest.raises(submit["event"].BadEvent, match=r"selects Days-Submit alone.*: select Days-Submit, Days"):
+    with pytest.raises(
+        submit["event"].BadEvent, match=r"selects Days-Submit alone.*together. Select Days-Submit, Days"
+    ):
         run(submit, **TOGETHER)
     assert not fake.batch.jobs
 

@@ -241,8 +241,8 @@ def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, mo
             with pytest.raises(cleanup.StillRunning) as error:
                 cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config, report=told.append)
     assert str(error.value) == (
-        f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} can't be stopped, since its "
-        "step WaitForAggregates waits for an answer that you may not give. Get the permission "
+        f"All but the pipeline {kit.config.pipeline} is deleted. Its execution {execution} can't be stopped, because "
+        "its step WaitForAggregates waits for an answer that you may not give. Get the permission "
         "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
     )
     assert len(told) > 20
@@ -264,8 +264,8 @@ def test_a_lambda_step_that_goes_on_is_named(endpoint: str, monkeypatch: pytest.
     with pytest.raises(cleanup.StillRunning) as error:
         cleanup.delete_all(kit.session, kit.config)
     assert str(error.value) == (
-        f"All is deleted but the pipeline {kit.config.pipeline}: its execution {execution} has not stopped, since its "
-        "step CountInputs goes on. When it has ended, run the cleanup again."
+        f"All but the pipeline {kit.config.pipeline} is deleted. Its execution {execution} has not stopped, because "
+        "its step CountInputs still runs. When it has ended, run the cleanup again."
     )
     monkeypatch.undo()
     assert cleanup.delete_all(kit.session, kit.config) == [f"pipeline {kit.config.pipeline}"]

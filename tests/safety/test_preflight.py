@@ -321,7 +321,10 @@ def test_a_no_that_is_known_to_be_wrong_can_be_ignored_by_name(endpoint: str) ->
     preflight.require(checks, ignore=[need])
     with pytest.raises(preflight.NotReady, match="sqs:CreateQueue"):
         preflight.require(checks, ignore=["the names"])
-    with pytest.raises(ValueError, match=r"^ignore names 'sqs:CreateQueue', which the report's column need lacks\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^ignore has 'sqs:CreateQueue', which the report doesn't\. Copy it from the report's column need\.$",
+    ):
         preflight.require(checks, ignore=["sqs:CreateQueue"])
 
 

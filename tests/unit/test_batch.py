@@ -369,14 +369,16 @@ def test_an_interrupted_job_is_retried_by_the_kits_own_strategy(session, config,
         batch.SPOT_INTERRUPTED,
         "Essential container in task exited",
     ]
-    with pytest.raises(batch.BatchError, match=f"Job {job_id} is SUCCEEDED: only a job that runs can be interrupted"):
+    with pytest.raises(batch.BatchError, match=f"Job {job_id} is SUCCEEDED. Only a running job can be interrupted"):
         batch.interrupt_job(session, job_id)
 
 
 def test_a_job_that_ends_just_before_it_is_interrupted_is_told(session, calls):
     task = "arn:aws:ecs:us-east-1:000000000000:task/AWSBatch-gone/0123"
     calls.answer("DescribeJobs", {"jobs": [{"status": "RUNNING", "container": {"taskArn": task}}]})
-    with pytest.raises(batch.BatchError, match="Job j ended before it could be interrupted: Cluster not found"):
+    with pytest.raises(
+        batch.BatchError, match=r"Job j ended before it could be interrupted \(Cluster not found\)\. Submit it"
+    ):
         batch.interrupt_job(session, "j")
 
 

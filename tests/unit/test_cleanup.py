@@ -80,7 +80,8 @@ def test_an_object_that_s3_keeps_is_told_in_one_sentence(session, config, calls)
     with pytest.raises(RuntimeError) as error:
         cleanup.delete_all(session, config)
     assert str(error.value) == (
-        f'2 objects of the bucket "{config.bucket}" could not be deleted, the first, "a": Access Denied (AccessDenied).'
+        f'2 objects of the bucket "{config.bucket}" could not be deleted. The first is "a": Access Denied '
+        "(AccessDenied). Mend the cause and run the cleanup again."
     )
     assert cleanup.delete_all(session, config) == [f"bucket {config.bucket}"]
 

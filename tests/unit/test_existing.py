@@ -83,7 +83,10 @@ def test_the_rules_include_them(session, wide):
     ("names", "sentence"),
     [
         ({"pipelines": "mine"}, 'pipelines is "mine". It must be a list, such as ["mine"].'),
-        ({"pipelines": ["my_model"]}, "pipelines has 'my_model', which is not a name or an ARN that AWS takes."),
+        (
+            {"pipelines": ["my_model"]},
+            "pipelines has 'my_model', which is not a name or an ARN that AWS takes. Check its spelling.",
+        ),
         ({"job_queues": ["a queue"]}, "job_queues has 'a queue'"),
         ({"job_queues": ["arn:aws:sqs:us-east-1:000000000000:q"]}, "job_queues has 'arn:aws:sqs"),
         ({"job_definitions": ["etl:x"]}, "job_definitions has 'etl:x'"),

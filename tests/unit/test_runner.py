@@ -335,7 +335,7 @@ def test_a_dollar_in_the_path_is_one_sentence(tmp_path):
         shutil.copy(ROOT / name, folder)
     made = subprocess.run(["make", "tutorial"], cwd=folder, capture_output=True, text=True, check=False)
     assert made.returncode == 2
-    assert f'The folder "{folder}" has a $ in its path: move the repository' in made.stderr
+    assert f'The folder "{folder}" has a $ in its path. Move the repository' in made.stderr
     assert len(made.stderr.splitlines()) == 1 and not (folder / ".venv").exists()
 
 

@@ -196,7 +196,7 @@ def test_what_may_not_be_seen_counts_as_there(on_aws, calls):
     ("arguments", "sentence"),
     [
         (["deploy", "--stack", "1st"], 'stack is "1st". It must have at most 52 letters'),
-        (options("--job-queues", "q"), "The packages need a bucket: give --buckets or --code-bucket."),
+        (options("--job-queues", "q"), "The packages need a bucket. Give --buckets or --code-bucket."),
         (options("--pipelines", "my_model"), "pipelines has 'my_model'"),
         (
             options("--buckets", "data", "--alarm-topic", "mine"),

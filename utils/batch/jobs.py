@@ -99,12 +99,14 @@ def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) 
     """
     job = wait_for_job(session, job_id, states=("RUNNING", *DONE), seconds=seconds)
     if job["status"] in DONE:
-        raise BatchError(f"Job {job_id} is {job['status']}: only a job that runs can be interrupted.")
+        raise BatchError(f"Job {job_id} is {job['status']}. Only a running job can be interrupted.")
     task = job["container"]["taskArn"]
     ecs = session.client("ecs")
     try:
         ecs.stop_task(cluster=task.split("/")[1], task=task, reason=SPOT_INTERRUPTED)
     except (ecs.exceptions.InvalidParameterException, ecs.exceptions.ClusterNotFoundException) as error:
         why = error.response["Error"]["Message"]
-        raise BatchError(f"Job {job_id} ended before it could be interrupted: {why}") from None
+        raise BatchError(
+            f"Job {job_id} ended before it could be interrupted ({why.rstrip('.')}). Submit it again."
+        ) from None
     return task

@@ -53,5 +53,6 @@ def require_valid(kind: str, name: str, resource: dict[str, Any] | None) -> dict
     """
     if resource is None or resource["status"] != "VALID":
         status, reason = (resource["status"], resource.get("statusReason")) if resource else ("gone", None)
-        raise BatchError(f'The {kind} "{name}" is {status}: {(reason or "AWS gives no reason").rstrip(".")}.')
+        why = (reason or "AWS gives no reason").rstrip(".")
+        raise BatchError(f'The {kind} "{name}" is {status}: {why}. Delete it, mend the cause, and run this again.')
     return resource

@@ -62,8 +62,8 @@ def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> No
     for arn in last_remaining(still_running_when_answered, LAST_SECONDS):
         steps = " and ".join(step["StepName"] for step in _unfinished_steps(sagemaker, arn))
         raise StillRunning(
-            f"All is deleted but the pipeline {pipeline}: its execution {arn} has not stopped, since its step "
-            f"{steps} goes on. When it has ended, run the cleanup again."
+            f"All but the pipeline {pipeline} is deleted. Its execution {arn} has not stopped, because its step "
+            f"{steps} still runs. When it has ended, run the cleanup again."
         )
 
 
@@ -104,9 +104,9 @@ def _answer_steps(sagemaker: Any, pipeline: str, execution: str) -> None:
             code = error.response["Error"]["Code"]
             if "AccessDenied" in code:
                 raise StillRunning(
-                    f"All is deleted but the pipeline {pipeline}: its execution {execution} can't be stopped, "
-                    f"since its step {step['StepName']} waits for an answer that you may not give. Get the permission "
-                    "sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
+                    f"All but the pipeline {pipeline} is deleted. Its execution {execution} can't be stopped, "
+                    f"because its step {step['StepName']} waits for an answer that you may not give. Get the "
+                    "permission sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
                 ) from None
             if not _was_answered(code, error.response["Error"].get("Message", "")):
                 raise

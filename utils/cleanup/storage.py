@@ -48,8 +48,9 @@ def _raise_first(bucket: str, errors: list[dict[str, str]]) -> None:
     if errors:
         first = errors[0]
         raise RuntimeError(
-            f'{len(errors)} object{"s" if len(errors) > 1 else ""} of the bucket "{bucket}" could not be deleted, the '
-            f'first, "{first["Key"]}": {first["Message"]} ({first["Code"]}).'
+            f'{len(errors)} object{"s" if len(errors) > 1 else ""} of the bucket "{bucket}" could not be deleted. The '
+            f'first is "{first["Key"]}": {first["Message"]} ({first["Code"]}). '
+            "Mend the cause and run the cleanup again."
         )
 
 

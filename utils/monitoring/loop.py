@@ -93,7 +93,7 @@ def watch_loop(
 
     rows = _show_changes(poll, is_last, every, seconds)
     if not rows:
-        raise TimeoutError(f"The step of {execution} still waits after {seconds:.0f} seconds.")
+        raise TimeoutError(f"The step of {execution} still waits after {seconds:.0f} seconds. Watch it again.")
     return pd.DataFrame(rows)
 
 

@@ -54,8 +54,8 @@ def step_outputs(session: boto3.Session, execution: str, step: str) -> dict[str,
     if failed:
         cause = mine or failed
         reason = cause.get("FailureReason", "AWS gives no reason")
-        raise LookupError(f'"{step}" has no outputs, for "{cause["StepName"]}" failed: {reason}')
-    raise LookupError(f'The execution {execution} has no step "{step}", or has not begun it.')
+        raise LookupError(f'"{step}" has no outputs, because "{cause["StepName"]}" failed: {reason}')
+    raise LookupError(f'The execution {execution} has no step "{step}", or has not begun it. Check the name, or wait.')
 
 
 def _seconds(start: Any, end: Any) -> float | None:

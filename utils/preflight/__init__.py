@@ -76,7 +76,8 @@ def require(report: pd.DataFrame, *, allow_unverified: bool = False, ignore: Col
     """
     unknown = set(ignore) - set(report["need"])
     if unknown:
-        raise ValueError(f"ignore names {', '.join(map(repr, sorted(unknown)))}, which the report's column need lacks.")
+        names = ", ".join(map(repr, sorted(unknown)))
+        raise ValueError(f"ignore has {names}, which the report doesn't. Copy it from the report's column need.")
     rows = [row for row in report.itertuples() if row.need not in ignore]
     missing = [f"{row.need}: {row.remedy}" for row in rows if row.ok is False]
     stops = [f"{'; '.join(missing)}. To continue anyway, pass ignore with these needs"] if missing else []

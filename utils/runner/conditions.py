@@ -46,7 +46,9 @@ def make_outputs(outputs: Path, names: Iterable[str]) -> None:
     try:
         outputs.mkdir(exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"The folder {outputs} can't be made: {error.strerror}.") from error
+        raise ConfigError(
+            f"The folder {outputs} can't be made: {error.strerror}. Run it where you may write."
+        ) from error
     for path in [outputs, *(outputs / name for name in names)]:
         if path.exists() and not os.access(path, os.W_OK):
             raise ConfigError(
@@ -67,7 +69,7 @@ def lock_outputs(outputs: Path) -> IO[str]:
     except BlockingIOError as error:
         file.close()
         raise ConfigError(
-            f"Another run writes to {outputs}. Wait for its end, or run this one in a checkout of its own."
+            f"Another run writes to {outputs}. Wait for its end, or run this one in another checkout."
         ) from error
     return file
 

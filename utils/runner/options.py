@@ -32,7 +32,7 @@ def parse(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Namesp
         return matches[0]
 
     if options.only and options.first:
-        parser.error("--only and --from exclude each other")
+        parser.error("--only and --from exclude each other. Give one of them")
     if options.only:
         notebooks = [numbered(options.only)]
     elif options.first:
@@ -40,7 +40,7 @@ def parse(arguments: list[str] | None, notebooks: list[Path]) -> argparse.Namesp
     if options.keep:
         notebooks = [path for path in notebooks if path.stem != CLEANUP]
     if not notebooks:
-        parser.error("nothing is left to run")
+        parser.error("nothing is left to run, because --keep leaves out the cleanup")
     options.begins = notebooks[0].stem in (everything[0].stem, CLEANUP)
     options.notebooks = notebooks
     return options

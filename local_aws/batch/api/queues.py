@@ -36,7 +36,7 @@ class QueueOperations(Catalogue):
         kind = "ECS_FARGATE" if fargate else "ECS"
         if params.get("jobQueueType", kind) != kind:
             raise client_error(
-                f"jobQueueType {params['jobQueueType']} does not fit: its compute environments are {kind}."
+                f"jobQueueType {params['jobQueueType']} does not fit its compute environments, which are {kind}."
             )
         queues.check_priority(params["priority"])
         queues.check_time_limits(params.get("jobStateTimeLimitActions", []))

@@ -43,7 +43,7 @@ class SubmitOperations(Catalogue):
         queue = self._queue(queue_arn, params["jobQueue"])
         if queue.detail["state"] != "ENABLED" or queue.detail["status"] not in ("VALID", "UPDATING"):
             raise client_error(
-                f"{queue_arn} does not accept jobs: its state is {queue.detail['state']} and its status "
+                f"{queue_arn} does not accept jobs. Its state is {queue.detail['state']} and its status "
                 f"{queue.detail['status']}. It must be ENABLED and VALID."
             )
         if definition is None:

@@ -16,8 +16,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 def check_name(name: str, kind: str) -> None:
     if not NAME.fullmatch(name):
         raise client_error(
-            f"{kind} {name!r} is not valid: up to 128 letters, numbers, hyphens and underscores, beginning with a "
-            "letter or number."
+            f"{kind} {name!r} is not valid. It has up to 128 letters, numbers, hyphens and underscores, and begins "
+            "with a letter or number."
         )
 
 
@@ -89,7 +89,7 @@ def check_scheduling_priority(priority: int | None) -> None:
 def check_share(share: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9]{0,255}\*?", share) or not share:
         raise client_error(
-            f"shareIdentifier {share!r} is not valid: up to 255 letters and numbers, and an asterisk at the end."
+            f"shareIdentifier {share!r} is not valid. It has up to 255 letters and numbers, and may end with *."
         )
 
 
@@ -97,8 +97,8 @@ def check_tags(tags: dict[str, str]) -> None:
     """https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html"""
     for key, value in tags.items():
         if not 1 <= len(key) <= 128 or len(value) > 256:
-            raise client_error(f"The tag {key!r} is not valid: keys have 1 to 128 characters, values up to 256.")
+            raise client_error(f"The tag {key!r} is not valid. Keys have 1 to 128 characters, values up to 256.")
         if key.lower().startswith("aws:"):
-            raise client_error(f"The tag {key!r} is not valid: keys that begin with aws: are reserved.")
+            raise client_error(f"The tag {key!r} is not valid. Keys that begin with aws: are reserved.")
     if len(tags) > 50:
         raise client_error("A resource can have at most 50 tags.")

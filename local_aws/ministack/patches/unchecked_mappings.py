@@ -35,7 +35,7 @@ def apply() -> None:
     def checked_create(data: dict[str, Any]) -> tuple:
         try:
             if not data.get("EventSourceArn"):
-                raise _invalid("EventSourceArn is required: the embedded AWS polls queues only.")
+                raise _invalid("EventSourceArn is required, because the embedded AWS polls queues only.")
             _check(data, data["EventSourceArn"], data["FunctionName"])
             _check_duplicate(data["EventSourceArn"], data["FunctionName"], "")
         except ApiError as error:

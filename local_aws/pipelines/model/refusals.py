@@ -1,4 +1,4 @@
-"""What is said of a wrong definition: the words AWS was recorded to answer, if there are any, then a sentence of ours.
+"""What is said of a wrong definition: the words AWS was recorded to answer, if there are any, then our sentence.
 
 The recordings are in issues of https://github.com/aws/sagemaker-python-sdk: 3908 (object), 2345 (array), 4994 (member).
 The words for an enumeration were quoted for ProcessingS3InputMode, in a comment of a public pipeline.

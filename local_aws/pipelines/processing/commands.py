@@ -27,7 +27,7 @@ def command_of(record: dict[str, Any], place: Path, mapped: Path | None) -> list
     application = record["AppSpecification"]
     command = [*application.get("ContainerEntrypoint", []), *application.get("ContainerArguments", [])]
     if not command:
-        raise StepFailed("ClientError: The image has no entrypoint of its own here. Give a ContainerEntrypoint.")
+        raise StepFailed("ClientError: The image's entrypoint is not known here. Give a ContainerEntrypoint.")
     command = [relocate(str(part), place) for part in command]
     if mapped:
         command = [file_of(mapped, word) for word in command]

@@ -93,7 +93,7 @@ def _check_configuration(params: dict[str, Any]) -> None:
         if _means_something(params.get(name)):
             raise _invalid(f"{name} is not supported: the embedded AWS has no {what} for functions.")
     if (params.get("SnapStart") or {}).get("ApplyOn", "None") != "None":
-        raise _invalid("SnapStart is not supported: the embedded AWS has no snapshots of functions.")
+        raise _invalid("SnapStart is not supported, because the embedded AWS has no snapshots of functions.")
     _check_dead_letters((params.get("DeadLetterConfig") or {}).get("TargetArn") or "")
     _check_environment((params.get("Environment") or {}).get("Variables") or {})
 
