@@ -108,7 +108,7 @@ def _ended(jobs: Counter[str]) -> str:
 def _newest_lines(session: boto3.Session, summaries: list[dict[str, Any]]) -> list[str]:
     """The last lines of the job that started last, of those that printed any.
 
-    A job of your own definition has the log group that this definition names.
+    A job of your definition has the log group that this definition names.
 
     ListJobs may leave out when a job started if it is asked for jobs by name. DescribeJobs does not.
 
