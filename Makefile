@@ -1,4 +1,4 @@
-# All tasks of this project. Needs GNU make, git and Python 3.11 or newer. `make PYTHON=python3.12` picks a Python.
+# All tasks of this project. Needs GNU make and Python 3.11 or newer. `make PYTHON=python3.12` picks a Python.
 # uv installs from wherever this machine's pip is set up to install from; the lock's hashes decide what is accepted.
 PYTHON ?= python3
 ARGS ?=
