@@ -134,16 +134,27 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
 
 
 def _failures(session: boto3.Session, stack: str) -> list[str]:
-    """Why resources of the stack failed, the newest first. None if there is no such stack."""
+    """Why resources of the stack failed, the newest first, and what to do. None if there is no such stack.
+
+    A stack whose creation failed can only be deleted.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-describing-stacks.html
+    """
     client = session.client("cloudformation")
     try:
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
     except ClientError:
         return []  # the stack was refused as a whole, and the CLI has said why
-    failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
-    return [
-        f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason', 'no reason given')}" for each in failed[:5]
+    reasons = [
+        f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason', 'no reason given')}"
+        for each in events
+        if each["ResourceStatus"].endswith("_FAILED")
     ]
+    causes = [reason for reason in reasons if not reason.endswith(" cancelled")][
+        :5
+    ]  # cancelled after another's failure
+    if events and events[0]["ResourceStatus"] == "ROLLBACK_COMPLETE":
+        causes.append(f"Mend the cause, delete the rest by `make undeploy STACK={stack}`, and deploy again.")
+    return causes
 
 
 def parameters(config: Config, options: argparse.Namespace) -> dict[str, str]:

@@ -183,7 +183,9 @@ def stop(home: Path | None = None, seconds: float = STOP_SECONDS) -> Ending:
             if _gone(place, pid, patience):
                 break
         else:
-            raise LocalAwsError(f"The embedded AWS (process {pid}) does not end, not even by SIGKILL.")
+            raise LocalAwsError(
+                f"The embedded AWS (process {pid}) does not end, not even by SIGKILL. Restart this machine."
+            )
     place.forget()
     return ending
 

@@ -35,7 +35,7 @@ def lambda_handler(event, context):
     if event.get("source") == "aws.batch":
         limit_time(context)
         return on_job_event(event["detail"])
-    raise ValueError(f"Neither SQS messages nor an event of aws.batch: {sorted(event)}.")
+    raise ValueError(f"Neither SQS messages nor an event of aws.batch: {sorted(event)}. Check what calls it.")
 
 
 def poll_messages(records, context):

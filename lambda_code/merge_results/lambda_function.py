@@ -93,7 +93,7 @@ def read_aggregate(bucket, key):
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{uri} is not JSON: {error}.") from error
+        raise ValueError(f"{uri} is not JSON: {error}. Run the job that wrote it again.") from error
 
 
 def merge(months):

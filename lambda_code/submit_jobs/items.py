@@ -27,7 +27,7 @@ def read_manifest(options):
             raise
         raise BadEvent(f"The manifest {uri} can't be read: {MANIFEST_ERRORS[code]}.") from error
     except UnicodeDecodeError as error:
-        raise BadEvent(f"{uri} is not text in UTF-8: {error}.") from error
+        raise BadEvent(f"{uri} is not text in UTF-8: {error}. Save it as UTF-8.") from error
     lines = enumerate(text.split("\n"), 1)
     return [json.dumps(read_item(line.strip(), f"Line {number} of {uri}")) for number, line in lines if line.strip()]
 
@@ -36,9 +36,9 @@ def read_item(line, where):
     try:
         item = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadEvent(f"{where} is not JSON: {error}.") from error
+        raise BadEvent(f"{where} is not JSON: {error}. Write one JSON object per line.") from error
     if not isinstance(item, dict):
-        raise BadEvent(f"{where} is not a JSON object: {line[:80]!r}.")
+        raise BadEvent(f"{where} is not a JSON object: {line[:80]!r}. Write one JSON object per line.")
     written = len(line)
     if item.pop("batch_failure", None) is not None:  # added by check_jobs: what is left has been accepted before
         written = len(json.dumps(item, ensure_ascii=False, separators=(",", ":")))

@@ -213,3 +213,31 @@ def test_what_cannot_work_is_refused_before_anything_is_made(ran, arguments, sen
     with pytest.raises(SystemExit, match=sentence):
         stack.main(arguments)
     assert ran == []
+
+
+def test_a_failed_creation_is_explained_by_its_causes_with_what_to_do(monkeypatch):
+    """Resources that CloudFormation cancels after a failure don't hide it."""
+    session = boto3.Session(region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    client = session.client("cloudformation")
+    monkeypatch.setattr(session, "client", lambda _: client)
+    cancelled = [(f"R{number}", "CREATE_FAILED", "Resource creation cancelled") for number in range(9)]
+    events = [
+        ("sagemaker-churn", "ROLLBACK_COMPLETE", None),
+        *cancelled,
+        ("Queue", "CREATE_FAILED", "No permission."),
+        ("Queue", "CREATE_IN_PROGRESS", None),
+    ]
+    answer = {
+        "StackEvents": [
+            {"StackId": "s", "EventId": "e", "StackName": "s", "Timestamp": datetime.now(UTC)}
+            | {"LogicalResourceId": name, "ResourceStatus": status}
+            | ({"ResourceStatusReason": why} if why else {})
+            for name, status, why in events
+        ]
+    }
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_stack_events", answer)
+        assert stack._failures(session, "sagemaker-churn") == [
+            "Queue: No permission.",
+            "Mend the cause, delete the rest by `make undeploy STACK=sagemaker-churn`, and deploy again.",
+        ]
