@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import hypothesis
 import pytest
 import tiers
 from botocore.config import Config
+from botocore.loaders import JSONFileLoader, Loader
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 import local_aws
@@ -29,6 +31,11 @@ hypothesis.settings.register_profile(
     database=DirectoryBasedExampleDatabase(Path(__file__).parent.parent / ".hypothesis" / "examples"),
 )
 hypothesis.settings.load_profile("kit")
+
+
+# Parse each of botocore's models once for all sessions. The tests make thousands, and EC2's model takes 0.1 s.
+JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)
+Loader.FILE_LOADER_CLASS = staticmethod(functools.cache(JSONFileLoader))
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
