@@ -340,6 +340,7 @@ def test_a_retry_of_a_batch_step_runs_again_only_the_failed_files(deployed, sdk)
     assert '"Files-Submit" and "Files"' in next(s["FailureReason"] for s in page if s["StepName"] == "Files")
 
 
+@pytest.mark.thorough
 def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):
     from sagemaker.core.workflow.conditions import ConditionEquals
     from sagemaker.core.workflow.parameters import ParameterString
@@ -370,6 +371,7 @@ def test_batch_steps_in_a_condition_run_only_where_it_leads(deployed, sdk):
         assert {job["status"] for job in jobs} == {"SUCCEEDED"}, "every job was waited for"
 
 
+@pytest.mark.thorough
 def test_a_trial_runs_first_and_a_condition_compares_the_counts(deployed, sdk):
     from sagemaker.core.workflow.conditions import ConditionLessThanOrEqualTo
     from sagemaker.mlops.workflow import ConditionStep
@@ -402,6 +404,7 @@ def test_a_trial_that_fails_keeps_the_rest_from_being_submitted(deployed, sdk):
     assert len(deployed.jobs(execution)) == 1
 
 
+@pytest.mark.thorough
 def test_the_step_that_submits_can_not_be_selected_alone(deployed, sdk):
     from sagemaker.mlops.workflow.selective_execution_config import SelectiveExecutionConfig
 
@@ -467,6 +470,7 @@ def test_jobs_are_told_what_the_step_says_also_in_a_fair_share_queue(deployed, s
     assert {"type": "VCPU", "value": "0.5"} in job["container"]["resourceRequirements"]
 
 
+@pytest.mark.thorough
 def test_batch_steps_of_a_for_each_step_run_their_own_jobs(deployed, sdk):
     from sagemaker.core.workflow.functions import Join
     from sagemaker.mlops.workflow import CurrentItem, ForEachStep

@@ -143,6 +143,7 @@ def test_a_busy_server_ends_by_itself_and_leaves_no_function_behind(tmp_path: Pa
     assert [process for process in psutil.process_iter(["cmdline"]) if str(home) in json.dumps(process.info)] == []
 
 
+@pytest.mark.thorough
 def test_the_fuzzers_result_outlives_a_stop_that_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

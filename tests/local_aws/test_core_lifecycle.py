@@ -206,6 +206,7 @@ def test_a_server_in_the_foreground_is_found_and_stopped_like_another(home: Path
     assert local_aws.start(port=0, home=home).pid != server.pid
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", ["start", "serve"])
 def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, serve: Callable, way: str) -> None:
     if way == "start":

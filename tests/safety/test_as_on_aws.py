@@ -82,6 +82,7 @@ def test_a_region_not_opted_into(endpoint: str) -> None:
             assert "does not accept your credentials" in one_sentence(error.value)
 
 
+@pytest.mark.thorough
 def test_a_studio_role_without_permissions(endpoint: str) -> None:
     """The refusal reaches the reader at once, with the action in it: it is not retried, and not taken for something.
 

@@ -137,6 +137,7 @@ def test_the_notebooks_their_second_run_and_the_cleanup(account: Account, quick_
     assert sum(pages.pages.values()) > 5, "nothing was paged"
 
 
+@pytest.mark.thorough
 def test_iam_out_of_reach(account: Account) -> None:
     """As from a VPC without a way to the internet; the kit stops before anything is built, and soon."""
     with black_hole() as hole, run_inline.aws(account.endpoint, account.key, account.secret, REGION, {"iam": hole}):

@@ -215,6 +215,7 @@ def waiting_for_nobody(kit: Deployment, broken: Callable[[Deployment], None]) ->
     return execution, marker
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("broken", [function_is_broken, function_is_gone, mapping_is_off, mapping_is_gone])
 def test_it_finishes_when_nobody_answers_the_steps(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, broken: Callable[[Deployment], None]
@@ -289,6 +290,7 @@ def test_jobs_of_nobodys_pipeline_are_terminated_first(endpoint: str) -> None:
     assert everything(kit.session, kit.config.prefix) == {}
 
 
+@pytest.mark.thorough
 def test_it_works_throttled_page_by_page_and_slowly(endpoint: str, quick_retries: None) -> None:
     kit = deployment(endpoint).deploy()
     kit.run()

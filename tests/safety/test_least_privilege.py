@@ -450,6 +450,7 @@ def test_the_policies_suffice(kit: Deployment, piece: Callable[[Deployment], Non
     piece(kit)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(("task", "number", "action"), entries())
 def test_no_action_is_too_many(
     kit: Deployment, task: str, number: int, action: str, monkeypatch: pytest.MonkeyPatch

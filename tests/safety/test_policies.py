@@ -80,6 +80,7 @@ def test_there_are_policies_for_every_task() -> None:
     assert "operator.json" in IDENTITY, "what the person who runs the notebooks needs"
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("region", REGIONS.values())
 @pytest.mark.parametrize("template", IDENTITY)
 def test_parliament_finds_nothing(parliament: Any, template: str, region: str) -> None:
@@ -185,6 +186,7 @@ def an_arn(pattern: str) -> str:
     return (pattern.replace(":*", ":log-stream:*") if ":log-group:" in pattern else pattern).replace("*", "x")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("task", iam.TASKS)
 def test_a_role_reaches_nothing_of_a_prefix_that_begins_alike(
     alike: tuple[boto3.Session, Config, dict[str, str]], task: str

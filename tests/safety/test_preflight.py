@@ -104,6 +104,7 @@ def test_the_operators_policy_passes(endpoint: str) -> None:
     preflight.require(checks)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", range(len(OPERATOR)), ids=[statement["Sid"] for statement in OPERATOR])
 def test_every_action_that_is_missing_is_named(endpoint: str, number: int) -> None:
     statement = OPERATOR[number]
@@ -131,6 +132,7 @@ def without(action: str, resource: str, *, only: bool = False) -> list[dict[str,
     return [*OPERATOR, {"Effect": "Deny", "Action": action, ("NotResource" if only else "Resource"): resource}]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
@@ -152,6 +154,7 @@ def test_what_is_refused_on_one_of_several_resources_is_missing(endpoint: str, a
     assert [then for then in missing(checks).values() if action in then]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
@@ -360,6 +363,7 @@ def test_a_no_of_the_organization_is_shown_and_stops_nothing(endpoint: str) -> N
     preflight.require(checks)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("code", "status"), [("Throttling", 400), ("ServiceFailure", 500), ("PolicyEvaluation", 500), ("ExpiredToken", 403)]
 )
@@ -429,6 +433,7 @@ EGRESS = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("rules", "ok", "remedy"), EGRESS.values(), ids=EGRESS)
 def test_a_security_group_must_let_https_out(
     endpoint: str, rules: list[dict[str, Any]], ok: bool | None, remedy: str
@@ -507,6 +512,7 @@ def test_a_role_that_may_ask_about_itself_sees_everything_and_builds(endpoint: s
         kit.deploy(session, config, program="print(1)", allow_unverified=True)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("lacking", ["iam:GetRole", "iam:SimulatePrincipalPolicy"])
 def test_a_role_needs_both_to_ask_about_itself(endpoint: str, lacking: str) -> None:
     session, arn = as_role(endpoint, *OPERATOR)
@@ -580,6 +586,7 @@ FARGATE, SPOT = "vCPUs of Fargate for the jobs", "vCPUs of Fargate Spot for the 
 CALLS = "room for 3 calls of functions at once"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("account", "jobs", "need", "ok", "then"),
     [
@@ -641,6 +648,7 @@ class Refusing:
         return (self.code, "No.", self.status) if call.operation in self.operations else None
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("code", ["IllegalArgumentException", "OptInRequired", "UnrecognizedClientException"])
 def test_a_quota_that_aws_does_not_tell_stops_nobody(endpoint: str, code: str) -> None:
     with FaultInjectionProxy(endpoint, [Refusing(("GetServiceQuota", "GetAccountSettings"), code)]) as proxy:

@@ -40,6 +40,7 @@ def operator(root: boto3.Session, name: str, *statements: dict[str, Any]) -> bot
     return session
 
 
+@pytest.mark.thorough
 def test_one_role_with_managed_policies_does_it_all(root: boto3.Session) -> None:
     session = operator(root, "operator", *preflight.statements(CONFIG))
     preflight.require(preflight.check(session, CONFIG))

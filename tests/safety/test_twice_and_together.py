@@ -103,6 +103,7 @@ def test_every_helper_twice_writes_nothing(endpoint: str) -> None:
     assert proxy.writes[first:] == []
 
 
+@pytest.mark.thorough
 def test_two_learners_at_once_do_not_meet(endpoint: str) -> None:
     """One's prefix begins like the other's; both set up, run twice and clean up, at the same time."""
     kits = [

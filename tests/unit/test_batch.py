@@ -69,6 +69,7 @@ WITHOUT_FARGATE = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("where", WITHOUT_FARGATE, ids=lambda where: "-".join(where.values()))
 @pytest.mark.parametrize("default", [True, False])
 def test_a_subnet_where_fargate_does_not_run_is_left_out(session, calls, where, default):

@@ -59,6 +59,7 @@ def test_the_policy_of_an_earlier_version_is_replaced(session, config):
     assert iam.inline_policy(session, name) == iam.render("pipeline.json", config)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("layout", ["separate", "shared"])
 @pytest.mark.parametrize(
     ("foreign", "why"),

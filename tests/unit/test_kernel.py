@@ -64,6 +64,7 @@ def test_one_setting_makes_all_notebooks_use_aws_and_is_taken_back(make_kernel, 
     assert target_of(make_kernel(), tmp_path) == "local"
 
 
+@pytest.mark.thorough
 def test_the_setting_never_reaches_the_tests():
     """Those of the configuration, which expect the defaults, pass in a shell that has it."""
     ran = subprocess.run(

@@ -63,6 +63,7 @@ def make(tmp_path: Path):
     return write
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("mermaid", [SCRIPT, None])
 def test_the_page_of_the_notebooks_loads_nothing(mermaid, tmp_path):
     text, page = written(tmp_path, NOTEBOOKS, mermaid)

@@ -83,6 +83,7 @@ def test_notebooks_run_in_order_and_leave_their_copies_one_page_and_a_record(mak
     assert sum(each["seconds"] for each in record["notebooks"]) <= record["seconds"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "run"),
     [
@@ -188,6 +189,7 @@ def test_an_import_that_fails_ahead_is_left_for_the_notebooks_own_cell(make, tmp
     assert "ModuleNotFoundError: No module named 'there_is_no_such_module'" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     there = make(**{"01_a": ["import time; open('begun', 'w').close(); time.sleep(600)"], "02_b": ["2"]})
     code = (

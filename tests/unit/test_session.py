@@ -122,6 +122,7 @@ def test_the_sagemaker_sdks_own_clients_go_to_the_embedded_aws(sts, machine):
     assert sdk.boto_region_name == "eu-west-1"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_after_connecting_the_sdk_can_be_imported_and_a_step_can_make_its_own_session(sts, machine):
     """In a process of its own, on a machine without a region.

@@ -36,6 +36,7 @@ def test_its_tests_pass(tmp_path):
     assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_it_names_the_fixtures_that_pytest_lists(tmp_path):
     (tmp_path / "conftest.py").write_text(files()["conftest.py"])

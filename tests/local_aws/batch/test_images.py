@@ -70,6 +70,7 @@ def mapped(aws: Any, environment: Path, tmp_path_factory: pytest.TempPathFactory
 WHERE = "import only_there, sys; print(only_there.answer, sys.prefix)"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("python", ["python", "python3", "/usr/local/bin/python", "/opt/conda/bin/python3"])
 def test_a_job_runs_with_the_environments_python(mapped: Mapped, environment: Path, python: str) -> None:
     assert mapped.lines(python, "-c", WHERE) == [f"42 {environment}"]

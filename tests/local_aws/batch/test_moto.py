@@ -260,6 +260,7 @@ def sides(account: Account) -> Iterator[tuple[Side, Side]]:
         yield ours, theirs
 
 
+@pytest.mark.thorough
 def test_the_differences_to_moto_are_those_we_know(sides: tuple[Side, Side]) -> None:
     differences: dict[str, str] = {}
     for name, step in STEPS:

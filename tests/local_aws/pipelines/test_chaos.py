@@ -105,6 +105,7 @@ def test_stops_at_every_moment_end(account: Account) -> None:
     assert "Stopped" in statuses.values()
 
 
+@pytest.mark.thorough
 def test_two_hundred_executions_at_once_all_succeed(account: Account) -> None:
     name = account.create(account.lambda_step("A"), account.lambda_step("B", "A"))
     with ThreadPoolExecutor(16) as pool:

@@ -73,6 +73,7 @@ def step(account: Account, bucket: str, name: str = "Count") -> dict[str, Any]:
     return made
 
 
+@pytest.mark.thorough
 def test_a_step_runs_in_the_mapped_environment_as_long_as_it_is_mapped(servers: Servers, environment: Path) -> None:
     account = Account(servers.start({IMAGE: environment}))
     account.s3.create_bucket(Bucket="mapped")

@@ -250,6 +250,7 @@ CASES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", CASES)
 def test_a_kill_after_any_deed_changes_nothing_in_the_end(case: str) -> None:
     document, stop_at, check = CASES[case]
