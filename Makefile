@@ -46,8 +46,9 @@ test: lint
 test-all: lint
 	TEST_TIER=all $(PYTEST) $(ARGS)
 
+# Two files at a time: the notebooks, and all else.
 test-browser: .venv/.installed chromium book
-	$(BIN)/python -m pytest tests/browser $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/browser $(ARGS)
 
 test-studio: .venv/.installed build/studio/env/.installed
 	$(BIN)/python -m pytest tests/studio $(ARGS)

@@ -39,6 +39,7 @@ Loader.FILE_LOADER_CLASS = staticmethod(functools.cache(JSONFileLoader))
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
+    "test_notebooks",
     "test_operator",
     "test_as_recorded",
     "test_saved_outputs",
