@@ -391,6 +391,27 @@ def test_a_message_that_was_to_submit_finds_the_step_stopped(step, fake):
     assert step.names() == ["Copies-01", "Copies-01-try3"]
 
 
+@pytest.mark.parametrize("array", [False, True])
+def test_a_stop_whose_message_is_held_up_ends_what_was_submitted_in_vain(step, fake, array):
+    """The retry's first poll can't know of the stop, so it submits again. The message comes at last."""
+    queue = fake.sqs.queues["callbacks-sagemaker"]
+    step.fates = {n: [FAILS, LONG] for n in range(2)}
+    step.submit(2, array)
+    step.wait(tolerated_failure_percentage="0")
+    assert step.run()[0] == "Failure"
+    before, token = step.names(), step.wait(tolerated_failure_percentage="0")
+    step.stop(token)
+    stopping = queue.pop()
+    for _ in fake.sqs.run(step.check.lambda_handler, until=fake.clock.now + 60):
+        pass
+    in_vain = [job for name, job in zip(step.names(), fake.batch.jobs.values(), strict=True) if name not in before]
+    assert in_vain and all(job.terminated is None for job in in_vain)
+    queue.append(stopping)
+    kind, reason = step.run()
+    assert kind == "Failure" and "stopped" in reason
+    assert all(job.terminated is not None for job in in_vain) and not fake.batch.unfinished()
+
+
 @pytest.mark.parametrize("trouble", [THROTTLED, UNAVAILABLE], ids=["throttled", "failing"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_trouble_with_submitting_submits_nothing_twice(step, fake, trouble, after):
