@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from deploy.render import TEMPLATE
 from utils import existing, lambdas
@@ -30,6 +30,7 @@ from utils.stack import StackNotFound, backend
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,51}")
 KEY_DIGITS = 16  # of a package's digest in its key
 FUNCTIONS = {"SubmitJobsKey": "submit_jobs", "CheckJobsKey": "check_jobs"}
+FIRST = ("pipelines", "job_queues", "job_definitions", "buckets")  # what the first deployment needs
 # Options that are an ARN, and whose.
 ARNS = {
     "alarm_topic": ("an SNS topic", re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+")),
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command. Its failure ends the program with one sentence."""
     options = _parser().parse_args(arguments)
     try:
+        if not options.stack:
+            raise ConfigError("The stack has no name: give --stack, or STACK=... to make.")
         if not STACK_NAME.fullmatch(options.stack):
             raise ConfigError(
                 f'stack is "{options.stack}". It must have at most 52 letters, digits and hyphens, and begin with a '
@@ -51,6 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
         if not session.region_name:
             raise ConfigError("No region is set. Give --region, or set AWS_REGION.")
         options.run(session, options)
+    except NoCredentialsError:
+        sys.exit(
+            "There are no AWS credentials here. Sign in with `aws configure` or `aws sso login`, or set AWS_PROFILE."
+        )
     except (ConfigError, ResourceNotFound, StackNotFound, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
@@ -104,6 +111,32 @@ def _require(session: boto3.Session, config: Config, options: argparse.Namespace
         topics=[options.alarm_topic] if options.alarm_topic else [],
         boundaries=[options.permissions_boundary] if options.permissions_boundary else [],
     )
+    try:
+        stack = _described(session, options.stack)
+    except ClientError:
+        return  # you may not see it. CloudFormation says what is wrong
+    status = stack["StackStatus"] if stack else "REVIEW_IN_PROGRESS"
+    missing = [f"--{name.replace('_', '-')} ({name.upper()})" for name in FIRST if not getattr(options, name)]
+    if status == "REVIEW_IN_PROGRESS" and missing:
+        raise ConfigError(f"The stack `{options.stack}` is new, so give {' and '.join(missing)}.")
+    if status == "ROLLBACK_COMPLETE":
+        raise ConfigError(
+            f"The first deployment of the stack `{options.stack}` failed. CloudFormation can't update such a stack, so "
+            "delete it with `make undeploy`, and deploy it again."
+        )
+
+
+def _described(session: boto3.Session, stack: str) -> dict[str, Any] | None:
+    """The stack as DescribeStacks answers it, or None if there is none.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+    """
+    try:
+        return session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
 
 
 def delete(session: boto3.Session, options: argparse.Namespace) -> None:
@@ -111,11 +144,8 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
 
     The packages go first, because the stack says where they are. So a deletion that was interrupted can be run again.
     """
-    try:
-        stack = session.client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
+    stack = _described(session, options.stack)
+    if stack is None:
         print(f"There is no stack `{options.stack}` in {session.region_name}, so nothing is deleted.")
         return
     values = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}

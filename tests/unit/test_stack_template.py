@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
 from deploy import policies, render, stack
@@ -60,6 +61,7 @@ def ran(monkeypatch):
         describe_job_definitions=lambda **_: {"jobDefinitions": [{"status": "ACTIVE"}]},
         head_bucket=lambda **_: {},
         get_topic_attributes=lambda **_: {},
+        describe_stacks=lambda **_: {"Stacks": [{"StackStatus": "UPDATE_COMPLETE"}]},
     )
     session = SimpleNamespace(region_name="eu-west-1", client=lambda *_, **__: aws)
     monkeypatch.setattr(boto3, "Session", lambda **_: session)
@@ -188,13 +190,42 @@ def test_what_may_not_be_seen_counts_as_there(on_aws, calls):
     calls.refuse("DescribeKey", "AccessDeniedException")
     calls.refuse("GetTopicAttributes", "AuthorizationError")
     names = ["--job-queues", "q", "--job-definitions", "etl", "--buckets", "data", "--pipeline-roles", "mine"]
+    names += ["--pipelines", "mine"]
     stack.main(options(*names, "--kms-keys", KEY, *[part for each in NAMED.items() for part in each]))
     assert [each[1] for each in on_aws] == ["cp", "cp", "deploy"]
+
+
+def test_a_new_stack_needs_what_it_is_for(on_aws):
+    with pytest.raises(SystemExit) as ended:
+        stack.main(options("--buckets", "unit-stack-code", "--pipelines", "mine"))
+    assert ended.value.code == (
+        "The stack `sagemaker-churn` is new, so give --job-queues (JOB_QUEUES) and --job-definitions (JOB_DEFINITIONS)."
+    )
+    assert on_aws == []
+
+
+def test_a_stack_whose_creation_failed_is_to_be_deleted_first(on_aws, calls):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html"""
+    failed = {"StackName": "s", "CreationTime": datetime.now(UTC), "StackStatus": "ROLLBACK_COMPLETE"}
+    calls.answer("DescribeStacks", {"Stacks": [failed]})
+    with pytest.raises(SystemExit, match="delete it with `make undeploy`, and deploy it again"):
+        stack.main(options("--buckets", "unit-stack-code"))
+    assert on_aws == []
+
+
+def test_without_credentials_it_says_how_to_get_some(monkeypatch, ran):
+    def client(*_):
+        raise NoCredentialsError
+
+    monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(region_name="eu-west-1", client=client))
+    with pytest.raises(SystemExit, match="There are no AWS credentials here"):
+        stack.main(options("--buckets", "data"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["deploy", "--stack", ""], "The stack has no name: give --stack, or STACK=... to make."),
         (["deploy", "--stack", "1st"], 'stack is "1st". It must have at most 52 letters'),
         (options("--job-queues", "q"), "The packages need a bucket. Give --buckets or --code-bucket."),
         (options("--pipelines", "my_model"), "pipelines has 'my_model'"),
