@@ -43,6 +43,7 @@ LONGEST = (
     "test_operator",
     "test_as_recorded",
     "test_saved_outputs",
+    "test_wheel",
     "test_timeout",
     "test_cleanup",
     "test_as_on_aws",

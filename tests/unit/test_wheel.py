@@ -1,10 +1,12 @@
-"""The wheel works outside the repository: installed elsewhere, and its folder under another name."""
+"""The wheel works outside the repository: installed with its dependencies, and its folder under another name."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 
 from utils import kit, lambdas
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("utils", "local_aws", "lambda_code", "job_code", "pyproject.toml", "setup.py", "README.md", "LICENSE")
@@ -92,7 +94,7 @@ finally:
     local_aws.stop(home)
 """
 
-IMPORT_ALL = """
+IMPORT = """
 import importlib, pathlib, sys
 [package] = sys.argv[1:]
 root = pathlib.Path.cwd()
@@ -101,19 +103,37 @@ for path in sorted((root / package).rglob("*.py")):
     if "lambda_code" in parts or "job_code" in parts or parts[-1] == "__main__":
         continue
     importlib.import_module(".".join(part for part in parts if part != "__init__"))
+"""
+IMPORT_ALL = (
+    IMPORT
+    + """
 assert not {"utils", "local_aws"} & set(sys.modules), sorted(sys.modules)
 lambdas = importlib.import_module(f"{package}.lambdas")
 print(len(lambdas.package("check_jobs")))
 """
+)
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, more: dict[str, str] | None = None) -> str:
     ours = ("PYTHONPATH", "VIRTUAL_ENV", "LOCAL_AWS_HOME")
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment["AWS_DEFAULT_REGION"] = "eu-west-1"  # the SDK makes clients at import
-    done = subprocess.run([*command], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command], cwd=cwd, env=environment | (more or {}), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def uv(*arguments: str | Path, cwd: Path, more: dict[str, str] | None = None) -> None:
+    run(sys.executable, "-m", "uv", *arguments, cwd=cwd, more=more)
+
+
+def pips_index() -> dict[str, str]:
+    """uv's variables for the package index that this machine's pip is set up for."""
+    install = runpy.run_path(str(ROOT / ".ci" / "install.py"))
+    listed = run(sys.executable, "-m", "pip", "config", "list", cwd=ROOT)
+    return install["uv_environment"](install["pip_settings"](listed), {})
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +162,56 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def install(wheel, tmp_path_factory):
+    """Installs the wheel and all that it depends on into an environment far from the repository, empty at first.
+
+    The tests share it, since importing the SDK for the first time takes most of their time. Each adds extras.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    uv("venv", "-q", "--python", sys.executable, ".venv", cwd=folder)
+
+    def add(extras: str, *more: str) -> Path:
+        asked = ("pip", "install", "-q", "--python", ".venv/bin/python", f"{wheel}{extras}", *more)
+        uv(*asked, cwd=folder, more=pips_index())
+        return folder
+
+    return add
+
+
+@pytest.mark.thorough
+def test_alone_it_makes_a_pipeline_with_a_batch_step(install):
+    folder = install("")
+    definition = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", COMPILED, cwd=folder).splitlines()[-1])
+    assert [step["Type"] for step in definition["Steps"]] == ["Lambda", "Callback"]
+
+
+@pytest.mark.thorough
+def test_with_the_embedded_aws_the_pipeline_runs_to_its_end(install):
+    answer = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", RUN, cwd=install("[local]")).splitlines()[-1])
+    assert answer["status"] == "Succeeded", answer["why"]
+    copied = {key: body for key, body in answer["results"].items() if key.endswith(".csv")}
+    assert copied == {"results/1.csv": "one", "results/2.csv": "two"}
+
+
+@pytest.mark.thorough
+def test_with_all_extras_every_module_is_there_and_the_pages_tests_pass(install):
+    """What docs/test_your_pipeline.md says to install, and its example."""
+    page = (ROOT / "docs" / "test_your_pipeline.md").read_text()
+    [extras] = re.findall(r'pip install "\.(\[[a-z,]+\])" pytest', page)
+    folder = install(extras, "pytest")
+    [packages] = (folder / ".venv" / "lib").glob("python*/site-packages")
+    run(folder / ".venv" / "bin" / "python", "-W", "ignore", "-c", IMPORT, "utils", cwd=packages)
+    for name, text in re.findall(r"^`(\w+\.py)` [^\n]*:\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        (folder / name).write_text(text)
+    assert "2 passed" in run(".venv/bin/python", "-m", "pytest", "-q", "test_my_pipeline.py", cwd=folder)
+
+
+@pytest.fixture(scope="module")
 def elsewhere(wheel, tmp_path_factory) -> Path:
-    """A folder far from the repository, with an environment that has the wheel, and what it needs from ours."""
+    """A folder with an environment that has the wheel, and what it needs from ours, which is quick."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    run(sys.executable, "-m", "uv", "venv", "-q", "--python", sys.executable, ".venv", cwd=folder)
-    install = ("pip", "install", "-q", "--offline", "--no-deps", "--python", ".venv/bin/python")
-    run(sys.executable, "-m", "uv", *install, wheel, cwd=folder)
+    uv("venv", "-q", "--python", sys.executable, ".venv", cwd=folder)
+    uv("pip", "install", "-q", "--offline", "--no-deps", "--python", ".venv/bin/python", wheel, cwd=folder)
     [site] = (folder / ".venv" / "lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(SITE_PACKAGES)
     return folder
@@ -162,18 +226,7 @@ def test_functions_programs_and_policies_are_in_it(elsewhere):
     assert "batch:SubmitJob" in json.dumps(answer["policy"])
 
 
-def test_a_pipeline_with_a_batch_step_compiles(elsewhere):
-    definition = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", COMPILED, cwd=elsewhere).splitlines()[-1])
-    assert [step["Type"] for step in definition["Steps"]] == ["Lambda", "Callback"]
-
-
-def test_a_pipeline_with_a_batch_step_runs_to_its_end(elsewhere):
-    answer = json.loads(run(".venv/bin/python", "-W", "ignore", "-c", RUN, cwd=elsewhere).splitlines()[-1])
-    assert answer["status"] == "Succeeded", answer["why"]
-    copied = {key: body for key, body in answer["results"].items() if key.endswith(".csv")}
-    assert copied == {"results/1.csv": "one", "results/2.csv": "two"}
-
-
+@pytest.mark.thorough
 def test_the_folder_works_under_another_name(wheel, tmp_path):
     run(sys.executable, "-m", "zipfile", "-e", wheel, "unpacked", cwd=tmp_path)
     place = tmp_path / "project"
