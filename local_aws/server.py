@@ -17,7 +17,6 @@ import re
 import resource
 import signal
 import socket
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 import local_aws
-from local_aws import ministack, refusals, work_directory
+from local_aws import clock, ministack, refusals, work_directory
 from local_aws.disk import Disk, NotWritten
 from local_aws.protocol import Api, ApiError, Response
 from local_aws.saving import Saver
@@ -341,7 +340,7 @@ def run(
     from local_aws.quotas import QuotasService
 
     context = Context(f"http://127.0.0.1:{port}", work_dir, store, disk, images=images)
-    health = {"instance": instance, "pid": os.getpid(), "started": time.time()}
+    health = {"instance": instance, "pid": os.getpid(), "started": clock.now()}
     batch = BatchService(context)
     services = [batch, TasksService(batch), PipelinesService(context), QuotasService()]
     app = App(ministack_app, context, services, health)

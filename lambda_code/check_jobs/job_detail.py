@@ -71,7 +71,8 @@ def unfinished_jobs(job):
 
 
 def has_just_ended(job, now):
-    return now - (job.get("stoppedAt") or 0) / 1000 < SECONDS_UNTIL_COUNTED
+    # A time far ahead is of a clock that was set back since.
+    return abs(now - (job.get("stoppedAt") or 0) / 1000) < SECONDS_UNTIL_COUNTED
 
 
 def is_behind(job, now):

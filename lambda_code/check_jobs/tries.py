@@ -14,9 +14,8 @@ import time
 from aws import error_code, put_object, read_object
 from errors import PollLater, UnconfirmedError
 from log import log
-from model import Try
+from model import LEASE_SECONDS, Try
 
-LEASE_SECONDS = 930  # who submits for a try is alone for longer than a Lambda function can run, which is 900 s
 MISSING = ("NoSuchKey", "AccessDenied")  # S3 says AccessDenied of a missing object where the bucket may not be listed
 OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 TRIES_TO_WRITE = 5
@@ -57,7 +56,7 @@ def find(step, folder):
         this = Try(number, uri, etag, record, replaced)
         if record["token"] == step.token:
             return this
-        if record["sent"] > step.sent:
+        if time.time() > record["sent"] > step.sent:  # a time ahead is of a clock that was set back since
             return Try()  # a late copy of a message whose step has been retried since
     raise AssertionError("itertools.count ends never")
 

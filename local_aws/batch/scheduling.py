@@ -125,7 +125,8 @@ class QueueState:
         self.queue = queue
         self.shares: dict[str, Share] = {}
         self.head_id: str | None = None
-        self.head_since = 0
+        self.head_since = 0  # by the wall clock
+        self.head_from = 0  # by the steady one
         self.alarm: Any = None  # of the jobStateTimeLimitActions, for this head
 
     def share(self, name: str | None) -> Share:
@@ -213,7 +214,7 @@ class Scheduler:
 
     def _run_queue(self, state: QueueState, awaited: dict[str, int]) -> None:
         policy = self.policy_of(state.queue)
-        now = self.clock.now()
+        now = self.clock.steady()
         environments = self.environments_of(state.queue)
         while (share := state.next_share(policy, now)) and (job := share.head()):
             fitting = [e for e in environments if e.refusal(job.spec) is None]
@@ -254,7 +255,7 @@ class Scheduler:
     def _count(self, job: Job, vcpus: float) -> None:
         policy = self.policy_of(job.queue)
         if policy:
-            self.state(job.queue).share(job.share).change(self.clock.now(), policy.decay_seconds, vcpus)
+            self.state(job.queue).share(job.share).change(self.clock.steady(), policy.decay_seconds, vcpus)
 
     # --- the head of a queue that can't go ---
 
@@ -279,7 +280,7 @@ class Scheduler:
         job_id = job.id if job else None
         if state.head_id == job_id:
             return
-        state.head_id, state.head_since = job_id, self.clock.now()
+        state.head_id, state.head_since, state.head_from = job_id, self.clock.now(), self.clock.steady()
         self.rearm(state.queue)
 
     def rearm(self, queue: JobQueue) -> None:
@@ -290,7 +291,7 @@ class Scheduler:
             state.alarm = None
         if state.head_id is None or not queue.time_limits:
             return
-        waited = (self.clock.now() - state.head_since) / 1000
+        waited = (self.clock.steady() - state.head_from) / 1000
         later = [limit["maxTimeSeconds"] for limit in queue.time_limits if limit["maxTimeSeconds"] > waited]
         if later:
             state.alarm = self.clock.call_later(min(later) - waited, self._time_limit, state)
@@ -301,7 +302,7 @@ class Scheduler:
         job = self.engine.find(state.head_id) if state.head_id else None
         if job is None or job.status != "RUNNABLE":
             return
-        waited = (self.clock.now() - state.head_since) / 1000
+        waited = (self.clock.steady() - state.head_from) / 1000
         for limit in state.queue.time_limits:
             if waited + 0.001 >= limit["maxTimeSeconds"] and (job.status_reason or "").startswith(limit["reason"]):
                 self.engine.cancel(job.id, TIME_LIMIT + limit["reason"])
@@ -311,4 +312,4 @@ class Scheduler:
     # --- what GetJobQueueSnapshot tells ---
 
     def front(self, queue: JobQueue, limit: int = 100) -> list[Job]:
-        return list(islice(self.state(queue).ordered(self.policy_of(queue), self.clock.now()), limit))
+        return list(islice(self.state(queue).ordered(self.policy_of(queue), self.clock.steady()), limit))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import time
 from pathlib import Path
 
+from local_aws import clock
 from local_aws.containers.link import Link
 
 STOP_SECONDS = 30  # between SIGTERM and SIGKILL
@@ -80,7 +80,7 @@ class Containers:
         container = self._running[key] = Container(key, self._link)
         program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=environment["PATH"])
         if program is None:
-            self._report(("failed", key, f"{argv[0]}: No such file or directory", int(time.time() * 1000)))
+            self._report(("failed", key, f"{argv[0]}: No such file or directory", clock.milliseconds()))
         else:
             seen = {**environment, "LOCAL_AWS_ATTEMPT": key}  # by which the supervisor knows its daemons
             self._link.order(("start", key, [program, *argv[1:]], seen, str(self.directory / key), None))

@@ -50,14 +50,13 @@ def load(port: int, disk: Disk | None) -> Callable:
         disk: where the state is kept. Default: it is kept in memory.
     """
     configure(port, disk.directory if disk else None)
-    if disk:
-        saving.recover(disk.directory / "ministack")
+    saved_at = saving.recover(disk.directory / "ministack") if disk else 0
     from ministack import app
 
     from local_aws.ministack import patches
     from local_aws.ministack.patches import object_files
 
-    patches.apply()
+    patches.apply(saved_at)
     if disk:
         saving.forbid_own()
         object_files.apply(disk)

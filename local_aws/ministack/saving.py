@@ -16,8 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from local_aws import clock
+
 log = logging.getLogger("local_aws.saving")
 
+SAVED_AT = "saved_at"  # a file of the state
 FAILED = 1  # the exit status of a save that failed for another reason than the system's
 # The system's reason is an errno, which an exit status has room for. https://man7.org/linux/man-pages/man3/errno.3.html
 
@@ -30,13 +33,19 @@ def _directories() -> tuple[Path, Path, Path]:
     return state, state.with_name(state.name + ".new"), state.with_name(state.name + ".old")
 
 
-def recover(state: Path) -> None:
-    """Finish what a server that was killed between two renamings has begun, before MiniStack reads its state."""
+def recover(state: Path) -> float:
+    """Finish what a server that was killed between two renamings has begun, before MiniStack reads its state.
+
+    Returns:
+        When the state was saved, in seconds since 1970. 0 if there is none.
+    """
     new, old = state.with_name(state.name + ".new"), state.with_name(state.name + ".old")
     if not state.exists() and new.exists():
         new.rename(state)
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
+    saved_at = state / SAVED_AT
+    return float(saved_at.read_text()) if saved_at.exists() else 0
 
 
 def write() -> None:
@@ -51,6 +60,7 @@ def write() -> None:
     state, new, old = _directories()
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700, parents=True)
+    (new / SAVED_AT).write_text(str(clock.now()))
     services = app._build_persistence_save_dict()
     if state.exists():
         _link_others(state, new, services)
@@ -77,7 +87,7 @@ def _link_others(state: Path, new: Path, services: Iterable[str]) -> None:
     for kept in state.iterdir():
         if kept.is_dir():
             shutil.copytree(kept, new / kept.name, copy_function=os.link)
-        elif kept.suffix != ".json" or kept.stem not in services:
+        elif kept.name != SAVED_AT and (kept.suffix != ".json" or kept.stem not in services):
             os.link(kept, new / kept.name)
 
 

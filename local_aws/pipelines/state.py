@@ -11,13 +11,15 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_aws import clock
+
 ENDED = ("Succeeded", "Failed", "Stopped")
 ENDED_EXECUTION = (*ENDED, "CompletedWithFailures")
 STEPS_FAILED = "Step failure: One or multiple steps failed."
 
 
 def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+    return clock.date()
 
 
 @dataclass

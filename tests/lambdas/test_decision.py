@@ -133,7 +133,12 @@ def test_a_job_that_this_steps_deadline_has_ended_is_late_and_one_of_an_earlier_
 
 @pytest.mark.parametrize(
     ("counted", "seconds_later", "outcome", "settling"),
-    [(9, 60, "wait", True), (9, 400, "succeed", False), (10, 60, "succeed", False)],
+    [
+        (9, 60, "wait", True),
+        (9, 400, "succeed", False),
+        (10, 60, "succeed", False),
+        (9, -86_400, "succeed", False),  # the clock was set back since
+    ],
 )
 def test_an_array_that_has_just_ended_may_still_be_counted(counted, seconds_later, outcome, settling):
     array = {"size": 10, "statusSummary": {"FAILED": 1, "SUCCEEDED": counted - 1}}
@@ -146,3 +151,13 @@ def test_the_children_of_arrays_count_singly():
     array = {"size": 10, "statusSummary": {"FAILED": 2, "SUCCEEDED": 5, "RUNNING": 3}}
     counts = decide({"a": job("PENDING", arrayProperties=array), "b": job("SUCCEEDED")}).counts
     assert (counts.total, counts.succeeded, counts.failed) == (11, 6, 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "is_submitting"),
+    [(-1, False), (900, True), (86_400, False)],
+    ids=["it is over", "it runs", "the clock was set back"],
+)
+def test_a_call_reserves_the_submitting_for_a_while_and_not_for_a_day(seconds_left, is_submitting):
+    this = CHECK["model"].Try(record={"submitting_until": SENT + seconds_left})
+    assert this.is_submitting(SENT) is is_submitting

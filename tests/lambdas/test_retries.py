@@ -87,6 +87,20 @@ def test_a_retry_submits_only_the_failed_jobs_again(step):
     assert step.names()[5:] == ["Copies-02-try2", "Copies-04-try2"]
 
 
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_retry_is_one_although_the_clock_was_set_back(step, fake, hours):
+    step.fates = {1: [FAILS, Plan()]}
+    step.submit(3)
+    step.wait()
+    assert step.run()[0] == "Failure"
+    [uri] = [uri for uri in fake.s3.objects if "/try-1-" in uri]
+    record = json.loads(fake.s3.objects[uri])
+    fake.s3.objects[uri] = json.dumps({**record, "sent": record["sent"] + hours * 3_600}).encode()
+    step.wait()
+    assert step.run()[0] == "Success"
+    assert step.names()[3:] == ["Copies-02-try2"]
+
+
 def test_what_is_submitted_again_is_what_was_asked_for(step, fake):
     step.fates = {0: [FAILS, Plan()]}
     step.submit(2)

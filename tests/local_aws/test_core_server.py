@@ -31,7 +31,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import local_aws
-from local_aws import ministack, server
+from local_aws import clock, ministack, server
 from local_aws.protocol import ApiError
 from local_aws.server import App, Context, serve
 
@@ -358,16 +358,18 @@ def test_a_line_that_a_busy_machine_brings_late_is_of_the_invocation_that_printe
 ) -> None:
     from ministack.core import lambda_runtime
 
-    lines = {0.0: "one", 0.02: "two"}  # by when they arrive, in seconds
-    arrived, clock = queue.Queue(), SimpleNamespace(now=0.0)
+    lines = [(0.0, "one"), (0.02, "two"), (9.0, "of the next")]  # each with the second when it arrives
+    hand = SimpleNamespace(now=0.0)
 
-    def sleep(seconds: float) -> None:
-        clock.now += seconds
-        for at in [at for at in lines if at <= clock.now]:
-            arrived.put(lines.pop(at))
+    def get(timeout: float) -> str:
+        if lines[0][0] > hand.now + timeout:
+            hand.now += timeout
+            raise queue.Empty
+        hand.now = max(hand.now, lines[0][0])
+        return lines.pop(0)[1]
 
-    monkeypatch.setattr(lambda_runtime, "time", SimpleNamespace(time=lambda: clock.now, sleep=sleep))
-    worker = SimpleNamespace(_stderr_queue=arrived)
+    monkeypatch.setattr(clock, "steady", lambda: hand.now)
+    worker = SimpleNamespace(_stderr_queue=SimpleNamespace(get=get))
     assert lambda_runtime.Worker._drain_stderr_bounded(worker) == "one\ntwo"
 
 

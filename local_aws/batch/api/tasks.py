@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
+from local_aws import clock
 from local_aws.batch.api.service import BatchService
 from local_aws.protocol import ApiError, Request
 
@@ -52,7 +52,7 @@ class TasksService:
                 "desiredStatus": "STOPPED",
                 "stopCode": "UserInitiated",
                 "stoppedReason": reason,
-                "stoppingAt": dt.datetime.now(dt.UTC),
+                "stoppingAt": clock.date(),
             }
         }
 

@@ -23,6 +23,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """Milliseconds since the epoch."""
 
+    def steady(self) -> int:
+        """Milliseconds since some moment, whatever time the machine is set to."""
+
     def call_later(self, seconds: float, function: Callable[..., None], *arguments: Any) -> Any:
         """A handle with cancel()."""
 

@@ -28,11 +28,16 @@ from local_aws.ministack.patches import (
     unchecked_sqs_requests,
     unchecked_stacks,
     unfinished_simulator,
+    wall_clock_waits,
 )
 
 
-def apply() -> None:
-    """Mend MiniStack in this process. Import it first: its settings are read at import."""
+def apply(saved_at: float = 0) -> None:
+    """Mend MiniStack in this process. Import it first: its settings are read at import.
+
+    Args:
+        saved_at: when the state that it starts with was saved.
+    """
     own_endpoints.apply()
     resource_arns.apply()
     function_roles.apply()
@@ -60,3 +65,4 @@ def apply() -> None:
     partial_batches.apply()
     missing_metrics.apply()
     function_starts.apply()
+    wall_clock_waits.apply(saved_at)

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configur
 from __future__ import annotations
 
 import contextvars
-import datetime as dt
 import functools
 import subprocess
 import types
@@ -14,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from local_aws import clock
 from local_aws.ministack import settings
 
 _worker: contextvars.ContextVar[Any] = contextvars.ContextVar("local_aws_worker", default=None)  # that is started
@@ -97,5 +97,5 @@ def _environment(configuration: dict[str, Any], env: dict[str, str], stream_id: 
         "_HANDLER": configuration.get("Handler", ""),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": group,
-        "AWS_LAMBDA_LOG_STREAM_NAME": f"{dt.datetime.now(dt.UTC):%Y/%m/%d}/[{version}]{stream_id}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": f"{clock.date():%Y/%m/%d}/[{version}]{stream_id}",
     }

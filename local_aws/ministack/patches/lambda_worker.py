@@ -37,10 +37,10 @@ class Context:
         self.log_group_name = environment("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/" + self.function_name)
         self.log_stream_name = environment("AWS_LAMBDA_LOG_STREAM_NAME", "")
         self.identity = self.client_context = None
-        self._deadline = time.time() + float(environment("_LAMBDA_TIMEOUT", "3"))
+        self._deadline = time.monotonic() + float(environment("_LAMBDA_TIMEOUT", "3"))
 
     def get_remaining_time_in_millis(self):
-        return max(0, int((self._deadline - time.time()) * 1000))
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
 
 
 def main():

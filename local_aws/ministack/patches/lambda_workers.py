@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from pathlib import Path
+from typing import Any
+
+from local_aws import clock
+
+FIRST_LINE_SECONDS = 0.1
+NEXT_LINE_SECONDS = 0.03
+ALL_LINES_SECONDS = 2.0
 
 
 def apply() -> None:
     """Have MiniStack run `lambda_worker.py`, and wait longer for what a function prints at its end.
 
     A busy machine may take longer than MiniStack's 5 milliseconds to bring the next line. What came later would be
-    logged with the function's next invocation, if there is one.
+    logged with the function's next invocation, if there is one. MiniStack waits by the wall clock: set back meanwhile
+    by an hour, the invocation would take an hour.
     """
     from ministack.core import lambda_runtime
 
     source = Path(__file__).with_name("lambda_worker.py").read_text()
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime.INVOKE_DEPTH_BOOTSTRAP + source
-    # first_line_wait, idle_confirm, hard_cap
-    lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.100, 0.030, 2.0)
+    lambda_runtime.Worker._drain_stderr_bounded = lines_until_silence
+
+
+def lines_until_silence(worker: Any) -> str:
+    """What a function has printed, once it prints nothing more."""
+    lines: list[str] = []
+    until, patience = clock.steady() + ALL_LINES_SECONDS, FIRST_LINE_SECONDS
+    with contextlib.suppress(queue.Empty):
+        while (left := until - clock.steady()) > 0:
+            lines.append(worker._stderr_queue.get(timeout=min(patience, left)))
+            patience = NEXT_LINE_SECONDS
+    return "\n".join(lines)

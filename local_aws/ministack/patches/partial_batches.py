@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Collection
 from typing import Any
+
+from local_aws import clock
 
 log = logging.getLogger("local_aws.ministack")
 
@@ -44,7 +45,7 @@ def _run(mapping: dict, function: dict, event: dict, batch: list[dict], queue_ur
     mapping["LastProcessingResult"] = "FAILED" if result.get("error") else "OK"
     if result.get("error"):
         # The messages stay hidden for their visibility timeout; a broken function is called once a second at most.
-        lambda_svc._esm_backoff_until[mapping["UUID"]] = time.time() + lambda_svc._ESM_BACKOFF_SECONDS
+        lambda_svc._esm_backoff_until[mapping["UUID"]] = clock.steady() + lambda_svc._ESM_BACKOFF_SECONDS
         body = result.get("body")
         log.warning("%s failed with a batch of %s: %s", mapping["FunctionName"], queue_name, json.dumps(body)[:500])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import operator
-import time
 from collections.abc import Iterable
 from typing import Any
 
+from local_aws import clock
 from local_aws.ministack.ports.identity import partition
 from local_aws.ministack.ports.log_lines import Lines
 from local_aws.ministack.ports.roles import Credentials, is_allowed
@@ -69,7 +69,7 @@ def _append(group: str, stream: str, record: dict[str, Any], at: int, lines: lis
     """Add lines as MiniStack's PutLogEvents does, a portion at a time rather than a line."""
     from ministack.services import cloudwatch_logs
 
-    now = int(time.time() * 1000)
+    now = clock.milliseconds()
     late = record["lastEventTimestamp"] is not None and record["lastEventTimestamp"] > at  # the clock was set back
     if late or any("\n" in line for line in lines):
         events = [{"timestamp": at, "message": line} for line in lines]

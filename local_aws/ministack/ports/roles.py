@@ -6,9 +6,9 @@ import dataclasses
 import hashlib
 import json
 import secrets
-import time
 from typing import Any
 
+from local_aws import clock
 from local_aws.ministack.ports.identity import AUTH_CODES
 from local_aws.protocol import ApiError, Request
 
@@ -106,7 +106,7 @@ def assume_role(role_arn: str, service: str, *, session_name: str, source_arn: s
         raise ApiError("AccessDenied", f"{service} can't assume the role {role_arn}: the role {why}.", 403)
     key = (role_arn, service, session_name)
     known = _sessions.get(key)
-    if known and known.expiration - time.time() > SESSION_SECONDS / 2 and known.access_key_id in sts._sessions:
+    if known and known.expiration - clock.now() > SESSION_SECONDS / 2 and known.access_key_id in sts._sessions:
         return known
     parts = role_arn.split(":")
     role_name = parts[5].rsplit("/", 1)[-1]
@@ -117,7 +117,7 @@ def assume_role(role_arn: str, service: str, *, session_name: str, source_arn: s
         session_token=secrets.token_hex(32),
         role_arn=role_arn,
         session_arn=f"arn:{parts[1]}:sts::{parts[4]}:assumed-role/{role_name}/{session_name}",
-        expiration=time.time() + SESSION_SECONDS,
+        expiration=clock.now() + SESSION_SECONDS,
     )
     role_id = (_role(role_arn) or {}).get("RoleId") or hashlib.sha256(role_arn.encode()).hexdigest()[:20].upper()
     sts.register_session(
@@ -132,7 +132,7 @@ def assume_role(role_arn: str, service: str, *, session_name: str, source_arn: s
             "PrincipalType": "AssumedRole",
         },
     )
-    for stale in [k for k, c in _sessions.items() if c.expiration < time.time()]:
+    for stale in [k for k, c in _sessions.items() if c.expiration < clock.now()]:
         del _sessions[stale]
     _sessions[key] = credentials
     return credentials
@@ -155,7 +155,7 @@ def caller_credentials(request: Request) -> Credentials:
         session_token=credential.session_token or "",
         role_arn=credential.principal_arn,
         session_arn=request.caller_arn,
-        expiration=credential.expiration or time.time() + SESSION_SECONDS,
+        expiration=credential.expiration or clock.now() + SESSION_SECONDS,
     )
 
 

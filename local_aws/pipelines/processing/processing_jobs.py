@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import string
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws import images
+from local_aws import clock, images
 from local_aws.containers.container import Container, Containers
 from local_aws.pipelines.execution.failures import StepFailed, StepStopped
 from local_aws.pipelines.model.refusals import DefinitionError
@@ -172,7 +171,7 @@ class ProcessingJobs:
     async def _log(self, record: dict[str, Any], credentials: Any, lines: list[tuple[int, str]]) -> str:
         """Send the job's output to CloudWatch Logs as its role. Without the permission there is no log, as on AWS."""
         region, account = record["ProcessingJobArn"].split(":")[3:5]
-        stream = f"{record['ProcessingJobName']}/algo-1-{int(time.time())}"
+        stream = f"{record['ProcessingJobName']}/algo-1-{int(clock.now())}"
         self.ministack.create_log_group(LOG_GROUP, account, region)
         with contextlib.suppress(ApiError):
             for start in range(0, max(1, len(lines)), LINES_AT_ONCE):

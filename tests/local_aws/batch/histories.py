@@ -32,10 +32,14 @@ class HandClock:
 
     def __init__(self) -> None:
         self.time = 1_000_000
+        self.set_by = 0  # what the wall clock was set by
         self.order = 0
         self.due: list[tuple[int, int, Timer, Any, tuple]] = []
 
     def now(self) -> int:
+        return self.time + self.set_by
+
+    def steady(self) -> int:
         return self.time
 
     def call_later(self, seconds: float, function: Any, *arguments: Any) -> Timer:

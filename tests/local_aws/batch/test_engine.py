@@ -361,6 +361,26 @@ def test_a_queues_time_limit_cancels_the_job_that_blocks_it(history: History) ->
     assert behind.status == "STARTING"
 
 
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_time_limit_is_as_long_as_it_says_although_the_clock_is_set(history: History, days: int) -> None:
+    history.queue.detail["jobStateTimeLimitActions"] = [
+        {
+            "reason": "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+            "state": "RUNNABLE",
+            "maxTimeSeconds": 600,
+            "action": "CANCEL",
+        }
+    ]
+    job = history.submit(vcpus=8)
+    history.turn(300)
+    history.clock.set_by = days * 86_400_000
+    history.scheduler.rearm(history.queue)  # as an update of the queue does
+    history.turn(299)
+    assert job.status == "RUNNABLE"
+    history.turn(2)
+    assert job.status == "FAILED"
+
+
 def test_a_time_limit_of_another_reason_does_nothing(history: History) -> None:
     history.queue.detail["jobStateTimeLimitActions"] = [
         {
@@ -421,7 +441,9 @@ def fair(**policy: Any) -> History:
     return History(max_vcpus=4, policy=SchedulingPolicy("p", {"fairsharePolicy": policy}))
 
 
-def test_fair_share_divides_by_weight() -> None:
+@pytest.mark.parametrize("days", [0, -1])
+def test_fair_share_divides_by_weight(days: int) -> None:
+    """Also when the clock is set back after the first job."""
     history = fair(
         shareDistribution=[{"shareIdentifier": "a", "weightFactor": 1}, {"shareIdentifier": "b*", "weightFactor": 0.5}]
     )
@@ -430,6 +452,7 @@ def test_fair_share_divides_by_weight() -> None:
     shares = []
     for _ in range(12):
         history.turn(1)
+        history.clock.set_by = days * 86_400_000
         for job_id in list(history.launcher.jobs):
             shares.append(history.launcher.jobs[job_id].share)
             history.launcher.end(job_id)

@@ -7,8 +7,9 @@ The period that has begun counts as soon as it has data. AWS does not say when i
 from __future__ import annotations
 
 import operator
-import time
 from typing import Any
+
+from local_aws import clock
 
 COMPARISONS = {
     "GreaterThanOrEqualToThreshold": (operator.ge, "greater than or equal to"),
@@ -35,11 +36,11 @@ def evaluate(alarm: dict[str, Any]) -> None:
 
     if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in COMPARISONS:
         return
-    state, reason = _state(alarm, _values(alarm, time.time()))
+    state, reason = _state(alarm, _values(alarm, clock.now()))
     old = alarm["StateValue"]
     if state in (None, old):
         return
-    alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+    alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(clock.now()))
     cloudwatch._record_history(alarm["AlarmName"], old, state, reason)
     cloudwatch._dispatch_alarm_actions(alarm, old, state, reason)
     cloudwatch._evaluate_parent_alarms(alarm)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from typing import Any
+
+from local_aws import clock
 
 VALUES = 100  # "The array has no more than 100 members."
 
@@ -48,6 +49,6 @@ def _put(namespace: str, metric: dict[str, Any], value: Any, dimensions: dict[st
     from ministack.services import cloudwatch
 
     values = [float(one) for one in (value if isinstance(value, list) else [value])[:VALUES]]
-    at = min(moment, time.time())
+    at = min(moment, clock.now())
     unit = metric.get("Unit", "None")
     cloudwatch._store_datum(namespace, metric["Name"], dimensions, at, unit, None, values, [1.0] * len(values), None)

@@ -7,8 +7,9 @@ messages, and once more when it has none.
 
 from __future__ import annotations
 
-import time
 from typing import Any
+
+from local_aws import clock
 
 RECEIPTS = 3  # a message that was received so often is left out of the oldest message's age
 
@@ -30,7 +31,7 @@ def measure(queues: dict[str, dict[str, Any]], active: set[str]) -> set[str]:
 
 
 def _measure(queue: dict[str, Any], name: str) -> None:
-    now, messages = time.time(), list(queue["messages"])
+    now, messages = clock.now(), list(queue["messages"])
     visible = sum(message["visible_at"] <= now for message in messages)
     delayed = sum(message["visible_at"] > now and not message["receive_count"] for message in messages)
     ages = [now - message["sent_at"] for message in messages if message["receive_count"] < RECEIPTS]
@@ -47,7 +48,7 @@ def _put(name: str, metric: str, value: float, unit: str = "Count") -> None:
     dimensions = {"QueueName": name}
     points = cloudwatch._metrics.get(("AWS/SQS", metric, cloudwatch._dims_key(dimensions)))
     last = points[-1] if points else None
-    if last and last["Value"] == value and last["Timestamp"] // 60 == time.time() // 60:
+    if last and last["Value"] == value and last["Timestamp"] // 60 == clock.now() // 60:
         last["Count"] = last.get("Count", 1.0) + 1
     else:
         cloudwatch.record_metric("AWS/SQS", metric, value, unit, dimensions)
