@@ -4,8 +4,8 @@
     .venv/bin/python .ci/prose.py --files      # one line per file
     .venv/bin/python .ci/prose.py --worst 10   # and the longest sentences
 
-A high count points at sentences to rewrite for the reader. Lower a group's limits in GROUPS as its text gets better.
-GOALS is where they end: well-edited tutorials, such as numpy's, have about these numbers.
+A high count points at sentences to rewrite for the reader. GOALS are about the numbers of well-edited tutorials like
+numpy's. No group's limits in GROUPS are above them. Lower a group's limits as its text gets better.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ def test_makefiles_texts_are_what_it_prints(prose, tmp_path):
     assert (count.hits["semicolons"], count.hits["joining colons"], count.hits["look"]) == (1, 1, 1)
 
 
-def test_each_group_has_texts(prose):
-    for group, (patterns, count_file, _) in prose.GROUPS.items():
+def test_each_group_has_texts_and_the_goals_for_limits(prose):
+    for group, (patterns, count_file, highest) in prose.GROUPS.items():
+        assert all(highest[name] <= goal for name, goal in prose.GOALS.items()), group
         assert sum(count_file(path).words for path in prose.files(*patterns)) > 250, group
