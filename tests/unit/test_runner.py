@@ -27,6 +27,7 @@ from utils.runner.tutorial import main
 
 ROOT = Path(__file__).parents[2]
 
+PATH_TO_UTILS = {**os.environ, "PYTHONPATH": str(ROOT)}
 CONFIG = Config("local", "sagemaker-batch", "us-east-1", "000000000000")
 pytestmark = pytest.mark.slow
 
@@ -187,6 +188,18 @@ def test_an_import_that_fails_ahead_is_left_for_the_notebooks_own_cell(make, tmp
     there = make(**{"01_a": ["import there_is_no_such_module"]})
     assert main([], there, tmp_path / "outputs") == 1
     assert "ModuleNotFoundError: No module named 'there_is_no_such_module'" in capsys.readouterr().out
+
+
+def test_the_runner_and_its_kernels_import_without_the_parser_of_iris(make, tmp_path):
+    """It takes longer than the rest of papermill. The notebook can import it all the same."""
+    code = "import json, sys; json.dump([name in sys.modules for name in {names}], open('seen.json', 'w'))"
+    names = "('jsonschema', 'rfc3987_syntax')"
+    notebooks = make(**{"05_imports": ["import jsonschema", code.format(names=names), "__import__('rfc3987_syntax')"]})
+    assert main([], notebooks, tmp_path / "outputs") == 0
+    assert json.loads((notebooks / "seen.json").read_text()) == [True, False]
+    script = f"from utils.runner import tutorial as t\nt.import_jsonschema()\nimport papermill, nbconvert\n{code}"
+    subprocess.run([sys.executable, "-c", script.format(names=names)], cwd=tmp_path, check=True, env=PATH_TO_UTILS)
+    assert json.loads((tmp_path / "seen.json").read_text()) == [True, False]
 
 
 @pytest.mark.thorough

@@ -13,13 +13,13 @@ from jupyter_core.utils import run_sync
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-# Seven kernels and what they import cost some 20 seconds of a run that often waits for AWS. The SageMaker SDK alone
-# takes longer to import than the notebook before it runs, hence three.
-AHEAD = 3
+# A kernel and what it imports cost one to four seconds of computing. Started all at once, they slow down the notebooks
+# that compute. One ahead is ready in time: 04, which mostly waits, covers the SageMaker SDK that 05 imports.
+AHEAD = 1
 
 
 class Kernels:
-    """A kernel for each notebook. Those of the next notebooks start, and import, while one runs."""
+    """A kernel for each notebook. The next notebook's starts, and imports, while one runs."""
 
     def __init__(self, notebooks: list[Path], settings: dict[str, str | None]) -> None:
         self._notebooks, self._settings = notebooks, settings
@@ -34,7 +34,7 @@ class Kernels:
             self.stop(notebook)
 
     def get(self, notebook: Path) -> AsyncKernelManager:
-        """This notebook's kernel. Also starts the next notebooks' kernels."""
+        """This notebook's kernel. Also starts the next notebook's."""
         place = self._notebooks.index(notebook)
         self._start(self._notebooks[place : place + 1 + AHEAD])
         return self._started[notebook]

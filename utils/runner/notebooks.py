@@ -47,7 +47,7 @@ def run_notebook(
     Raises:
         NotebookFailed: its executed copy is written up to the failing cell.
     """
-    import papermill  # two seconds: meanwhile the embedded AWS and the first kernel are starting
+    import papermill  # a second: meanwhile the embedded AWS and the first kernel are starting
     from papermill.exceptions import PapermillException
 
     begun = time.perf_counter()

@@ -25,6 +25,7 @@ from .kernels import ROOT, Kernels
 from .notebooks import NotebookFailed, Ran, run_notebook, words
 from .options import CLEANUP, SETTINGS, parse
 from .page import find_mermaid, write_page
+from .quick_imports import import_jsonschema
 from .report import execution_facts
 
 PIPELINE, MONITORING = "05_pipeline_build", "06_monitoring"
@@ -86,6 +87,7 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
     report: list[str] = []
     good = True
     with ThreadPoolExecutor(max_workers=1) as background, Kernels(options.notebooks, settings) as kernels:
+        background.submit(import_jsonschema)
         for module in ("papermill", "nbconvert"):  # seconds, while the embedded AWS and the first kernel start
             background.submit(importlib.import_module, module)
         config = load_config(**settings)

@@ -15,11 +15,13 @@ def warm_up(settings: dict[str, Any], modules: list[str]) -> None:
     """
     from ..config import load_config
     from ..session import connect
+    from .quick_imports import import_jsonschema
 
     with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
         config = load_config(**settings)
         connect(
             target=config.target, region=config.region
         )  # first: the SageMaker SDK makes clients when it is imported
+        import_jsonschema()
         for module in modules:
             importlib.import_module(module)
