@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from utils import monitoring
 from utils.batch_step_json import batch_step_json
 from utils.config import Config
+from utils.monitoring import live_view
 from utils.monitoring.live_view import jobs_now, steps_done
 from utils.monitoring.step_graph import dependencies, with_branches
 from utils.queues import ensure_queue
@@ -128,6 +129,21 @@ def test_watching_shows_the_jobs_and_a_log_and_ends_with_the_graph(session, call
         assert part in live["text/html"]
     assert live["text/plain"].endswith(" s: 1 RUNNABLE, 1 RUNNING")
     assert last.alt.startswith("The pipeline as a graph")
+
+
+def test_the_graph_is_drawn_again_only_when_it_says_something_else(session, calls, config, seen, monkeypatch):
+    drawn = []
+    draw = live_view.draw_graph
+    monkeypatch.setattr(live_view, "draw_graph", lambda *said: drawn.append(said) or draw(*said))
+    ensure_queue(session, config.callback_queue, tags=config.tags)
+    for states in (["RUNNABLE"], ["RUNNING"], ["SUCCEEDED"]):  # the second changes no number of ended jobs
+        answer_a_look(calls, "Executing", jobs=[job(1, state) for state in states])
+        calls.answer("DescribeJobs", {"jobs": [{"jobId": "Wait1"}]})
+    answer_a_look(calls, "Succeeded")
+    monitoring.watch(session, config, ARN, every=0)
+    assert [ended for _, _, *ended in drawn] == [[{"Wait": "0 of 1 jobs"}], [{"Wait": "1 of 1 jobs"}], []]
+    assert ["RUNNING" in live["text/html"] for live in seen.live[:3]] == [False, True, False]
+    assert all('alt="The pipeline as a graph' in live["text/html"] for live in seen.live[:3])
 
 
 ENDED = [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import boto3
 
+from ..support.live_line import live_line
 from ..support.waiting import wait
 from .errors import BatchError
 
@@ -27,9 +28,17 @@ def submit_job(
 
 
 def wait_for_job(
-    session: boto3.Session, job_id: str, *, states: Sequence[str] = DONE, seconds: float = 900
+    session: boto3.Session,
+    job_id: str,
+    *,
+    states: Sequence[str] = DONE,
+    seconds: float = 900,
+    show: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Poll a job until it is in one of these states, and return it as DescribeJobs answers it.
+
+    Args:
+        show: is given the job's state at each poll, such as what `live_line` yields. Default: nothing is shown.
 
     Raises:
         TimeoutError: it is in none of them after `seconds`. The message names its state and Batch's reason for it.
@@ -40,13 +49,16 @@ def wait_for_job(
 
     def describe() -> dict[str, Any]:
         jobs = batch.describe_jobs(jobs=[job_id])["jobs"]
-        return jobs[0] if jobs else {"status": "not known to Batch yet"}
+        job = jobs[0] if jobs else {"status": "not known to Batch yet"}
+        if show:
+            show(f"job {job['status']}")
+        return job
 
     return wait(
         describe,
         until=lambda job: job["status"] in states,
         seconds=seconds,
-        longest_pause=10,
+        longest_pause=2 if show else 10,
         otherwise=lambda job: (
             f"Job {job_id} is {job['status']} after {seconds:.0f} seconds ({job.get('statusReason', 'no reason given')}"
             "). See notebook 06 on jobs that don't start."
@@ -85,7 +97,7 @@ def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) 
     is seen with reclaims. AWS does not say whether a reason that we give is shown too.
 
     Args:
-        seconds: how long to wait for the job to run.
+        seconds: how long to wait for the job to run. Meanwhile a line shows its state.
 
     Returns:
         The ARN of the task that was stopped.
@@ -97,7 +109,8 @@ def interrupt_job(session: boto3.Session, job_id: str, *, seconds: float = 900) 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
     https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html
     """
-    job = wait_for_job(session, job_id, states=("RUNNING", *DONE), seconds=seconds)
+    with live_line() as show:
+        job = wait_for_job(session, job_id, states=("RUNNING", *DONE), seconds=seconds, show=show)
     if job["status"] in DONE:
         raise BatchError(f"Job {job_id} is {job['status']}. Only a running job can be interrupted.")
     task = job["container"]["taskArn"]

@@ -7,6 +7,7 @@ from .dashboard import ensure_dashboard
 from .dashboard_picture import draw_dashboard
 from .failure import explain
 from .figures import picture
+from .following import follow
 from .live_view import Watched, watch
 from .logs import answers, job_log
 from .loop import watch_job, watch_loop
@@ -23,6 +24,7 @@ __all__ = [
     "ensure_alarms",
     "ensure_dashboard",
     "explain",
+    "follow",
     "gantt",
     "graph",
     "job_log",

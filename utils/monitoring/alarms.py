@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 
 from ..config import Config
+from ..support.live_line import live_line
 from ..support.waiting import wait
 
 OLDEST_MESSAGE_SECONDS = 1800
@@ -95,7 +96,7 @@ def ensure_alarms(session: boto3.Session, config: Config, *, notify: Sequence[st
 
 
 def wait_for_alarm(session: boto3.Session, name: str, *, state: str = "ALARM", seconds: float = 900) -> dict[str, Any]:
-    """Wait until CloudWatch has put an alarm into a state.
+    """Wait until CloudWatch has put an alarm into a state. A line shows its state, and the seconds.
 
     AWS measures a queue once a minute and evaluates the alarm after that, so it takes a few minutes.
 
@@ -115,19 +116,22 @@ def wait_for_alarm(session: boto3.Session, name: str, *, state: str = "ALARM", s
     """
     cloudwatch = session.client("cloudwatch")
 
-    def described() -> dict[str, Any]:
-        alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
-        if not alarms:
-            raise LookupError(f'There is no alarm "{name}". Create it with ensure_alarms.')
-        return alarms[0]
+    with live_line() as show:
 
-    return wait(
-        described,
-        until=lambda alarm: alarm["StateValue"] == state,
-        seconds=seconds,
-        first_pause=1,
-        otherwise=lambda alarm: (
-            f'The alarm "{name}" is not {state} after {seconds:.0f} seconds, but {alarm["StateValue"]}: '
-            f"{alarm.get('StateReason', 'CloudWatch gives no reason')}"
-        ),
-    )
+        def described() -> dict[str, Any]:
+            alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+            if not alarms:
+                raise LookupError(f'There is no alarm "{name}". Create it with ensure_alarms.')
+            show(alarms[0]["StateValue"])
+            return alarms[0]
+
+        return wait(
+            described,
+            until=lambda alarm: alarm["StateValue"] == state,
+            seconds=seconds,
+            longest_pause=2,
+            otherwise=lambda alarm: (
+                f'The alarm "{name}" is not {state} after {seconds:.0f} seconds, but {alarm["StateValue"]}: '
+                f"{alarm.get('StateReason', 'CloudWatch gives no reason')}"
+            ),
+        )

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pandas as pd
 
+from ..support.live_line import live_line
 from ..support.waiting import wait
 
 
@@ -71,16 +72,24 @@ def describe_jobs(batch: Any, summaries: Iterable[dict[str, Any]]) -> list[dict[
 def wait_for_jobs(session: boto3.Session, job_queue: str, execution: str, *, seconds: float = 300) -> pd.DataFrame:
     """The jobs of an execution, as `jobs` returns them, as soon as there are some.
 
+    Until then a line counts the seconds.
+
     Raises:
         TimeoutError: there are none after `seconds`.
     """
-    return wait(
-        lambda: jobs(session, job_queue, execution),
-        until=lambda table: not table.empty,
-        seconds=seconds,
-        longest_pause=2,
-        otherwise=lambda _: f"{execution} has no job in {job_queue} after {seconds:.0f} seconds. Check its steps.",
-    )
+    with live_line() as show:
+
+        def listed() -> pd.DataFrame:
+            show("no jobs yet")
+            return jobs(session, job_queue, execution)
+
+        return wait(
+            listed,
+            until=lambda table: not table.empty,
+            seconds=seconds,
+            longest_pause=2,
+            otherwise=lambda _: f"{execution} has no job in {job_queue} after {seconds:.0f} seconds. Check its steps.",
+        )
 
 
 def _row(job: dict[str, Any]) -> dict[str, Any]:

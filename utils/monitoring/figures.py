@@ -27,6 +27,6 @@ def picture(figure: Any, alt: str) -> Any:
 
 
 def _image(png: str, alt: str) -> str:
-    """A picture as HTML, on a white background in a dark theme, too. `alt` describes it in words."""
-    style = "background: white; max-width: 100%"
+    """A picture as HTML, on a white card with a margin, in a dark theme too. `alt` describes it in words."""
+    style = "background: white; padding: 12px; border-radius: 8px; box-sizing: border-box; max-width: 100%"
     return f'<img style="{style}" alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'

@@ -68,6 +68,7 @@ def watch(
     definition = step_definitions(session, execution)
     waits_for = dependencies(definition)
     begun, samples = time.monotonic(), []
+    drawn: tuple[Any, Any] = None, None  # what the last graph says, and the graph: to draw it costs a tenth of a second
     view = display({"text/plain": "Loading ..."}, raw=True, display_id=True)
     while True:
         status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)["PipelineExecutionStatus"]
@@ -83,9 +84,12 @@ def watch(
         by_step, lines = jobs_now(session, job_queue, execution)
         counts = sum(by_step.values(), Counter())
         waiting = _jobs_waited_for(definition, by_step)
-        graph_now = draw_graph(waits_for, table, {step: f"{_ended(jobs)} jobs" for step, jobs in waiting.items()})
+        ended = {step: f"{_ended(jobs)} jobs" for step, jobs in waiting.items()}
+        says = (table.to_json(), ended)
+        if says != drawn[0]:
+            drawn = says, draw_graph(waits_for, table, ended)._repr_mimebundle_()[0]["text/html"]
         heading = f"{status}, {elapsed:.0f} s"
-        view.update(_live(graph_now, steps_done(table, counts), len(waits_for), counts, lines, heading), raw=True)
+        view.update(_live(drawn[1], steps_done(table, counts), len(waits_for), counts, lines, heading), raw=True)
         time.sleep(every)
 
 
@@ -153,16 +157,20 @@ def steps_done(table: pd.DataFrame, counts: Counter[str]) -> float:
     return ended + (jobs_ended / counts.total() if jobs_ended < counts.total() else 0)
 
 
-def _live(picture: Any, done: float, of: int, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
+def states_in_words(counts: Counter[str]) -> str:
+    """Such as "1 RUNNING, 11 SUCCEEDED"."""
+    return ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
+
+
+def _live(picture: str, done: float, of: int, counts: Counter[str], lines: list[str], heading: str) -> dict[str, str]:
     """The page that `watch` shows: in the reader's own colours, light or dark, or a line of text elsewhere."""
-    data, _ = picture._repr_mimebundle_()
     label = f"{int(done)} of {of} steps"
     bar = f'<progress value="{done / of:.2f}" aria-label="{label}"></progress> {label};'
-    states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state]) or "no jobs yet"
+    states = states_in_words(counts)
     log = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
     page = (
         f"<div><b>{html.escape(heading)}</b> {bar} {states}</div>"
-        f"{data['text/html']}"
+        f"{picture}"
         f'<div style="font-family: monospace; opacity: 0.8">{log}</div>'
     )
     return {"text/html": page, "text/plain": f"{heading}: {states}"}

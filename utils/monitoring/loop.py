@@ -25,7 +25,7 @@ def watch_job(
 
     Args:
         job_id: id that SubmitJob returned.
-        every: seconds between two polls. Default: a tenth, then more and more, up to two.
+        every: seconds between two polls. Default: a tenth, then more and more, up to one.
         seconds: how long to watch at most. Default: 900.
 
     Returns:
@@ -64,7 +64,7 @@ def watch_loop(
         queue_url: of the callback queue.
         execution: ARN of the execution.
         job_ids: of the jobs that its step waits for, joined by spaces.
-        every: seconds between two polls. Default: a tenth, then more and more, up to two.
+        every: seconds between two polls. Default: a tenth, then more and more, up to one.
         seconds: how long to watch at most. Default: 900.
         lost_after: seconds after which a step that waits, and has no message, counts as lost. It is watched no longer
             then. Default: never.
@@ -123,5 +123,5 @@ def _show_changes(
         if is_last(row, elapsed - changed):
             return rows
         time.sleep(pause)
-        pause = every or min(2, pause * 1.2)
+        pause = every or min(1, pause * 1.2)
     return []

@@ -1,0 +1,54 @@
+"""Follow an execution to its end on one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import boto3
+
+from ..config import Config
+from ..pipeline import FINAL
+from ..support.live_line import live_line
+from ..support.waiting import wait
+from .batch_jobs import count_states, list_jobs
+from .live_view import states_in_words
+
+
+def follow(session: boto3.Session, config: Config, execution: str, *, seconds: float = 3600) -> dict[str, Any]:
+    """Wait until an execution has ended. Meanwhile a line shows its status, its jobs by state, and the seconds.
+
+    Nothing of the line stays. Where the steps matter, use `watch`, which shows them too, and leaves a table.
+
+    Args:
+        execution: its ARN.
+        seconds: how long to wait at most. Default: an hour.
+
+    Returns:
+        The execution as DescribePipelineExecution answers it.
+
+    Raises:
+        TimeoutError: it has not ended after `seconds`. It keeps running. Call again to keep waiting.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html
+    """
+    sagemaker, batch = session.client("sagemaker"), session.client("batch")
+    with live_line() as show:
+
+        def described() -> dict[str, Any]:
+            answer = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
+            if answer["PipelineExecutionStatus"] not in FINAL:
+                by_step = count_states(list_jobs(batch, config.job_queue, execution))
+                show(f"{answer['PipelineExecutionStatus']}: {states_in_words(sum(by_step.values(), Counter()))}")
+            return answer
+
+        return wait(
+            described,
+            until=lambda answer: answer["PipelineExecutionStatus"] in FINAL,
+            seconds=seconds,
+            longest_pause=1,
+            otherwise=lambda answer: (
+                f"The execution {execution} is still {answer['PipelineExecutionStatus']} after {seconds:.0f} seconds. "
+                "Follow it again."
+            ),
+        )

@@ -1,0 +1,38 @@
+"""A line that says what a cell waits for, and for how long."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+NOTHING = {"text/html": "", "text/plain": ""}
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[str], None]]:
+    """Show one line that changes while something is waited for. Nothing of it stays.
+
+    So a notebook is saved with the same outputs after each run. Print what is to stay. Outside a notebook the line is
+    not shown.
+
+    Yields:
+        a function that takes what to show. It adds the seconds that have passed.
+    """
+    from IPython import get_ipython
+    from IPython.display import display
+
+    begun = time.monotonic()
+    view = display(NOTHING, raw=True, display_id=True) if get_ipython() else None
+
+    def show(text: str) -> None:
+        if view is not None:
+            line = f"{text}, {time.monotonic() - begun:.0f} s"
+            view.update({"text/html": f"<div>{html.escape(line)}</div>", "text/plain": line}, raw=True)
+
+    try:
+        yield show
+    finally:
+        if view is not None:
+            view.update(NOTHING, raw=True)
