@@ -26,7 +26,7 @@ AGAIN = {
     "02_batch_setup": {"batch:CreateComputeEnvironment": 1, "batch:CreateJobQueue": 1, "batch:SubmitJob": 1},
     # The function by hand, then the kit's in its place, and calls of both.
     "03_lambdas": {"lambda:CreateFunction": 1, "lambda:UpdateFunctionCode": 2, "lambda:Invoke": 6},
-    # The same with the monitor, which waiting steps are given to. Until the end, the queue comes back in ten seconds,
+    # The same with the monitor, which waiting steps are given to. Until the end, the queue comes back in five seconds,
     # and the mapping is paused where the messages are taken by hand.
     "04_sqs_and_mapping": {
         "sqs:CreateQueue": 1,  # refused, as the next two
