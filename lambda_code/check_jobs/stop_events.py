@@ -10,7 +10,7 @@ from aws import call_aws, client
 from batch_jobs import list_jobs_named, terminate_jobs
 from dead_letters import move_to_dlq
 from errors import InvalidMessage, PollLater, UnconfirmedError
-from job_detail import STOPPED_TAG, TERMINAL, array_of, stopped_because
+from job_detail import STOPPED_TAG, TERMINAL, array_of, first_name, stopped_because
 from log import log, log_context
 from message import deliveries_of
 from schedule import poll_later
@@ -75,7 +75,7 @@ def terminate_leftover_jobs(execution_arn, happened):
             then go on.
     """
     queues, errors = job_queues(), []
-    until, time = happened.timestamp() + EVENT_TIME_SECONDS, happened.isoformat()
+    time = happened.isoformat()
     if not queues:
         log("no JOB_QUEUES are set: what a stopped execution has left goes on", level="WARNING")
     for job_queue in queues:
@@ -83,7 +83,7 @@ def terminate_leftover_jobs(execution_arn, happened):
             jobs = [
                 job
                 for job in list_jobs_named(execution_arn.rsplit("/", 1)[-1], job_queue)
-                if job["status"] not in TERMINAL and job["createdAt"] / 1000 < until
+                if job["status"] not in TERMINAL and was_there(job, happened.timestamp())
             ]
             for array in (job for job in jobs if array_of(job)[0] > 1):  # so that a retry knows why it ended
                 call_aws(client("batch").tag_resource, resourceArn=array["jobArn"], tags={STOPPED_TAG: time})
@@ -95,3 +95,12 @@ def terminate_leftover_jobs(execution_arn, happened):
             log("jobs of a stopped execution terminated", job_queue=job_queue, job_ids=" ".join(left))
     if errors:
         raise errors[0]
+
+
+def was_there(job, happened):
+    """Whether a job had been submitted when the execution stopped.
+
+    A job that was submitted again is in doubt the retry's. A step waits for it, which is told of a stop by a message.
+    """
+    allowance = EVENT_TIME_SECONDS if first_name(job) == job["jobName"] else 0
+    return job["createdAt"] / 1000 < happened + allowance

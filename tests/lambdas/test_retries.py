@@ -307,6 +307,27 @@ def test_an_event_that_overtakes_the_message_of_the_stop_submits_nothing(step, f
     assert step.names()[2 - array :] == [f"{name}-try2" for name in names]
 
 
+def test_the_event_of_a_stop_leaves_alone_what_a_retry_right_after_it_submits(step, fake, monkeypatch):
+    """An event's time is in whole seconds, and the retry's jobs may be submitted in the same one or the next."""
+    monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
+    queue = fake.sqs.queues["callbacks-sagemaker"]
+    step.fates = {0: [LONG, Plan(end=60)]}
+    step.submit(2)
+    token = step.wait()
+    fake.clock.now += 20
+    step.stop(token)
+    assert "stopped" in step.run()[1]
+    stop_execution(fake)
+    late = queue.pop()
+    step.wait()
+    for _ in fake.sqs.run(step.check.lambda_handler, until=fake.clock.now + 0.5):
+        pass
+    assert step.names()[2:] == ["Copies-01-try2", "Copies-02-try2"]
+    queue.append(late)
+    kind, outputs = step.run()
+    assert kind == "Success" and outputs["jobs_succeeded"] == "2"
+
+
 def test_an_event_that_ends_a_job_of_an_earlier_try_while_a_retry_waits_submits_nothing(step, fake, monkeypatch):
     monkeypatch.setenv("JOB_QUEUES", "queue-sagemaker")
     queue = fake.sqs.queues["callbacks-sagemaker"]
