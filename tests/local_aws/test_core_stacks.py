@@ -135,7 +135,7 @@ QUEUE = {"Type": "AWS::SQS::Queue"}
     [
         (ALIASES + "Resources: {Queue: {Type: 'AWS::SQS::Queue'}}", "YAML aliases are not allowed"),
         ('{"a":' * 5_000, "Template format error"),
-        ("[" * 5_000, "in each other"),
+        ("[" * 5_000, "nested more than"),
         ("- " * 5_000, "recursion"),
         ({"Resources": {"Queue": QUEUE}, "Metadata": json.loads("[" * 200 + "]" * 200)}, "objects and lists"),
         ("Resources: [", "Template format error"),

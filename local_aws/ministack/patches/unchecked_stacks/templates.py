@@ -57,7 +57,7 @@ def apply() -> None:
     def within_depth(loader: Any, token: Any) -> None:
         """YAML's scanner needs minutes for some thousand brackets in each other."""
         if loader.flow_level >= DEEPEST:
-            raise ValueError(f"more than {DEEPEST} objects and lists are in each other")
+            raise ValueError(f"objects and lists are nested more than {DEEPEST} deep")
         start(loader, token)
 
     @functools.wraps(resolve)
