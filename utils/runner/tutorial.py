@@ -100,16 +100,18 @@ def _tutorial(options: argparse.Namespace, outputs: Path, console: Console) -> i
                 report, good = _facts(session, config, stems, begun_at)
             ran.append(run_notebook(notebook, kernels.get(notebook), outputs, parameters, console))
             kernels.stop(notebook)
-    if CLEANUP in stems:
-        left = leftovers(session, config)
-        report.append(f"cleanup    {'left behind: ' + ', '.join(left) if left else 'nothing left behind'}")
-        if listed := only_tagged(session, config):
-            report.append(f"           still in AWS's tag register, which may lag by hours: {', '.join(listed)}")
-        good = good and not left
-    else:
-        report, good = _facts(session, config, stems, begun_at)
     executed = [outputs / f"{stem}.ipynb" for stem in stems]
-    write_page(executed, outputs / "tutorial.html", find_mermaid(ROOT / "build" / "book"))
+    with ThreadPoolExecutor(max_workers=1) as writer:  # a second or two, in which AWS is asked
+        page = writer.submit(write_page, executed, outputs / "tutorial.html", find_mermaid(ROOT / "build" / "book"))
+        if CLEANUP in stems:
+            left = leftovers(session, config)
+            report.append(f"cleanup    {'left behind: ' + ', '.join(left) if left else 'nothing left behind'}")
+            if listed := only_tagged(session, config):
+                report.append(f"           still in AWS's tag register, which may lag by hours: {', '.join(listed)}")
+            good = good and not left
+        else:
+            report, good = _facts(session, config, stems, begun_at)
+    page.result()
     seconds = time.perf_counter() - begun
     record = {"target": config.target, "seconds": round(seconds, 2), "notebooks": [asdict(each) for each in ran]}
     (outputs / "run.json").write_text(json.dumps(record, indent=2) + "\n")
