@@ -12,7 +12,7 @@ MAX_ITEM_CHARACTERS = 8_192
 MANIFEST_ERRORS = {
     "NoSuchKey": "there is no such object, so check manifest_uri",
     "NoSuchBucket": "there is no such bucket, so check manifest_uri",
-    "AccessDenied": "there is no such object, or the role of this function lacks s3:GetObject on it",
+    "AccessDenied": "there is none, or this function's role lacks s3:GetObject on it or kms:Decrypt on its key",
 }
 
 

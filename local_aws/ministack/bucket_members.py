@@ -9,7 +9,7 @@ _SOURCE = f"""CopySource CopySourceIfMatch CopySourceIfModifiedSince CopySourceI
     ExpectedSourceBucketOwner {" ".join(f"CopySource{member}" for member in _KEY.split())}"""
 _OBJECT = "Bucket Key ExpectedBucketOwner"
 _NEW = f"""{_OBJECT} {_GRANTS} {_KEY} CacheControl ContentDisposition ContentEncoding ContentLanguage ContentType
-    Expires Metadata Tagging ObjectLockMode ObjectLockRetainUntilDate ObjectLockLegalHoldStatus"""
+    Expires Metadata SSEKMSKeyId Tagging ObjectLockMode ObjectLockRetainUntilDate ObjectLockLegalHoldStatus"""
 _READ = f"""{_OBJECT} {_KEY} IfMatch IfModifiedSince IfNoneMatch IfUnmodifiedSince Range VersionId PartNumber
     ChecksumMode ResponseCacheControl ResponseContentDisposition ResponseContentEncoding ResponseContentLanguage
     ResponseContentType ResponseExpires"""
@@ -48,7 +48,6 @@ _PAID = {"RequestPayer": "nothing costs anything"}
 _STORED = {
     "StorageClass": "shown; what is archived has to be restored, and costs nothing",
     "ServerSideEncryption": "shown; objects are not encrypted",
-    "SSEKMSKeyId": "shown; KMS is not here",
     "WebsiteRedirectLocation": "shown; there are no websites",
 }
 _PAYS = (

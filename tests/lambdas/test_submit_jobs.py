@@ -384,7 +384,10 @@ def test_a_manifest_that_can_not_be_read_is_refused(fake, submit, text, why):
     [
         ("NoSuchKey", "there is no such object, so check manifest_uri"),
         ("NoSuchBucket", "there is no such bucket, so check manifest_uri"),
-        ("AccessDenied", "there is no such object, or the role of this function lacks s3:GetObject on it"),
+        (
+            "AccessDenied",
+            "there is none, or this function's role lacks s3:GetObject on it or kms:Decrypt on its key",
+        ),
     ],
 )
 def test_a_missing_manifest_is_named(fake, submit, code, reason):

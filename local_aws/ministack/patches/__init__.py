@@ -22,6 +22,7 @@ from local_aws.ministack.patches import (
     unauthorized_targets,
     unchecked_bucket_requests,
     unchecked_entries,
+    unchecked_keys,
     unchecked_mappings,
     unchecked_requests,
     unchecked_s3_requests,
@@ -57,6 +58,7 @@ def apply(saved_at: float = 0) -> None:
     unfinished_simulator.apply()
     unchecked_s3_requests.apply()
     unchecked_entries.apply()
+    unchecked_keys.apply()
     unchecked_requests.apply()
     unchecked_sqs_requests.apply()
     unchecked_bucket_requests.apply()
