@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         # The CLI reads AWS_REGION, and boto3 does not.
         session = boto3.Session(region_name=options.region or os.environ.get("AWS_REGION"))
         if not session.region_name:
-            raise ConfigError("No region is set. Give --region, or set AWS_REGION.")
+            raise ConfigError("No region is set. Give --region, or set AWS_DEFAULT_REGION.")
         options.run(session, options)
     except NoCredentialsError:
         sys.exit(

@@ -12,8 +12,11 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from utils import iam, stack
+import local_aws
+from utils import batch, data, iam, kit, stack
 from utils.batch_step_json import batch_step_json
+from utils.config import Config
+from utils.session import embedded_session
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +56,7 @@ def test_a_samples_steps_run_in_the_order_that_it_promises(page, tmp_path):
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(
-        [sys.executable, "-c", BEFORE + sample(page, "Pipeline(") + AFTER],
+        [sys.executable, "-c", BEFORE + sample(page, "make_training_step") + AFTER],
         cwd=tmp_path,
         env=environment | keys | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -119,3 +122,40 @@ def test_a_job_reads_its_item(index, monkeypatch):
     read = {}
     exec(sample("docs/your_own.md", "AWS_BATCH_JOB_ARRAY_INDEX"), read)
     assert read["item"] == json.loads(lines[int(index or 0)])
+
+
+@pytest.fixture
+def after_notebook_02(tmp_path):
+    """The address of an embedded AWS that has what notebooks 01 and 02 make."""
+    server = local_aws.start(port=0, home=tmp_path)
+    session, config = embedded_session(server.endpoint_url), Config("local", "sagemaker-batch", "us-east-1", "0" * 12)
+    roles = iam.ensure_roles(session, config)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    data.upload(session, config.bucket, "input", {f"file_{n:02d}.json": b"{}" for n in range(1, 13)})
+    kit.ensure_job_queue(session, config, max_vcpus=6)
+    batch.ensure_job_definition(session, batch.copy_job(config, roles["batch_job"], roles["batch_execution"]))
+    yield server.endpoint_url
+    local_aws.stop(tmp_path)
+
+
+@pytest.mark.thorough
+def test_the_stack_is_deployed_on_the_embedded_aws_as_the_page_says(after_notebook_02):
+    page = (ROOT / "deploy" / "README.md").read_text()
+    [commands] = re.findall(r"^```sh\n(export AWS_ENDPOINT_URL.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert commands.count("http://127.0.0.1:4566") == 1
+    commands = commands.replace("http://127.0.0.1:4566", after_notebook_02)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE"))}
+    environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONPATH": str(ROOT)}
+    environment["PAGE"] = sample("deploy/README.md", "execution.describe()")
+    script = f'set -e\n{commands}\n.venv/bin/python -c "$PAGE"\nmake undeploy STACK=sagemaker-churn\n'
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Succeeded" in done.stdout.splitlines()
+    session = embedded_session(after_notebook_02)
+    listed = session.client("s3").list_objects_v2(
+        Bucket="sagemaker-batch-000000000000-us-east-1", Prefix="copies/output_"
+    )
+    assert listed["KeyCount"] == 12
+    assert session.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
