@@ -68,7 +68,12 @@ def test_an_execution_is_followed_with_its_jobs_by_state(session, calls, config,
         calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": "Executing"})
         calls.answer("ListJobs", {"jobSummaryList": jobs})
     calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": "Failed"})
-    assert monitoring.follow(session, config, ARN)["PipelineExecutionStatus"] == "Failed"
+    asked = []
+    session.events.register(
+        "before-parameter-build.batch.ListJobs", lambda params, **_: asked.append(params["jobQueue"])
+    )
+    assert monitoring.follow(session, config, ARN, job_queue="mine")["PipelineExecutionStatus"] == "Failed"
+    assert asked == ["mine", "mine"]
     assert texts(shown) == ["", "Executing: no jobs yet, 0 s", "Executing: 1 RUNNING, 2 SUCCEEDED, 0 s", ""]
 
 

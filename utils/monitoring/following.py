@@ -15,13 +15,16 @@ from .batch_jobs import count_states, list_jobs
 from .live_view import states_in_words
 
 
-def follow(session: boto3.Session, config: Config, execution: str, *, seconds: float = 3600) -> dict[str, Any]:
+def follow(
+    session: boto3.Session, config: Config, execution: str, *, job_queue: str | None = None, seconds: float = 3600
+) -> dict[str, Any]:
     """Wait until an execution has ended. Meanwhile a line shows its status, its jobs by state, and the seconds.
 
     Nothing of the line stays. Where the steps matter, use `watch`, which shows them too, and leaves a table.
 
     Args:
         execution: its ARN.
+        job_queue: name or ARN of the queue that has the jobs. Default: the kit's.
         seconds: how long to wait at most. Default: an hour.
 
     Returns:
@@ -38,7 +41,7 @@ def follow(session: boto3.Session, config: Config, execution: str, *, seconds: f
         def described() -> dict[str, Any]:
             answer = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
             if answer["PipelineExecutionStatus"] not in FINAL:
-                by_step = count_states(list_jobs(batch, config.job_queue, execution))
+                by_step = count_states(list_jobs(batch, job_queue or config.job_queue, execution))
                 show(f"{answer['PipelineExecutionStatus']}: {states_in_words(sum(by_step.values(), Counter()))}")
             return answer
 
