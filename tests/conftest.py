@@ -41,6 +41,9 @@ Loader.FILE_LOADER_CLASS = staticmethod(functools.cache(JSONFileLoader))
 LONGEST = (
     "test_notebooks",
     "test_operator",
+    "test_keys",
+    "test_operator_own",
+    "test_your_own_pipeline",
     "test_as_recorded",
     "test_saved_outputs",
     "test_wheel",
