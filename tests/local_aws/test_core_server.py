@@ -353,8 +353,9 @@ def test_trust_conditions_guard_against_the_confused_deputy(running: Running) ->
     assert not ministack.trusts(arn, "sagemaker.amazonaws.com")
 
 
+@pytest.mark.parametrize("how", [{}, {"first_line_wait": 0.1}], ids=["an invocation", "a runtime that does not start"])
 def test_a_line_that_a_busy_machine_brings_late_is_of_the_invocation_that_printed_it(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: Running, monkeypatch: pytest.MonkeyPatch, how: dict[str, float]
 ) -> None:
     from ministack.core import lambda_runtime
 
@@ -370,7 +371,7 @@ def test_a_line_that_a_busy_machine_brings_late_is_of_the_invocation_that_printe
 
     monkeypatch.setattr(clock, "steady", lambda: hand.now)
     worker = SimpleNamespace(_stderr_queue=SimpleNamespace(get=get))
-    assert lambda_runtime.Worker._drain_stderr_bounded(worker) == "one\ntwo"
+    assert lambda_runtime.ProvidedWorker._drain_stderr_bounded(worker, **how) == "one\ntwo"
 
 
 def test_logs_are_written_as_the_execution_role(running: Running) -> None:

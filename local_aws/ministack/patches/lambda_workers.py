@@ -28,10 +28,10 @@ def apply() -> None:
     lambda_runtime.Worker._drain_stderr_bounded = lines_until_silence
 
 
-def lines_until_silence(worker: Any) -> str:
-    """What a function has printed, once it prints nothing more."""
+def lines_until_silence(worker: Any, first_line_wait: float = FIRST_LINE_SECONDS) -> str:
+    """What a function has printed, once it prints nothing more. The argument has MiniStack's name."""
     lines: list[str] = []
-    until, patience = clock.steady() + ALL_LINES_SECONDS, FIRST_LINE_SECONDS
+    until, patience = clock.steady() + ALL_LINES_SECONDS, first_line_wait
     with contextlib.suppress(queue.Empty):
         while (left := until - clock.steady()) > 0:
             lines.append(worker._stderr_queue.get(timeout=min(patience, left)))
