@@ -182,7 +182,7 @@ def test_the_function_and_the_cleanup_know_a_second_answer_by_the_same_rule(code
     refusal = modules["errors"].UnconfirmedError(message)
     refusal.__cause__ = ClientError({"Error": {"Code": code, "Message": message}}, "Send")
     assert modules["callback"].is_already_answered(refusal) is answered
-    assert executions._was_answered(code, message) is answered
+    assert executions.was_answered(code, message) is answered
 
 
 @pytest.mark.parametrize(("code", "message", "goes_on"), REFUSED_ANSWERS)

@@ -108,11 +108,11 @@ def _answer_steps(sagemaker: Any, pipeline: str, execution: str) -> None:
                     f"because its step {step['StepName']} waits for an answer that you may not give. Get the "
                     "permission sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
                 ) from None
-            if not _was_answered(code, error.response["Error"].get("Message", "")):
+            if not was_answered(code, error.response["Error"].get("Message", "")):
                 raise
 
 
-def _was_answered(code: str, message: str) -> bool:
+def was_answered(code: str, message: str) -> bool:
     """Whether SageMaker refuses an answer because the step has had one meanwhile.
 
     The model has a code for it. A text was seen too, and not the code it came with.
