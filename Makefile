@@ -108,7 +108,7 @@ book: build/book/env/.installed $(MERMAID_JS)
 	@cp -R notebooks lambda_code job_code utils README.md CONTRIBUTING.md CHANGELOG.md LICENSE build/book/source/
 	@rm -rf build/book/source/notebooks/.ipynb_checkpoints build/book/source/notebooks/*/.ipynb_checkpoints
 	@cp docs/*.md docs/*.svg docs/*.py build/book/source/docs/ && rm build/book/source/docs/index.md
-	@mkdir build/book/source/local_aws && cp local_aws/README.md build/book/source/local_aws/
+	@mkdir build/book/source/local_aws && cp local_aws/*.md build/book/source/local_aws/
 	@mkdir build/book/source/deploy && cp deploy/README.md deploy/template.yaml deploy/Dockerfile build/book/source/deploy/
 	@cat README.md docs/index.md >build/book/source/index.md  # the first page is the README, and the contents
 	@build/book/env/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html \

@@ -17,8 +17,7 @@ from local_aws.ministack import bucket_members
 _FUNCTION = "FunctionName Role Handler Runtime Timeout Environment Layers DeadLetterConfig LoggingConfig.LogGroup"
 _ALARM = """AlarmName ActionsEnabled MetricName Namespace Statistic ExtendedStatistic Dimensions Period Unit
     OKActions AlarmActions InsufficientDataActions EvaluationPeriods DatapointsToAlarm Threshold
-    ComparisonOperator TreatMissingData Tags Metrics[].Id
-    Metrics[].MetricStat Metrics[].Expression Metrics[].Label Metrics[].ReturnData Metrics[].Period"""
+    ComparisonOperator TreatMissingData Tags"""
 _DATA = """StartTime EndTime MetricDataQueries[].Id MetricDataQueries[].Label MetricDataQueries[].ReturnData
     MetricDataQueries[].MetricStat.Metric MetricDataQueries[].MetricStat.Period MetricDataQueries[].MetricStat.Stat"""
 _METRIC = "MetricName Dimensions Timestamp Value StatisticValues Values Counts Unit"
@@ -45,10 +44,10 @@ HONOURED: dict[str, dict[str, str]] = {
         "AttachRolePolicy": "RoleName PolicyArn",
         "DetachRolePolicy": "RoleName PolicyArn",
         "ListRolePolicies": "RoleName",
-        "ListAttachedRolePolicies": "RoleName PathPrefix",
+        "ListAttachedRolePolicies": "RoleName",
         "ListRoleTags": "RoleName",
         "TagRole": "RoleName Tags",
-        "CreateServiceLinkedRole": "AWSServiceName Description",
+        "CreateServiceLinkedRole": "AWSServiceName",
         "GetAccountSummary": "",
         "SimulatePrincipalPolicy": f"PolicySourceArn {_SIMULATED}",
         "SimulateCustomPolicy": _SIMULATED,
@@ -83,15 +82,15 @@ HONOURED: dict[str, dict[str, str]] = {
         "CreateFunction": f"{_FUNCTION} Code.ZipFile Code.S3Bucket Code.S3Key Code.S3ObjectVersion PackageType Publish "
         "Tags",
         "UpdateFunctionConfiguration": f"{_FUNCTION} RevisionId",
-        "UpdateFunctionCode": "FunctionName ZipFile S3Bucket S3Key S3ObjectVersion Publish DryRun RevisionId",
+        "UpdateFunctionCode": "FunctionName ZipFile S3Bucket S3Key S3ObjectVersion Publish RevisionId",
         "DeleteFunction": "FunctionName Qualifier",
         "GetFunction": "FunctionName Qualifier",
         "GetFunctionConfiguration": "FunctionName Qualifier",
-        "ListFunctions": "FunctionVersion Marker MaxItems",
+        "ListFunctions": "Marker MaxItems",
         "Invoke": "FunctionName InvocationType LogType Qualifier Payload",
         "AddPermission": "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType SourceAccount "
-        "InvokedViaFunctionUrl EventSourceToken Qualifier RevisionId PrincipalOrgID",
-        "RemovePermission": "FunctionName StatementId Qualifier RevisionId",
+        "InvokedViaFunctionUrl EventSourceToken Qualifier PrincipalOrgID",
+        "RemovePermission": "FunctionName StatementId Qualifier",
         "GetPolicy": "FunctionName Qualifier",
         "CreateEventSourceMapping": f"{_MAPPING} EventSourceArn Tags",
         "UpdateEventSourceMapping": f"{_MAPPING} UUID",
@@ -111,7 +110,7 @@ HONOURED: dict[str, dict[str, str]] = {
         "PutTargets": "Rule EventBusName Targets[].Id Targets[].Arn Targets[].Input Targets[].InputPath "
         "Targets[].InputTransformer Targets[].SqsParameters Targets[].DeadLetterConfig",
         "RemoveTargets": "Rule EventBusName Ids",
-        "ListTargetsByRule": "Rule EventBusName NextToken Limit",
+        "ListTargetsByRule": "Rule EventBusName",
         "PutEvents": "Entries[].Time Entries[].Source Entries[].Resources Entries[].DetailType Entries[].Detail "
         "Entries[].EventBusName",
         "TagResource": "ResourceARN Tags",
@@ -121,7 +120,7 @@ HONOURED: dict[str, dict[str, str]] = {
     "logs": {
         "CreateLogGroup": "logGroupName tags",
         "DeleteLogGroup": "logGroupName",
-        "DescribeLogGroups": "logGroupNamePrefix logGroupNamePattern logGroupIdentifiers logGroupClass nextToken limit",
+        "DescribeLogGroups": "logGroupNamePrefix logGroupNamePattern nextToken limit",
         "PutRetentionPolicy": "logGroupName",
         "CreateLogStream": "logGroupName logStreamName",
         "DescribeLogStreams": "logGroupName logGroupIdentifier logStreamNamePrefix orderBy descending nextToken limit",
@@ -136,7 +135,7 @@ HONOURED: dict[str, dict[str, str]] = {
         "PutMetricAlarm": _ALARM,
         "DescribeAlarms": "AlarmNames AlarmNamePrefix AlarmTypes StateValue MaxRecords NextToken",
         "DeleteAlarms": "AlarmNames",
-        "PutDashboard": "DashboardName DashboardBody Tags",
+        "PutDashboard": "DashboardName DashboardBody",
         "GetDashboard": "DashboardName",
         "DeleteDashboards": "DashboardNames",
         "GetMetricStatistics": "Namespace MetricName Dimensions StartTime EndTime Period Statistics ExtendedStatistics",
@@ -151,9 +150,9 @@ HONOURED: dict[str, dict[str, str]] = {
         "DeleteTopic": "TopicArn",
         "ListTopics": "NextToken",
         "GetTopicAttributes": "TopicArn",
-        "Subscribe": "TopicArn Protocol Endpoint Attributes ReturnSubscriptionArn",
+        "Subscribe": "TopicArn Protocol Endpoint Attributes",
         "Unsubscribe": "SubscriptionArn",
-        "ListSubscriptionsByTopic": "TopicArn NextToken",
+        "ListSubscriptionsByTopic": "TopicArn",
         "Publish": "TopicArn TargetArn Message Subject MessageStructure MessageAttributes MessageDeduplicationId "
         "MessageGroupId",
     },
@@ -167,12 +166,12 @@ HONOURED: dict[str, dict[str, str]] = {
         "DescribeStackResource": "StackName LogicalResourceId",
         "DescribeStackResources": "StackName LogicalResourceId",
         "ListStackResources": "StackName NextToken",
-        "GetTemplate": "StackName ChangeSetName TemplateStage",
+        "GetTemplate": "StackName ChangeSetName",
         "GetTemplateSummary": f"StackName {_TEMPLATE}",
         "ValidateTemplate": _TEMPLATE,
         "CreateChangeSet": f"{_STACK} UsePreviousTemplate Parameters[].UsePreviousValue ChangeSetName Description "
         "ChangeSetType OnStackFailure",
-        "DescribeChangeSet": "StackName ChangeSetName NextToken",
+        "DescribeChangeSet": "StackName ChangeSetName",
         "ExecuteChangeSet": f"StackName ChangeSetName {_CREATED}",
         "DeleteChangeSet": "StackName ChangeSetName",
         "ListChangeSets": "StackName NextToken",
@@ -183,7 +182,7 @@ HONOURED: dict[str, dict[str, str]] = {
         "DescribeSecurityGroups": "Filters GroupIds GroupNames",
     },
     "tagging": {
-        "GetResources": "PaginationToken TagFilters ResourcesPerPage TagsPerPage ResourceTypeFilters ResourceARNList",
+        "GetResources": "TagFilters ResourceTypeFilters ResourceARNList",
     },
     "s3": bucket_members.HONOURED,
 }
@@ -226,6 +225,7 @@ WITHOUT_EFFECT: dict[str, dict[str, dict[str, str]]] = {
         "DeleteRule": {"Force": "no rule is managed by a service"},
         "RemoveTargets": {"Force": "no rule is managed by a service"},
         "PutEvents": {"Entries[].TraceHeader": "X-Ray is not here"},
+        "ListTargetsByRule": {"NextToken": _PAGES, "Limit": _PAGES},
     },
     "logs": {
         "CreateLogGroup": {"logGroupClass": _SHOWN},
@@ -240,9 +240,18 @@ WITHOUT_EFFECT: dict[str, dict[str, dict[str, str]]] = {
         },
         "PutMetricData": {"MetricData[].StorageResolution": "all metrics are kept alike"},
     },
+    "sns": {
+        "Subscribe": {"ReturnSubscriptionArn": "the ARN is always answered, since nothing waits for a confirmation"},
+        "ListSubscriptionsByTopic": {"NextToken": _PAGES},
+    },
+    "cloudformation": {
+        "GetTemplate": {"TemplateStage": "there are no transforms, so both stages are alike"},
+        "DescribeChangeSet": {"NextToken": _PAGES},
+    },
     "ec2": dict.fromkeys(("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups"), _NUMBERED),
     "tagging": {
         "GetResources": {
+            **dict.fromkeys(("PaginationToken", "ResourcesPerPage", "TagsPerPage"), _PAGES),
             "IncludeComplianceDetails": "tag policies are not here",
             "ExcludeCompliantResources": "tag policies are not here",
         }

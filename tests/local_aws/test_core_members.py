@@ -9,6 +9,7 @@ from typing import Any
 import botocore.session
 import pytest
 
+from local_aws.ministack import member_page
 from local_aws.ministack.members import HONOURED, WITHOUT_EFFECT, covers, unsupported
 from local_aws.ministack.requests import MODELS
 
@@ -35,6 +36,32 @@ def test_a_member_that_no_table_has_is_refused_by_its_path(service: str, operati
             assert refused != path
         else:
             assert refused, f"{path} is neither honoured nor listed nor refused"
+
+
+@pytest.mark.parametrize(("service", "operation"), OPERATIONS)
+def test_each_member_stands_in_one_list(service: str, operation: str) -> None:
+    """It is honoured, or README lists it as without effect, or MEMBERS.md lists it as refused, and it is."""
+    without_effect = rows("Taken without effect.").get((service, operation), set())
+    refused = listed_as_refused().get((service, operation), set())
+    for path in filter(None, members(MODELS.get(service, service), operation)):
+        lists = [HONOURED[service][operation].split(), without_effect, refused]
+        assert [any(covers(one, path) for one in each) for each in lists].count(True) == 1, path
+
+
+def listed_as_refused() -> dict[tuple[str, str], set[str]]:
+    """The members that MEMBERS.md lists, by service and operation."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for section in member_page.PAGE.read_text().split("\n## ")[1:]:
+        service = section.partition("\n")[0]
+        for operation, paths in re.findall(r"^\| (\w+) \| (`.+) \|$", section, re.MULTILINE):
+            found[service, operation] = set(re.findall("`([^`]+)`", paths))
+    return found
+
+
+def test_the_page_of_refused_members_is_what_the_tables_say() -> None:
+    assert member_page.PAGE.read_text() == member_page.page(), "run python -m local_aws.ministack.member_page"
+    assert "members that are refused" in member_page.page().lower()
+    assert "(MEMBERS.md)" in README
 
 
 def test_what_is_refused_is_named_to_the_client(aws: Any) -> None:

@@ -5,7 +5,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import logging
 import re
 from collections.abc import Callable
@@ -41,6 +43,8 @@ def apply() -> None:
                 _refuse_what_is_not_here(call)
                 _check_owners(call, get_account_id())
                 _check_tags(call)
+                _check_digest(call, body)
+                _check_upload(call)
         except ApiError as error:
             return s3._error(error.code, error.message, error.status)
         return dispatch(method, bucket, key, headers, body, query)
@@ -87,6 +91,28 @@ def _check_tags(call: Call) -> None:
         return  # the source's tags are copied, and the header says nothing
     if any(key.lower().startswith("aws:") for key in keys):
         raise ApiError("InvalidTag", "System tags cannot be added/updated by requester")
+
+
+def _check_digest(call: Call, body: bytes) -> None:
+    """The digest of a document. MiniStack checks those of objects and parts."""
+    digest = call.params.get("ContentMD5")
+    of_bytes = call.operation.name in ("PutObject", "UploadPart")
+    if digest and not of_bytes and digest != base64.b64encode(hashlib.md5(body).digest()).decode():
+        raise ApiError("BadDigest", "The Content-MD5 you specified did not match what we received.")
+
+
+def _check_upload(call: Call) -> None:
+    """A part that is copied belongs to an upload of this bucket and key. MiniStack looks for the upload alone.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
+    """
+    from ministack.services import s3
+
+    upload = s3._multipart_uploads.get(call.params.get("UploadId"))
+    if call.operation.name != "UploadPartCopy" or upload is None:
+        return
+    if (upload["bucket"], upload["key"]) != (call.params["Bucket"], call.params["Key"]):
+        raise ApiError("NoSuchUpload", "The specified multipart upload does not exist.", 404)
 
 
 def _readable(handler: Callable[..., Any], refuse: Callable[..., tuple]) -> Callable[..., Any]:

@@ -58,6 +58,9 @@ def apply() -> None:
     def checked_send(data: dict[str, Any], url: str) -> dict[str, Any]:
         _check_range(sqs, data, "DelaySeconds")
         _check_message_attributes(sqs, data.get("MessageAttributes") or {})
+        for attribute in (data.get("MessageSystemAttributes") or {}).values():
+            if attribute.get("DataType") != "String":
+                raise sqs._Err("InvalidParameterValue", "The type of the attribute AWSTraceHeader must be String.")
         return send(data, url)
 
     sqs._dispatch, sqs._act_send_message = checked, checked_send
