@@ -34,7 +34,9 @@ hypothesis.settings.load_profile("kit")
 
 
 # Parse each of botocore's models once for all sessions. The tests make thousands, and EC2's model takes 0.1 s.
-JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)
+# S3's is read anew, since its clients take the bucket out of the addresses in it.
+_load, _load_once = JSONFileLoader.load_file, functools.cache(JSONFileLoader.load_file)
+JSONFileLoader.load_file = lambda self, path: (_load if "/s3/" in str(path) else _load_once)(self, path)
 Loader.FILE_LOADER_CLASS = staticmethod(functools.cache(JSONFileLoader))
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
