@@ -147,8 +147,27 @@ def test_policies_have_their_sizes_without_white_space(aws: Any) -> None:
     iam.put_role_policy(**{**second, "PolicyName": "half"})
 
 
+def somebody(iam: Any) -> dict[str, str]:
+    """The access key of a new user who may do all."""
+    user = name("somebody")
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=policy({**ALLOW, "Action": "*"}))
+    return iam.create_access_key(UserName=user)["AccessKey"]
+
+
+@pytest.mark.parametrize("principal", [{"Service": "lambda.amazonaws.com"}, {"AWS": f"arn:aws:iam::{'0' * 12}:root"}])
+def test_no_account_s_root_assumes_a_role(aws: Any, principal: dict[str, str]) -> None:
+    trust = policy({**TRUST, "Principal": principal})
+    arn = aws.client("iam").create_role(RoleName=name("trusting"), AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    for account in ("000000000000", "222222222222"):
+        sts = aws.client("sts", {"AccessKeyId": account, "SecretAccessKey": "any"})
+        refused = refusal(sts.assume_role, RoleArn=arn, RoleSessionName="own")
+        assert refused == ("AccessDenied", "Roles may not be assumed by root accounts.")
+
+
 def test_a_session_is_no_longer_than_its_role_allows(aws: Any) -> None:
-    iam, sts, own = aws.client("iam"), aws.client("sts"), name("long")
+    iam, own = aws.client("iam"), name("long")
+    sts = aws.client("sts", somebody(iam))
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{'0' * 12}:root"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     arn = iam.create_role(RoleName=own, AssumeRolePolicyDocument=document)["Role"]["Arn"]

@@ -243,7 +243,7 @@ def test_the_aws_target_refuses_the_embedded_account(answered_by, real_looking_m
 
 
 def test_no_region_is_one_sentence(never_asked, machine):
-    with pytest.raises(ConfigError, match=r"no region is set\. Set the parameter region, or AWS_REGION"):
+    with pytest.raises(ConfigError, match=r"no region is set\. Set the parameter region, or AWS_DEFAULT_REGION"):
         connect(target="aws")
 
 

@@ -53,15 +53,18 @@ def _inline(quota: str, holder: str) -> dict[str | None, str]:
 
 
 def check_session(call: Call, _: bytes) -> None:
-    """Refuse a session that is longer than the role allows.
+    """Refuse a role to an account's root, and a session that is longer than the role allows.
 
     https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
     """
+    from ministack.core import iam_evaluator
     from ministack.services import iam
 
     parts = call.params.get("RoleArn", "").split(":")
     if call.operation.name != "AssumeRole" or len(parts) != 6:
         return  # MiniStack refuses what is no ARN
+    if iam_evaluator.caller_arn().endswith(":root"):  # to MiniStack, root is each service that a role trusts
+        raise ApiError("AccessDenied", "Roles may not be assumed by root accounts.", 403)
     role = iam._roles.get_scoped(parts[4], None, parts[5].rpartition("/")[2])
     if role and call.params.get("DurationSeconds", 0) > role.get("MaxSessionDuration", 3600):
         why = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
