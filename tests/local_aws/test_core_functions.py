@@ -135,7 +135,6 @@ FAILURES = {
         "Sandbox.Timedout",
         "after 1.00 seconds",
     ),
-    "a slow import": ("import time\ntime.sleep(9)", {"Timeout": 1}, "Sandbox.Timedout", "after 1.00 s"),
 }
 
 
@@ -147,6 +146,34 @@ def test_failures_have_lambdas_names(aws: Any, trusted: str, code: str, argument
     assert error["errorType"] == kind
     assert says in error["errorMessage"]
     assert says in base64.b64decode(answer["LogResult"]).decode()
+
+
+def test_the_time_to_load_the_code_counts_in_no_timeout(aws: Any, trusted: str) -> None:
+    own = function(aws, "import time\ntime.sleep(1.5)\ndef h(e, c):\n    return 'in time'", Role=trusted, Timeout=1)
+    assert json.loads(aws.client("lambda").invoke(FunctionName=own)["Payload"].read()) == "in time"
+
+
+@pytest.mark.thorough  # takes 11 seconds
+def test_what_takes_longer_to_load_than_lambda_waits_counts_in_the_timeout(aws: Any, trusted: str) -> None:
+    own = function(aws, "import time\ntime.sleep(30)\ndef h(e, c):\n    return 'never'", Role=trusted, Timeout=1)
+    error = json.loads(aws.client("lambda").invoke(FunctionName=own)["Payload"].read())
+    assert error["errorType"] == "Sandbox.Timedout"
+    assert "after 1.00 s" in error["errorMessage"]
+
+
+def test_a_function_goes_on_after_an_exception_in_the_same_process(aws: Any, trusted: str) -> None:
+    code = """
+import os
+def h(event, context):
+    if event == "raise":
+        raise ValueError(os.getpid())
+    return os.getpid()
+"""
+    own, invoke = function(aws, code, Role=trusted), aws.client("lambda").invoke
+    first = json.loads(invoke(FunctionName=own, Payload=b'"raise"')["Payload"].read())
+    second = json.loads(invoke(FunctionName=own, Payload=b'"go on"')["Payload"].read())
+    assert first["errorType"] == "ValueError"
+    assert int(first["errorMessage"]) == second
 
 
 def test_an_exceptions_trace_begins_in_the_functions_code(aws: Any, trusted: str) -> None:

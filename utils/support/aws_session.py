@@ -46,7 +46,8 @@ def aws_session(region: str | None = None) -> boto3.Session:
         )
     if not session.region_name:
         raise ConfigError(
-            'target is "aws", but no region is set. Set the parameter region, or AWS_DEFAULT_REGION, or run `aws configure`.'
+            'target is "aws", but no region is set. Set the parameter region, or AWS_DEFAULT_REGION, or run '
+            "`aws configure`."
         )
     session._session.set_default_client_config(ClientConfig(connect_timeout=CONNECT_SECONDS))
     try:

@@ -18,6 +18,7 @@ import traceback
 from pathlib import Path
 
 ANSWER_BYTES = 6_291_556  # what Lambda answers at most
+INIT_SECONDS = 10  # how long Lambda waits for a function's code to be loaded
 
 
 class FunctionError(Exception):
@@ -54,25 +55,69 @@ def main():
     os.environ.update(about.get("env", {}))
     add_to_path(about["code_dir"])
     globals()["_ms_install_invoke_depth"]()  # MiniStack's, which is in front of this file when it runs
-    say(answers, {"status": "ready", "cold": True})
-    handler = None
+    loaded = initialize(answers, about)
     for line in requests:
         message = json.loads(line)
         invocation = message.get("ctx") or {}
         set_or_remove("_X_AMZN_TRACE_ID", invocation.get("trace_id"))
         set_or_remove("_MINISTACK_INVOKE_DEPTH", invocation.get("depth"))
         try:
-            handler = handler or load(about["module"], about["handler"])
+            handler = loaded()
+        except FunctionError as error:
+            say(answers, {"status": "error", **described(error)})
+            continue
+        except SystemExit as error:
+            end(error)
+        try:
             say(answers, invoke(handler, message["event"], Context(about, invocation)))
         except FunctionError as error:
-            log = f"[ERROR] {error.kind}: {error.message}\n"
-            if error.trace:
-                log += "Traceback (most recent call last):\n" + "".join(error.trace)
-            error_said = {"error": error.message, "errorType": error.kind, "stackTrace": error.trace, "trace": log}
-            say(answers, {"status": "error", **error_said})
+            # The process goes on, as Lambda's runtime does after what a function raises.
+            say(answers, {"status": "ok", "raised": described(error)})
         except SystemExit as error:
-            # At once: a pipe that closes before the process has ended would have MiniStack end it, by a signal.
-            os._exit(error.code if isinstance(error.code, int) else int(error.code is not None))
+            end(error)
+
+
+def initialize(answers, about):
+    """Load the function's code, then say that it is ready: Lambda counts this time in no invocation's timeout.
+
+    After INIT_SECONDS it is said to be ready all the same. What is left then counts in the first invocation.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    """
+    once = threading.Lock()
+
+    def ready():
+        if once.acquire(blocking=False):
+            say(answers, {"status": "ready", "cold": True})
+
+    late = threading.Timer(INIT_SECONDS, ready)
+    late.daemon = True
+    late.start()
+    try:
+        handler = load(about["module"], about["handler"])
+        loaded = lambda: handler  # noqa: E731 - what the first invocation gets
+    except (FunctionError, SystemExit) as error:
+        failure = error
+
+        def loaded():
+            raise failure
+
+    late.cancel()
+    ready()
+    return loaded
+
+
+def end(error):
+    """At once: a pipe that closes before the process has ended would have MiniStack end it, by a signal."""
+    os._exit(error.code if isinstance(error.code, int) else int(error.code is not None))
+
+
+def described(error):
+    """What the function's caller and its log are told."""
+    log = f"[ERROR] {error.kind}: {error.message}\n"
+    if error.trace:
+        log += "Traceback (most recent call last):\n" + "".join(error.trace)
+    return {"error": error.message, "errorType": error.kind, "stackTrace": error.trace, "trace": log}
 
 
 def end_with_the_server(pipe):
