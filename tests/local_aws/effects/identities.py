@@ -84,6 +84,7 @@ def simulate_principal(w: World) -> Probe:
 
 def assume_role(w: World) -> Probe:
     """The session may list queues if its tag is right, and see its user; its trust wants an id of outside."""
+    w.call_as_user("sts")
     condition = {"StringEqualsIfExists": {"sts:ExternalId": "right"}}
     own = w.role("own", trust={"service": "*", "Condition": condition})
     tagged = allow("sqs:ListQueues", Condition={"StringNotEquals": {"aws:PrincipalTag/team": "b"}})

@@ -69,9 +69,18 @@ class World:
 
     def __init__(self, clients: Clients) -> None:
         self.clients, self.account, self.elapsed = clients, str(next(_accounts)), 0.0
+        self.of_a_user: dict[str, Any] = {}  # clients of services that are not called as root
 
     def client(self, service: str) -> Any:
-        return self.clients.client(service, self.account)
+        return self.of_a_user.get(service) or self.clients.client(service, self.account)
+
+    def call_as_user(self, service: str) -> None:
+        """From now on a service is called by a user who may do all, since its operation is none for root."""
+        self.call("iam", "CreateUser", UserName="somebody")
+        document = allow("*")
+        self.call("iam", "PutUserPolicy", UserName="somebody", PolicyName="all", PolicyDocument=document)
+        key = self.call("iam", "CreateAccessKey", UserName="somebody")["AccessKey"]
+        self.of_a_user[service] = self.session_client(service, key)
 
     def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
         return getattr(self.client(service), xform_name(operation))(**params)
@@ -84,7 +93,7 @@ class World:
         return boto3.client(
             service, region_name="us-east-1", endpoint_url=self.clients.endpoint_url,
             aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
+            aws_session_token=credentials.get("SessionToken"),
         )  # fmt: skip
 
     # --- what probes begin with ---
