@@ -120,4 +120,4 @@ def test_a_retry_submits_again_only_the_job_that_lost_its_host(run, mode):
     assert set(run.jobs(execution)) - set(first) == {"Files-03-try2" if mode == "plain" else "Files-01-try2"}
     assert {name: word for name, word in run.written(mode).items() if name in kept} == kept
     assert sorted(run.written(mode)) == list(FILES)
-    assert jobs_now(run.session, run.config, execution)[0] == {"Files": {"SUCCEEDED": 3}}
+    assert jobs_now(run.session, run.kit.job_queue, execution)[0] == {"Files": {"SUCCEEDED": 3}}
