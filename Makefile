@@ -2,7 +2,8 @@
 # uv installs from wherever this machine's pip is set up to install from; the lock's hashes decide what is accepted.
 PYTHON ?= python3
 ARGS ?=
-BENCH ?= $(wildcard benchmarks/*.py)
+# Those that take seconds or a few minutes. The others, kills and a day of a schedule, take up to 45 minutes together.
+BENCH ?= $(filter-out benchmarks/kills_% benchmarks/schedule_day.py,$(wildcard benchmarks/*.py))
 BIN := .venv/bin
 MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
