@@ -92,6 +92,7 @@ def test_a_role_that_may_no_longer_read_the_queue_is_given_nothing(aws: Any) -> 
         ({}, {"EventSourceArn": ACCOUNT_ARN.format("sqs", "nosuch")}, INVALID, "NonExistentQueue"),
         ({}, {"EventSourceArn": ACCOUNT_ARN.format("kinesis", "stream/s")}, INVALID, "polls queues only"),
         ({}, {"FunctionName": "nosuch"}, "ResourceNotFoundException", "function:nosuch"),
+        ({}, {"Tags": {"aws:own": "x"}}, INVALID, "aws:"),
     ],
 )  # fmt: skip
 def test_what_a_mapping_can_not_be(

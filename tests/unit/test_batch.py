@@ -261,7 +261,9 @@ def test_jobs_have_room_for_an_agent_beside_their_program(config, make):
 
 def test_no_notebook_asks_for_less_memory():
     texts = {path: path.read_text() for path in Path(kit.__file__).parents[1].glob("notebooks/**/[!.]*.ipynb")}
-    asked = [(path.stem, int(mib)) for path, text in texts.items() for mib in re.findall(r"memory_mib=(\d+)", text)]
+    memory = r"""memory_mib=(\d+)|MEMORY\W+value\W+(\d+)"""
+    found = [(path.stem, one or two) for path, text in texts.items() for one, two in re.findall(memory, text)]
+    asked = [(stem, int(mib)) for stem, mib in found]
     assert "your_own_pipeline" in dict(asked)
     assert not [one for one in asked if one[1] < 1024]
 

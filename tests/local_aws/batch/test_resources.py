@@ -214,6 +214,30 @@ def test_the_life_of_a_scheduling_policy(account: Account) -> None:
     assert "does not exist" in refusal(account.batch.delete_scheduling_policy, arn=arn)["Message"]
 
 
+def test_a_queue_s_policy_is_replaced_but_neither_removed_nor_added(account: Account) -> None:
+    first, second = (account.batch.create_scheduling_policy(name=account.name("policy"))["arn"] for _ in range(2))
+    fair, plain = account.queue(account.environment(), schedulingPolicyArn=first), account.queue(account.environment())
+    for queue, policy in ((fair, ""), (plain, first)):
+        says = refusal(account.batch.update_job_queue, jobQueue=queue, schedulingPolicyArn=policy)["Message"]
+        assert "neither removed nor added" in says
+    account.batch.update_job_queue(jobQueue=fair, schedulingPolicyArn=second)
+    assert account.queue_is(fair, "VALID")["schedulingPolicyArn"] == second
+
+
+@pytest.mark.thorough
+def test_a_queue_has_500_active_shares(account: Account) -> None:
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"))["arn"]
+    environment, definition = account.environment(), account.definition("true")
+    queue = account.queue(environment, schedulingPolicyArn=policy)
+    account.batch.update_compute_environment(computeEnvironment=environment, state="DISABLED")  # so that jobs wait
+    for number in range(500):
+        account.submit(queue, definition, shareIdentifier=f"s{number}", schedulingPriorityOverride=1)
+    account.submit(queue, definition, shareIdentifier="s0", schedulingPriorityOverride=1)
+    more = {"shareIdentifier": "s500", "schedulingPriorityOverride": 1}
+    says = refusal(account.submit, queue=queue, definition=definition, **more)["Message"]
+    assert "has 500 active share identifiers already" in says
+
+
 @pytest.mark.parametrize(
     ("fair", "says"),
     [
