@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENS = ROOT / "outputs" / "screens"
+WIDTHS = (1440, 1024)  # of a usual and of a narrow screen, in which the pictures are made
+WIDE = {"width": WIDTHS[0], "height": 900}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted(
     (ROOT / "notebooks" / "going_further").glob("*.ipynb")
 )
@@ -103,14 +105,57 @@ def look(page: Page) -> Seen:
     return Seen(**state, **seen)
 
 
+# Runs in the page: the code and the tables that have to be scrolled sideways, by their first words.
+CUT_OFF = """selector => [...document.querySelectorAll(selector)]
+    .filter(each => each.scrollWidth > each.clientWidth + 1)
+    .map(each => `${each.scrollWidth - each.clientWidth} px: ${each.innerText.trim().slice(0, 60)}`)"""
+IN_NOTEBOOK = ", ".join(
+    f".jp-NotebookPanel:not(.lm-mod-hidden) {part}"
+    for part in (".cm-scroller", ".jp-OutputArea-output", ".jp-MarkdownOutput", ".jp-MarkdownOutput pre")
+)
+
+
+# Runs in the page: ends when nothing slides any more, such as the book's side bar.
+SETTLED = """async () => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    const sliding = document.getAnimations().filter(each => each instanceof CSSTransition);
+    await Promise.allSettled(sliding.map(each => each.finished));
+}"""
+
+
+def resize(page: Page, width: int, height: int) -> None:
+    """Give the window this size. In a narrow one hide JupyterLab's file browser, as README advises."""
+    page.set_viewport_size({"width": width, "height": height})
+    files = page.locator("#jp-left-stack")
+    if width < WIDTHS[0] and files.is_visible():
+        page.keyboard.press("Control+b")
+        expect(files).to_be_hidden()
+    page.wait_for_timeout(200)  # JupyterLab lays out after the resize
+    page.evaluate(SETTLED)
+
+
+def cut_off(page: Page, width: int, selector: str = IN_NOTEBOOK) -> list[str]:
+    """What does not fit into a window of this width. The window stays so wide."""
+    resize(page, width, 900)
+    return page.evaluate(CUT_OFF, selector)
+
+
+# Runs in the page: the height of what is seen of a notebook, and of the notebook down to its last cell. Below it there
+# is a screen of nothing.
+EXTENT = """each => [each.clientHeight, Math.max(...[...each.querySelectorAll('.jp-Cell')].map(
+    cell => cell.getBoundingClientRect().bottom)) - each.getBoundingClientRect().top + each.scrollTop]"""
+
+
 def screenshots(page: Page, folder: Path, name: str) -> list[Path]:
-    """The whole notebook, in as many pictures as it has screens."""
+    """The whole notebook in each of the widths, in as many pictures as it has screens. Leaves the window narrow."""
     folder.mkdir(parents=True, exist_ok=True)
     scroller = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer")
-    height, whole = scroller.evaluate("each => [each.clientHeight, each.scrollHeight]")
     made = []
-    for number, top in enumerate(range(0, max(whole - 40, 1), max(height - 40, 1)), start=1):
-        scroller.evaluate("(each, top) => each.scrollTo({top, behavior: 'instant'})", top)
-        made.append(folder / f"{name}-{number:02d}.png")
-        page.screenshot(path=made[-1])
+    for width in WIDTHS:
+        resize(page, width, 1800)  # tall, so that both widths take the time of one
+        height, whole = scroller.evaluate(EXTENT)
+        for number, top in enumerate(range(0, max(int(whole) - 40, 1), max(height - 40, 1)), start=1):
+            scroller.evaluate("(each, top) => each.scrollTo({top, behavior: 'instant'})", top)
+            made.append(folder / f"{name}-{width}-{number:02d}.png")
+            page.screenshot(path=made[-1])
     return made

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from person import NOTEBOOKS, ROOT, SCREENS
+from person import NOTEBOOKS, ROOT, SCREENS, WIDE, WIDTHS, cut_off
 
 BOOK = ROOT / "build" / "book" / "html"
 PAGES = ["index", "docs/glossary", "docs/architecture"] + [
@@ -15,7 +15,7 @@ PAGES = ["index", "docs/glossary", "docs/architecture"] + [
 def visit(browser):
     """Opens a page of the book, and says what it asked the internet for."""
     assert BOOK.exists(), "There is no book: `make book` builds it."
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page = browser.new_page(viewport=WIDE)
     asked, failed = [], []
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
     page.on("requestfailed", lambda request: failed.append(request.url))
@@ -44,7 +44,9 @@ def test_a_page_is_whole_without_the_internet(name, visit):
     assert all(pictures.nth(n).evaluate("each => each.naturalWidth > 0") for n in range(pictures.count()))
     assert page.locator("article h1").count() == 1
     SCREENS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENS / f"book-{name.replace('/', '-')}.png", full_page=True)
+    for width in WIDTHS:
+        assert cut_off(page, width, "article pre, article .pst-scrollable-table-container, article table") == []
+        page.screenshot(path=SCREENS / f"book-{name.replace('/', '-')}-{width}.png", full_page=True)
     assert asked == []
     assert failed == []
 

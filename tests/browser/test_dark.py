@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from person import ROOT, SCREENS, look, open_notebook, screenshots
+from person import ROOT, SCREENS, WIDE, look, open_notebook, screenshots
 from playwright.sync_api import expect
 
 # Runs in the page: how bright things are, 0 to 255: the prose, the words of tables, each picture's upper
@@ -37,7 +37,7 @@ def lab(start_lab):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["05_pipeline_build", "06_monitoring"])
 def test_it_can_be_read_in_the_dark(name, lab, browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=WIDE)
     open_notebook(page, lab.page_of(f"notebooks/{name}.ipynb"))
     expect(page.locator(".jp-OutputArea-output img").first).to_be_visible(timeout=30_000)
     seen, looked = page.evaluate(BRIGHTNESS), look(page)
@@ -60,7 +60,7 @@ def test_it_can_be_read_in_the_dark(name, lab, browser):
 @pytest.mark.slow
 def test_a_diagram_keeps_its_colours_in_the_dark(lab, browser):
     """Its nodes are light with dark text, so they can be read on either theme, also after a switch."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=WIDE)
     open_notebook(page, lab.page_of("notebooks/04_sqs_and_mapping.ipynb"))
     diagram = page.locator(".jp-RenderedMermaid img").first
     expect(diagram).to_be_visible(timeout=30_000)

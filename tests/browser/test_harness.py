@@ -3,10 +3,15 @@
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from person import SCREENS, open_notebook, run_all, screenshots
+from person import SCREENS, WIDE, WIDTHS, cut_off, open_notebook, run_all, screenshots
 
 DIAGRAM = "```mermaid\nflowchart LR\n    a[Lambda] --> b[SQS]\n```"
 PICTURE = "import matplotlib.pyplot as plt\nplt.plot([1, 4, 2]);"
+
+
+def page_width(picture):
+    """The width of a PNG in pixels, which its header says."""
+    return int.from_bytes(picture.read_bytes()[16:20])
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def open_with(lab, browser):
         notebook = new_notebook(cells=list(cells))
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, lab.folder / name)
-        pages.append(browser.new_page(viewport={"width": 1280, "height": 900}))
+        pages.append(browser.new_page(viewport=WIDE))
         open_notebook(pages[-1], lab.page_of(name))
         return pages[-1]
 
@@ -42,7 +47,9 @@ def test_a_sound_notebook_is_seen_as_sound(open_with):
     assert (seen.mermaid, seen.mermaid_sources, seen.pictures) == (1, 0, 1)
     assert seen.prompts == ["[1]:", "[2]:"]
     assert len(seen.silent) == 2  # neither has a text
-    assert screenshots(page, SCREENS, "harness")
+    pictures = screenshots(page, SCREENS, "harness")
+    assert [page_width(each) for each in pictures] == list(WIDTHS)  # one in each width
+    assert cut_off(page, WIDTHS[-1]) == []
 
 
 @pytest.mark.slow
@@ -64,3 +71,13 @@ def test_a_diagram_that_does_not_parse_is_seen(open_with):
 def test_a_warning_is_seen(open_with):
     page = open_with("warning.ipynb", new_code_cell("import sys\nprint('careful', file=sys.stderr)"))
     assert run_all(page, seconds=60).stderr == ["careful\n"]
+
+
+@pytest.mark.slow
+def test_code_and_tables_that_are_cut_off_are_seen(open_with):
+    row = " ".join(f"<td>column-{number}</td>" for number in range(30))
+    table = f"from IPython.display import HTML; HTML('<table style=\"white-space: nowrap\"><tr>{row}</tr></table>')"
+    page = open_with("wide.ipynb", new_code_cell(f"text = '{'w' * 150}'"), new_code_cell(table))
+    run_all(page, seconds=60)
+    hidden = cut_off(page, WIDTHS[-1])
+    assert [any(first in each for each in hidden) for first in ("text = 'www", "column-0")] == [True, True]

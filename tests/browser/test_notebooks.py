@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from person import NOTEBOOKS, ROOT, SCREENS, open_notebook, run_all, screenshots
+from person import NOTEBOOKS, ROOT, SCREENS, WIDE, WIDTHS, cut_off, open_notebook, run_all, screenshots
 from playwright.sync_api import expect
 
 SECONDS = 300  # for one notebook; they take tens
@@ -54,7 +54,7 @@ def see_what_stays(page):
 
 @pytest.mark.slow
 def test_the_links_at_a_notebooks_end_open_what_they_name(lab, browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=WIDE)
     try:
         open_notebook(page, lab.page_of("notebooks/01_iam.ipynb"))
         for link, tab in (
@@ -73,16 +73,18 @@ def test_the_links_at_a_notebooks_end_open_what_they_name(lab, browser):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_reader_runs_it(path, lab, browser):
     """In the tutorial's order, on one embedded AWS: each needs what those before it made."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=WIDE)
     try:
         open_notebook(page, lab.page_of(str(path.relative_to(ROOT))))
         seen = run_all(page, SECONDS, see_it_live if path.stem == "05_pipeline_build" else None)
         screenshots(page, SCREENS, path.stem)
         if path.stem == "05_pipeline_build":
             see_what_stays(page)
+        hidden = cut_off(page, WIDTHS[-1])
     finally:
         page.close()
     assert seen.errors == []
+    assert hidden == []
     assert seen.stderr == []
     assert seen.prompts == [f"[{number}]:" for number in range(1, len(cells(path, "code")) + 1)]
     assert (seen.mermaid, seen.mermaid_sources) == (sum("```mermaid" in cell for cell in cells(path, "markdown")), 0)
