@@ -187,3 +187,23 @@ def test_the_dashboards_picture_has_the_values_of_each_graph(session, config):
     assert line.get_ydata().tolist() == [3, 6]  # sums of a minute, in the order of time, of the last hour
     assert not graphs["Polls"].texts and graphs["Errors"].texts
     assert "Polls: polls at most 6." in figure.alt and "Errors: no values yet." in figure.alt
+
+
+def test_the_dashboards_legends_cover_neither_lines_nor_titles(session, config, calls):
+    name = monitoring.ensure_dashboard(session, config)
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    times = [minute - timedelta(minutes=ago) for ago in range(5)]
+    ids = [f"graph{graph}_line{line}" for graph, lines in enumerate((3, 2, 2, 3, 1, 1)) for line in range(lines)]
+    results = [{"Id": each, "Timestamps": times, "Values": [1.0, 0.0, 1.0, 1.0, 0.0]} for each in ids]
+    calls.answer("GetMetricData", {"MetricDataResults": results})
+    figure = monitoring.draw_dashboard(session, name)
+    figure._repr_mimebundle_()  # draws it, as a notebook does
+    with_legend = [axes for axes in figure.axes if axes.get_legend()]
+    assert len(with_legend) == 4
+    for axes in with_legend:
+        (title,) = (each for each in axes.get_children() if getattr(each, "get_text", str)() == axes.get_title("left"))
+        legend, graph, heading = (each.get_window_extent() for each in (axes.get_legend(), axes, title))
+        assert graph.y1 <= legend.y0 and legend.y1 <= heading.y0
+        assert graph.x0 <= legend.x0 and legend.x1 <= graph.x1
+    times_shown = [each for each in figure.axes[-1].get_xticklabels() if each.get_visible()]
+    assert 2 <= len(times_shown) <= 6

@@ -45,8 +45,8 @@ def ensure_dashboard(session: boto3.Session, config: Config) -> str:
         graph(
             "Messages in the queues",
             "Maximum",
-            ("ApproximateNumberOfMessagesNotVisible", queues[0], "hidden until the next poll"),
             ("ApproximateNumberOfMessagesVisible", queues[0], "waiting to be polled"),
+            ("ApproximateNumberOfMessagesNotVisible", queues[0], "hidden until the next poll"),
             ("ApproximateNumberOfMessagesVisible", queues[1], "dead letters"),
         ),
         graph("Invocations", "Sum", *[("Invocations", each, label) for label, each in functions.items()]),

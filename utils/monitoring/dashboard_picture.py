@@ -14,6 +14,20 @@ from .charts import COLORS
 from .figures import picture
 
 COLUMNS = 3
+# Above the graph, where it covers no line, in two rows as wide as the graph.
+LEGEND: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "ncols": 2,
+    "fontsize": 7.5,
+    "frameon": False,
+    "borderpad": 0,
+    "borderaxespad": 0.3,
+    "labelspacing": 0.2,
+    "handlelength": 1,
+    "handletextpad": 0.4,
+    "columnspacing": 0.8,
+}
 
 
 @dataclass
@@ -77,19 +91,19 @@ def _lines(widget: dict[str, Any], number: int) -> list[Line]:
 
 def _draw(graphs: dict[str, list[Line]]) -> Any:
     import matplotlib.pyplot as plt
-    from matplotlib.dates import AutoDateLocator, DateFormatter
+    from matplotlib.dates import DateFormatter
 
     rows = -(-len(graphs) // COLUMNS)
     figure, grid = plt.subplots(
-        rows, COLUMNS, figsize=(9, 1.9 * rows + 0.3), sharex=True, squeeze=False, layout="constrained"
+        rows, COLUMNS, figsize=(9, 2.1 * rows + 0.3), sharex=True, squeeze=False, layout="constrained"
     )
     for axes in grid.flat[len(graphs) :]:
         axes.axis("off")
     for axes, (title, lines) in zip(grid.flat, graphs.items(), strict=False):
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_title(title, fontsize=9, loc="left", pad=26)  # above the legend
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-        axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=4))
+        axes.xaxis.set_major_locator(_times())
         axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
         axes.locator_params("y", integer=True, nbins=4)
         for line, color in zip(lines, itertools.cycle(COLORS), strict=False):
@@ -99,10 +113,19 @@ def _draw(graphs: dict[str, list[Line]]) -> Any:
         if not any(line.values for line in lines):
             axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", fontsize=8, color="#5b636d")
         elif len(lines) > 1:
-            axes.legend(frameon=False, fontsize=7.5, borderpad=0)
+            axes.legend(**LEGEND)
     for axes in grid[-1]:
         axes.set_xlabel("time (UTC)", fontsize=8)
     return picture(figure, _in_words(graphs))
+
+
+def _times() -> Any:
+    """Two to six times below a graph, also for some minutes."""
+    from matplotlib.dates import MINUTELY, AutoDateLocator
+
+    locator = AutoDateLocator(minticks=2, maxticks=6)
+    locator.intervald[MINUTELY] = [1, 2, 5, 10, 15, 30]
+    return locator
 
 
 def _in_words(graphs: dict[str, list[Line]]) -> str:
