@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.text import Annotation
 
 from utils import monitoring
 from utils.batch_step_json import batch_step_json
 from utils.config import Config
 from utils.monitoring import live_view
 from utils.monitoring.live_view import jobs_now, steps_done
-from utils.monitoring.step_graph import dependencies, with_branches
+from utils.monitoring.step_graph import dependencies, draw_graph, with_branches
 from utils.queues import ensure_queue
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/sagemaker-x/execution/abcdefghijkl"
@@ -86,6 +87,16 @@ def test_the_graph_says_each_steps_status_in_words_and_boxes(session, calls):
     places = {text.split("\n")[0]: box.get_position() for text, box in boxes.items()}
     assert places["Count"][0] < places["Submit"][0] < places["Wait"][0]
     assert places["Beside"][0] == places["Count"][0] and places["Beside"][1] != places["Count"][1]
+
+
+def test_no_arrow_crosses_the_box_of_another_step():
+    """The last step uses what the first returns, and waits for the step between them."""
+    waits_for = {"Days": set(), "Enough": {"Days"}, "Rank": {"Days", "Enough"}, "TooFew": {"Enough"}}
+    figure = draw_graph(waits_for, pd.DataFrame(columns=["step", "status", "seconds"]))
+    arrows = [(text.xyann, text.xy) for text in figure.axes[0].texts if isinstance(text, Annotation)]
+    assert len(arrows) == 3
+    assert max(end[0] - begin[0] for begin, end in arrows) < 1  # from a column to the next
+    assert figure.alt.endswith("Days Not started, Enough Not started, Rank Not started, TooFew Not started.")
 
 
 def test_a_picture_is_shown_as_html_and_as_png_with_its_text(session, calls):

@@ -87,6 +87,15 @@ def columns_of(waits_for: dict[str, set[str]]) -> dict[str, int]:
     return columns
 
 
+def direct(waits_for: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The same without what follows from the others. An arrow past a step would cross its box."""
+
+    def all_before(step: str) -> set[str]:
+        return waits_for[step].union(*map(all_before, waits_for[step]))
+
+    return {step: waits - set().union(*map(all_before, waits)) for step, waits in waits_for.items()}
+
+
 def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame, jobs_done: dict[str, str] | None = None) -> Any:
     """Steps in columns, with arrows between them.
 
@@ -105,6 +114,7 @@ def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame, jobs_done: d
         places |= {step: (column, (len(mine) - 1) / 2 - row) for row, step in enumerate(mine)}
     rows = 2 * max(y for _, y in places.values()) + 1
     figure, axes = plt.subplots(figsize=(1.5 * (max(columns.values()) + 1), 0.8 * rows + 0.1), layout="constrained")
+    arrows = direct(waits_for)
     known = table.set_index("step")
     wide, high = 0.84, 0.72  # of a box, where columns and rows are 1 apart
     fontsize = min(8.5, 135 / max(map(len, waits_for)))  # the longest name fits
@@ -124,7 +134,7 @@ def draw_graph(waits_for: dict[str, set[str]], table: pd.DataFrame, jobs_done: d
             )
         )
         axes.text(x, y, f"{step}\n{told}", ha="center", va="center", fontsize=fontsize, color="#1b1f24")
-        for before in waits_for[step]:
+        for before in arrows[step]:
             from_x, from_y = places[before]
             begin, end = (from_x + wide / 2, from_y), (x - wide / 2, y)
             arrow = {"arrowstyle": "-|>", "color": "#5b636d", "shrinkA": 1, "shrinkB": 1}
