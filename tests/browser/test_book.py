@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from person import NOTEBOOKS, ROOT, SCREENS, WIDE, WIDTHS, cut_off
+from person import NOTEBOOKS, ROOT, SCREENS, SETTLED, WIDE, WIDTHS, cut_off
 
 BOOK = ROOT / "build" / "book" / "html"
 PAGES = ["index", "docs/glossary", "docs/architecture"] + [
@@ -89,6 +89,43 @@ def test_diagrams_can_be_read_in_either_theme(visit):
     assert [node for node in light + dark if brightness(node[1]) - brightness(node[0]) < 100] == []
     assert page.locator("pre.mermaid svg").first.evaluate("each => getComputedStyle(each).filter") == "none"
     page.screenshot(path=SCREENS / "book-dark.png")
+
+
+# Runs in the page: the contrast of each colour of words with what is behind them, as WCAG 2 computes it, and the
+# lightest background of an output. Links behind headings, seen only under the mouse, are left out.
+COLOURS = """() => {
+    const rgba = color => color.match(/[\\d.]+/g).map(Number);
+    const linear = each => each <= 10 ? each / 255 / 12.92 : ((each / 255 + 0.055) / 1.055) ** 2.4;
+    const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const behind = each => {
+        const color = each ? rgba(getComputedStyle(each).backgroundColor) : [255, 255, 255];
+        return color[3] === 0 ? behind(each.parentElement) : color;
+    };
+    document.querySelectorAll('article details').forEach(each => { each.open = true; });
+    const contrasts = {}, words = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+        const each = words.currentNode.parentElement;
+        if (!words.currentNode.textContent.trim() || each.closest('svg, script, style, .headerlink')) continue;
+        const color = getComputedStyle(each).color;
+        const [low, high] = [rgba(color), behind(each)].map(luminance).sort((one, other) => one - other);
+        contrasts[`${color} of ${each.tagName} ${each.className}`] = (high + 0.05) / (low + 0.05);
+    }
+    const outputs = [...document.querySelectorAll('div.cell_output .output')];
+    return [contrasts, Math.max(0, ...outputs.map(each => luminance(behind(each))))];
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "notebooks/02_batch_setup", "notebooks/06_monitoring"])
+def test_words_can_be_read_in_either_theme(name, theme, visit):
+    page, _, _ = visit(name)
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+    page.evaluate(SETTLED)
+    contrasts, lightest = page.evaluate(COLOURS)
+    assert len(contrasts) > 5
+    assert {words: contrast for words, contrast in contrasts.items() if contrast < 4.5} == {}
+    assert theme == "light" or lightest < 0.1
 
 
 def brightness(color):
