@@ -151,7 +151,7 @@ def _pipeline_policy() -> dict[str, Any]:
 
 def _alarms() -> dict[str, Any]:
     """The alarms that notebook 06 sets, with the topic they notify."""
-    ids = ("DeadLetterAlarm", "NotPolledAlarm", "SubmitJobsErrorsAlarm", "CheckJobsErrorsAlarm")
+    ids = ("DeadLetterAlarm", "NotPolledAlarm", "AnswersDeniedAlarm", "SubmitJobsErrorsAlarm", "CheckJobsErrorsAlarm")
     made = {}
     for logical_id, (name, settings) in zip(ids, alarms.alarm_settings(NAMES).items(), strict=True):
         dimensions = [{**each, "Value": text(each["Value"])} for each in settings["Dimensions"]]

@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils import batch, cost, estimate
+from utils import batch, cost, estimate, monitoring
 from utils.cleanup.resource import Resource
-from utils.config import PYTHON_IMAGE
+from utils.config import PYTHON_IMAGE, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = {path.stem: path for path in (ROOT / "notebooks").rglob("[!.]*.ipynb") if "checkpoint" not in str(path)}
@@ -65,8 +65,9 @@ def test_readme_says_what_the_seven_notebooks_take():
 
 def test_what_stays_costs_what_the_price_list_says():
     alarms, dashboard = (cost.STANDING[name].usd for name in ("alarm", "dashboard"))
-    told = "Four alarms and a dashboard cost $"
-    assert f"{told}{4 * alarms + dashboard:.2f} for a whole month" in "\n".join(prose("06_monitoring"))
+    told = "Five alarms and a dashboard cost $"
+    assert len(monitoring.alarm_names(load_config())) == 5
+    assert f"{told}{5 * alarms + dashboard:.2f} for a whole month" in "\n".join(prose("06_monitoring"))
     mapping = Resource("event source mapping", "m", "arn", lambda: None, ours=True).if_left
     [cents] = re.findall(r"about (\d+) cents a month for the mapping", "\n".join(prose("04_sqs_and_mapping")))
     assert mapping.startswith(f"${int(cents) / 100:.2f} a month")

@@ -25,7 +25,7 @@ def watched(alarm):
     return alarm["Namespace"], alarm["MetricName"], dimensions, alarm["ComparisonOperator"], alarm["Threshold"]
 
 
-def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
+def test_dead_letters_old_messages_denied_answers_and_errors_set_an_alarm_off(session, config):
     names = monitoring.ensure_alarms(session, config, notify=["arn:aws:sns:us-east-1:000000000000:mail-me"])
     created = alarms(session, config)
     assert sorted(created) == sorted(names)
@@ -35,6 +35,7 @@ def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
     expected = [
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, above, 0),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, above, 1800),
+        ("sagemaker-batch", "DeniedAnswers", check, above, 0),
         ("AWS/Lambda", "Errors", submit, above, 0),
         ("AWS/Lambda", "Errors", check, above, 0),
     ]
@@ -43,7 +44,7 @@ def test_dead_letters_old_messages_and_errors_set_an_alarm_off(session, config):
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:mail-me"]
     # A notification names the log to read, and what a denied answer lacks.
-    described = created[f"{config.dead_letter_queue}-not-empty"]["AlarmDescription"]
+    described = created[f"{config.check_jobs_function}-answers-denied"]["AlarmDescription"]
     statement = "AnswerCallbackSteps"
     assert f"{statement} of monitor_lambda.json" in described
     assert statement in (Path(monitoring.__file__).parents[1] / "policies/monitor_lambda.json").read_text()
@@ -58,6 +59,15 @@ def test_a_dead_letter_sets_off_its_alarm(session, config):
     alarm = monitoring.wait_for_alarm(session, f"{config.dead_letter_queue}-not-empty", seconds=60)
     assert alarm["StateValue"] == "ALARM"
     assert "threshold" in alarm["StateReason"].lower()
+
+
+def test_a_denied_answer_sets_off_its_alarm(session, config):
+    name = f"{config.check_jobs_function}-answers-denied"
+    monitoring.ensure_alarms(session, config)
+    dimensions = [{"Name": "FunctionName", "Value": config.check_jobs_function}]
+    counted = {"MetricName": "DeniedAnswers", "Value": 1, "Unit": "Count", "Dimensions": dimensions}
+    session.client("cloudwatch").put_metric_data(Namespace="sagemaker-batch", MetricData=[counted])
+    assert monitoring.wait_for_alarm(session, name, seconds=60)["StateValue"] == "ALARM"
 
 
 def test_an_alarm_that_stays_quiet_is_reported_with_its_state(session, config):

@@ -11,6 +11,7 @@ from ..config import Config
 from ..support.live_line import live_line
 from ..support.waiting import wait
 
+METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its METRICS_NAMESPACE says otherwise
 OLDEST_MESSAGE_SECONDS = 1800
 
 
@@ -24,8 +25,7 @@ def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, in
     alarms = {
         f"{config.dead_letter_queue}-not-empty": (
             "AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, "Maximum", 0,
-            f"A message that {check} could not handle is in {config.dead_letter_queue}. The log {check_log} says why. "
-            'If it says "answer denied", the statement AnswerCallbackSteps of monitor_lambda.json lacks the pipeline.',
+            f"A message that {check} could not handle is in {config.dead_letter_queue}. The log {check_log} says why.",
         ),
         # SQS leaves a message out of this metric after its third delivery, which a waiting step's message has had by
         # then. So what is this old has not been polled: the mapping is off, or the function is throttled.
@@ -33,6 +33,11 @@ def _alarms(config: Config) -> dict[str, tuple[str, str, dict[str, str], str, in
             "AWS/SQS", "ApproximateAgeOfOldestMessage", callbacks, "Maximum", OLDEST_MESSAGE_SECONDS,
             f"A message in {config.callback_queue} has waited for {OLDEST_MESSAGE_SECONDS // 60} minutes. Enable the "
             f"event source mapping of {check}, or raise its concurrency.",
+        ),
+        f"{check}-answers-denied": (
+            METRICS_NAMESPACE, "DeniedAnswers", {"FunctionName": check}, "Sum", 0,
+            f"{check} may not answer a pipeline, so a step waits. The log {check_log} names the pipeline. Allow it in "
+            "the statement AnswerCallbackSteps of monitor_lambda.json.",
         ),
     }  # fmt: skip
     for function in (config.submit_jobs_function, check):

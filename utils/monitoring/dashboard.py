@@ -9,8 +9,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from ..config import Config
-
-METRICS_NAMESPACE = "sagemaker-batch"  # where check_jobs counts, unless its METRICS_NAMESPACE says otherwise
+from .alarms import METRICS_NAMESPACE
 
 
 def ensure_dashboard(session: boto3.Session, config: Config) -> str:
