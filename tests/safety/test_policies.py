@@ -204,6 +204,21 @@ def test_a_role_reaches_nothing_of_a_prefix_that_begins_alike(
     assert named
 
 
+def test_the_shared_roles_managed_policies_allow_all_that_the_tasks_need(
+    alike: tuple[boto3.Session, Config, dict[str, str]],
+) -> None:
+    session, mine, _ = alike
+    config = dataclasses.replace(mine, prefix="sagemaker-one", role_layout="shared")
+    (role,) = set(iam.ensure_roles(session, config).values())
+    needed = {pair for _, policy, _ in iam.TASKS.values() for pair in iam.permissions(iam.render(policy, config))}
+    refused = [
+        (action, pattern)
+        for action, pattern in sorted(needed)
+        if not iam.is_allowed(session, role, action, pattern if pattern == "*" else an_arn(pattern))
+    ]
+    assert refused == []
+
+
 @pytest.mark.parametrize("task", iam.TASKS)
 def test_a_roles_policy_has_no_pattern_in_a_name(task: str) -> None:
     """A star stands for an object's key, an execution, a revision or a stream; or for a job's id."""
@@ -220,6 +235,19 @@ def test_an_operators_policy_fits_into_one_managed_policy(template: str, region:
     """
     longest = "sagemaker".ljust(MAX_PREFIX, "x")
     assert len(json.dumps(rendered(template, region, longest), separators=(",", ":"))) <= 6_144
+
+
+def test_check_jobs_reaches_the_functions_own_files_and_none_of_yours() -> None:
+    bucket = Config("aws", "sagemaker-lint", "eu-central-1", "123456789012").bucket
+    allowed = iam.permissions(rendered("monitor_lambda.json"))
+    for wanted in ("s3:GetObject", "s3:PutObject"):
+        patterns = [pattern for action, pattern in allowed if action == wanted]
+        reached = [
+            key
+            for key in ("_jobs/run/ids.json", "out/_jobs/run/try-1.json", "out/flights.json", "my_jobs/ids.json")
+            if any(fnmatch.fnmatchcase(f"arn:aws:s3:::{bucket}/{key}", pattern) for pattern in patterns)
+        ]
+        assert reached == ["_jobs/run/ids.json", "out/_jobs/run/try-1.json"], wanted
 
 
 def test_roles_may_be_passed_to_batch_and_to_ecs_tasks() -> None:

@@ -1,6 +1,7 @@
 """What tests/safety/test_cleanup.py does not play on a whole deployment."""
 
 import dataclasses
+import json
 
 import pytest
 from botocore.exceptions import ClientError
@@ -57,6 +58,19 @@ def test_a_deletion_that_was_under_way_is_waited_for(session, config):
     batch.settled(session, "compute environment", config.compute_environment)
     client.delete_compute_environment(computeEnvironment=config.compute_environment)
     cleanup.delete_all(session, config)
+    assert cleanup.leftovers(session, config) == []
+
+
+def test_what_another_cleanup_has_deleted_meanwhile_is_no_problem(session, config):
+    session.client("sqs").create_queue(QueueName=config.callback_queue, tags=config.tags)
+    session.client("logs").create_log_group(logGroupName=config.job_log_group, tags=config.tags)
+    text = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": config.tag_text}}]})
+    session.client("cloudwatch").put_dashboard(DashboardName=config.dashboard, DashboardBody=text)
+    found = cleanup.find_all(session, config)
+    assert {resource.kind for resource in found} == {"queue", "log group", "dashboard"}
+    for resource in found:
+        resource.delete()
+        resource.delete()
     assert cleanup.leftovers(session, config) == []
 
 
@@ -134,7 +148,7 @@ def test_what_has_our_name_and_not_our_tag_is_told_apart(session, config):
     assert cleanup.leftovers(session, config) == [f"not tagged, left alone: queue {config.callback_queue}"]
 
 
-def test_an_active_job_definition_with_our_tag_is_no_record(session, config):
+def test_an_active_job_definition_with_our_tag_is_no_record(session, config, calls):
     roles = iam.ensure_roles(session, config)
     mine = batch.copy_job(config, roles["batch_job"], roles["batch_execution"])
     mine["jobDefinitionName"] = f"{config.prefix}-mine"
@@ -143,6 +157,9 @@ def test_an_active_job_definition_with_our_tag_is_no_record(session, config):
     session.client("batch").deregister_job_definition(jobDefinition=first)
     cleanup.delete_all(session, config)
     assert cleanup.only_tagged(session, config) == [second]
+    late = {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in (first, second)], "PaginationToken": ""}
+    calls.answer("GetResources", late)
+    assert cleanup.only_tagged(session, config) == [second], "the register still lists what is deregistered"
     session.client("batch").deregister_job_definition(jobDefinition=second)
     assert cleanup.only_tagged(session, config) == []
 

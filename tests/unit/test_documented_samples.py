@@ -49,7 +49,7 @@ def sample(page: str, word: str) -> str:
     return block
 
 
-@pytest.mark.thorough
+@pytest.mark.sampled(1)
 @pytest.mark.slow  # importing the SDK takes seconds
 @pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
 def test_a_samples_steps_run_in_the_order_that_it_promises(page, tmp_path):

@@ -53,8 +53,8 @@ def test_what_is_there_is_used_as_it_is_and_pip_is_not_called(tmp_path, index):
     with zipfile.ZipFile(index / "mypackage-1.0-py3-none-any.whl") as wheel:
         wheel.extractall(tmp_path / "place")
     (tmp_path / "place" / "pip.py").write_text("raise SystemExit('pip was called')\n")
-    done = run(program_with("mypackage==2.0"), PYTHONPATH=str(tmp_path / "place"))
-    assert (done.returncode, done.stdout) == (0, "installed\n"), done.stderr
+    done = run(program_with("mypackage==2.0"), "one", "two words", PYTHONPATH=str(tmp_path / "place"))
+    assert (done.returncode, done.stdout) == (0, "installed one two words\n"), done.stderr
 
 
 def test_without_an_index_it_is_one_sentence_after_pips_own(tmp_path):

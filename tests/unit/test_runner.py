@@ -224,6 +224,18 @@ def test_an_interrupt_ends_the_run_and_its_kernels(make, tmp_path):
     assert not any(kernel.is_running() for kernel in kernels)
 
 
+def test_kernels_end_with_what_interrupts_them(make):
+    """That of the notebook that runs, and the one that is started ahead."""
+    notebooks = sorted(make(**{"01_a": ["1"], "02_b": ["2"]}).glob("*.ipynb"))
+    before = set(psutil.Process().children())
+    with pytest.raises(KeyboardInterrupt), kernels.Kernels(notebooks, {}) as started:
+        started.get(notebooks[0])
+        begun = set(psutil.Process().children()) - before
+        raise KeyboardInterrupt
+    assert len(begun) == 2
+    assert not any(kernel.is_running() for kernel in begun)
+
+
 class NoKernels:
     """For notebooks that are not run."""
 

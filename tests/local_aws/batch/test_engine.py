@@ -85,6 +85,22 @@ def test_a_dependency_that_has_ended_already_counts(history: History) -> None:
     assert (after_bad.status, after_bad.status_reason) == ("FAILED", DEPENDENCY_FAILED)
 
 
+@pytest.mark.parametrize(("exit_code", "status"), [(0, "STARTING"), (1, "FAILED")])
+@pytest.mark.parametrize("size", [None, 2])
+def test_a_dependency_may_end_before_the_loops_next_turn(
+    history: History, exit_code: int, status: str, size: int | None
+) -> None:
+    """What waits for it is still SUBMITTED then."""
+    first = history.submit()
+    history.turn()
+    after = history.submit(size=size, depends_on=[{"jobId": first.id}])
+    history.launcher.end(first.id, exit_code)
+    history.turn()
+    assert {history.engine.find(f"{after.id}:1" if size else after.id).status} == {status}
+    assert (after.status_reason == DEPENDENCY_FAILED) is (status == "FAILED")
+    history.check()
+
+
 @pytest.mark.parametrize(
     ("rules", "exit_code", "reason", "status_reason", "retried"),
     [
@@ -472,6 +488,20 @@ def test_a_compute_reservation_keeps_room_for_shares_not_yet_active() -> None:
     history.turn()
     assert [job.status for job in jobs].count("STARTING") == 2
     other = history.submit(share="b")
+    history.turn()
+    assert other.status == "STARTING"
+
+
+def test_a_compute_reservation_shrinks_with_each_active_share() -> None:
+    """(computeReservation/100)^ActiveFairShares of the maximum: half of it for one share, a quarter for two.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html
+    """
+    history = fair(computeReservation=50)
+    jobs = [history.submit(share=share) for share in ("a", "b") * 3]
+    history.turn()
+    assert [job.status for job in jobs].count("STARTING") == 3
+    other = history.submit(share="c")
     history.turn()
     assert other.status == "STARTING"
 

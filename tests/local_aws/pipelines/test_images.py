@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import local_aws
+from local_aws.images import environment_of as mapped_to
+from local_aws.pipelines.processing import arguments, commands
 
 from .conftest import Account, refusal
 from .test_processing import processing_step
@@ -71,6 +75,24 @@ def step(account: Account, bucket: str, name: str = "Count") -> dict[str, Any]:
         "ContainerEntrypoint": ["python3", "/app/job.py", "/opt/ml/processing/output/report/result.json"],
     }
     return made
+
+
+def test_a_jobs_command_runs_with_the_mapped_environments_python(environment: Path, tmp_path: Path) -> None:
+    images, image = {IMAGE: environment}, f"{IMAGE}:7"
+    assert arguments.runs_here(image, images)
+    assert not arguments.runs_here(image, {})
+    words = ["python3", "/app/job.py", "/opt/ml/result.json"]
+    record = {
+        "AppSpecification": {"ImageUri": image, "ContainerEntrypoint": words},
+        "ProcessingJobArn": "arn:aws:sagemaker:us-east-1:000000000000:processing-job/j",
+    }
+    nobody = SimpleNamespace(access_key_id="a", secret_access_key="s", session_token="t")
+    mapped = mapped_to(images, image)
+    command = commands.command_of(record, tmp_path, mapped)
+    variables = commands.environment_of(record, nobody, tmp_path, "http://127.0.0.1:1", mapped)
+    subprocess.run(command, env=variables, check=True)
+    seen = json.loads((tmp_path / "result.json").read_text())
+    assert seen == {"answer": 42, "prefix": str(environment), "shell": str(environment)}
 
 
 @pytest.mark.thorough

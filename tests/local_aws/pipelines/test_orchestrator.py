@@ -675,6 +675,32 @@ def test_a_retry_of_a_loop_runs_only_the_children_that_did_not_succeed() -> None
     assert calls == ["b", None, None], "Do of b, Then of b, After"
 
 
+def test_a_retry_runs_again_what_a_stop_has_ended() -> None:
+    bench, calls = Bench(pipeline(lambda_step("A", me="A"), callback_step("W"), lambda_step("B", "W", me="B"))), []
+    bench.aws.functions[FUNCTION] = lambda event: calls.append(event["me"])
+
+    async def answered(verdict: str) -> Execution:
+        execution = bench.orchestrator.callbacks.answer(bench.aws.messages[-1]["token"], None, verdict, [], None)
+        await bench.settled()
+        return execution
+
+    async def main() -> None:
+        await bench.run(stopping=True)
+        execution = await answered("Failed")
+        assert (execution.status, execution.runs["W"].status) == ("Stopped", "Stopped")
+        bench.orchestrator.retry(execution)
+        await bench.settled()
+        assert execution.status == "Executing"
+        assert (await answered("Succeeded")).status == "Succeeded"
+
+    asyncio.run(main())
+    bench.close()
+    assert calls == ["A", "B"], "what has succeeded is kept"
+    sent = [(message["token"], message["status"]) for message in bench.aws.messages]
+    assert [status for _, status in sent] == ["Executing", "Stopping", "Executing"]
+    assert sent[0][0] == sent[1][0] != sent[2][0], "a retry has a new token"
+
+
 def restart(store: Store, document: dict[str, Any], aws: FakeAws) -> Bench:
     return Bench(document, store, aws)
 
