@@ -239,7 +239,7 @@ def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, mo
     told: list[str] = []
     with FaultInjectionProxy(endpoint, [Denied(("sagemaker:SendPipelineExecutionStepFailure",))]) as proxy:
         for _ in range(2):
-            with pytest.raises(cleanup.StillRunning) as error:
+            with pytest.raises(cleanup.NotDeleted) as error:
                 cleanup.delete_all(embedded_session(proxy.endpoint_url), kit.config, report=told.append)
     assert str(error.value) == (
         f"All but the pipeline {kit.config.pipeline} is deleted. Its execution {execution} can't be stopped, because "
@@ -262,7 +262,7 @@ def test_a_lambda_step_that_goes_on_is_named(endpoint: str, monkeypatch: pytest.
     replace_code(kit, kit.config.count_inputs_function, slow)
     execution = kit.start()
     until(lambda: kit.steps(execution).get("CountInputs", ("",))[0] == "Executing")
-    with pytest.raises(cleanup.StillRunning) as error:
+    with pytest.raises(cleanup.NotDeleted) as error:
         cleanup.delete_all(kit.session, kit.config)
     assert str(error.value) == (
         f"All but the pipeline {kit.config.pipeline} is deleted. Its execution {execution} has not stopped, because "

@@ -218,3 +218,46 @@ def test_a_step_that_was_answered_meanwhile_is_no_problem(session, config, calls
     else:
         with pytest.raises(ClientError, match=message):
             executions.stop_executions(session, config, config.pipeline)
+
+
+def test_an_environment_that_other_queues_use_stays_and_all_else_is_deleted(session, config):
+    subnets, groups = batch.default_network(session)
+    network = {"subnets": subnets, "security_groups": groups}
+    name = config.compute_environment
+    environment = batch.ensure_compute_environment(session, name, **network, max_vcpus=1, tags=config.tags)
+    theirs = [f"{config.prefix}-team-{letter}" for letter in "ab"]
+    for queue, tags in ((config.job_queue, config.tags), *((queue, {"owner": "team"}) for queue in theirs)):
+        arn = environment["computeEnvironmentArn"]
+        batch.ensure_job_queue(session, queue, compute_environment=arn, tags=tags)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    told = []
+    with pytest.raises(cleanup.NotDeleted) as error:
+        cleanup.delete_all(session, config, report=told.append)
+    assert str(error.value) == (
+        f"All but the compute environment {name} is deleted. The job queues {theirs[0]} and {theirs[1]} use it. "
+        "Delete them, or move them to another compute environment, then run the cleanup again."
+    )
+    assert told == [f"job queue {config.job_queue}", f"bucket {config.bucket}"]
+    assert cleanup.leftovers(session, config) == [f"compute environment {name}"]
+    assert batch.describe(session, "compute environment", name)["state"] == "ENABLED"  # their jobs go on
+    for queue in theirs:
+        session.client("batch").update_job_queue(jobQueue=queue, state="DISABLED")
+        batch.settled(session, "job queue", queue)
+        session.client("batch").delete_job_queue(jobQueue=queue)  # and it is still there for a moment
+    assert cleanup.delete_all(session, config) == [f"compute environment {name}"]
+
+
+def test_two_things_that_cant_be_deleted_are_both_named(session, config, monkeypatch):
+    def held(kind):
+        def delete():
+            raise cleanup.NotDeleted(f"It is a {kind}.")
+
+        return lambda *_: iter([cleanup.Resource(kind, "x", "arn", delete, ours=True)])
+
+    monkeypatch.setattr("utils.cleanup.everything._FINDERS", [held("pipeline"), held("compute environment")])
+    with pytest.raises(cleanup.NotDeleted) as error:
+        cleanup.delete_all(session, config)
+    assert str(error.value) == (
+        "All but these is deleted:\n- the pipeline x. It is a pipeline.\n"
+        "- the compute environment x. It is a compute environment."
+    )

@@ -5,14 +5,13 @@ safe to repeat, so you finish an interrupted cleanup by running it again.
 """
 
 from .everything import delete_all, find_all, find_named, foreign_resources, leftovers, only_tagged, table
-from .executions import StillRunning
-from .resource import Resource
+from .resource import NotDeleted, Resource
 from .roles import delete_instance_profile
 from .tag_register import tagged
 
 __all__ = [
+    "NotDeleted",
     "Resource",
-    "StillRunning",
     "delete_all",
     "delete_instance_profile",
     "find_all",

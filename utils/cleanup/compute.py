@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import boto3
 
 from .. import batch
 from ..config import Config
 from .executions import end_jobs
-from .resource import Resource, has_our_tag
+from .resource import NotDeleted, Resource, has_our_tag
 from .waiting import delete_when_free, until_empty
 
 
@@ -35,7 +36,10 @@ def find_job_queue(session: boto3.Session, config: Config) -> Iterator[Resource]
 
 
 def find_compute_environment(session: boto3.Session, config: Config) -> Iterator[Resource]:
-    """The compute environment."""
+    """The compute environment. While a queue that is not deleted uses it, it stays as it is.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteComputeEnvironment.html
+    """
     environment = batch.describe(session, "compute environment", config.compute_environment)
     if environment is None:
         return
@@ -44,6 +48,13 @@ def find_compute_environment(session: boto3.Session, config: Config) -> Iterator
         client, name = session.client("batch"), config.compute_environment
         if batch.settled(session, "compute environment", name) is None:
             return
+        # Before it is disabled, since that would hold up the queues' jobs.
+        if queues := _queues_on(client, environment["computeEnvironmentArn"]):
+            use, them = ("queues {} use", "them") if len(queues) > 1 else ("queue {} uses", "it")
+            raise NotDeleted(
+                f"The job {use.format(' and '.join(queues))} it. Delete {them}, or move {them} to another compute "
+                "environment, then run the cleanup again."
+            )
         client.update_compute_environment(computeEnvironment=name, state="DISABLED")
         batch.settled(session, "compute environment", name)
         # For some moments Batch still counts the deleted queue as using it.
@@ -54,6 +65,17 @@ def find_compute_environment(session: boto3.Session, config: Config) -> Iterator
 
     arn, ours = environment["computeEnvironmentArn"], has_our_tag(config, environment.get("tags", {}))
     yield Resource("compute environment", config.compute_environment, arn, delete, ours)
+
+
+def _queues_on(client: Any, environment: str) -> list[str]:
+    """The names of the job queues on a compute environment that are not being deleted."""
+    return sorted(
+        queue["jobQueueName"]
+        for page in client.get_paginator("describe_job_queues").paginate()
+        for queue in page["jobQueues"]
+        if queue["status"] not in ("DELETING", "DELETED")
+        and environment in [each["computeEnvironment"] for each in queue.get("computeEnvironmentOrder", [])]
+    )
 
 
 def find_job_definitions(session: boto3.Session, config: Config) -> Iterator[Resource]:

@@ -9,8 +9,7 @@ import pandas as pd
 
 from ..config import Config
 from . import compute, functions, pipeline, roles, storage, watching
-from .executions import StillRunning
-from .resource import Resource
+from .resource import NotDeleted, Resource
 from .tag_register import tagged
 
 # What uses a resource comes before the resource itself. The functions come after the pipeline, since they answer its
@@ -78,24 +77,33 @@ def delete_all(session: boto3.Session, config: Config, report: Callable[[str], N
 
     Raises:
         ClientError: AWS refuses a deletion. What was deleted stays deleted, and a second call continues from there.
+        NotDeleted: an execution of the pipeline can't be stopped, or another job queue uses the compute environment.
+            All else is deleted.
         RuntimeError: S3 refuses to delete an object.
-        StillRunning: an execution of the pipeline can't be stopped. All but the pipeline is deleted.
         TimeoutError: something is still there some minutes after its deletion. A second call continues from there.
     """
-    deleted, held = [], None
+    deleted: list[str] = []
+    held: dict[str, str] = {}
     for resource in find_named(session, config):
         if not resource.ours:
             continue
         try:
             resource.delete()
-        except StillRunning as error:
-            held = error
+        except NotDeleted as error:
+            held[str(resource)] = str(error)
         else:
             deleted.append(str(resource))
             report(deleted[-1])
     if held:
-        raise held
+        raise NotDeleted(_all_but(held))
     return deleted
+
+
+def _all_but(held: dict[str, str]) -> str:
+    """What was not deleted, and why."""
+    if len(held) == 1:
+        return "".join(f"All but the {name} is deleted. {why}" for name, why in held.items())
+    return "\n- ".join(["All but these is deleted:", *(f"the {name}. {why}" for name, why in held.items())])
 
 
 def leftovers(session: boto3.Session, config: Config) -> list[str]:

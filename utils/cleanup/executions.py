@@ -10,15 +10,11 @@ from botocore.exceptions import ClientError
 from .. import batch
 from ..config import Config
 from ..pipeline import FINAL
-from .resource import has_our_tag
+from .resource import NotDeleted, has_our_tag
 from .waiting import last_remaining, until_empty
 
 # How long the functions have to end what a stopped execution does, and how long it may then take without them.
 GRACE_SECONDS, LAST_SECONDS = 60, 300
-
-
-class StillRunning(RuntimeError):
-    """An execution that can't be stopped. The message names it and says what to do."""
 
 
 def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> None:
@@ -29,7 +25,7 @@ def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> No
     answer.
 
     Raises:
-        StillRunning: an execution has not stopped.
+        NotDeleted: an execution has not stopped.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopPipelineExecution.html
     """
@@ -51,7 +47,7 @@ def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> No
 
     def still_running_when_answered() -> list[str]:
         for arn in still_running():
-            _answer_steps(sagemaker, pipeline, arn)
+            _answer_steps(sagemaker, arn)
         return still_running()
 
     if not last_remaining(still_running, GRACE_SECONDS):
@@ -61,9 +57,9 @@ def stop_executions(session: boto3.Session, config: Config, pipeline: str) -> No
         end_jobs(session.client("batch"), config.job_queue)
     for arn in last_remaining(still_running_when_answered, LAST_SECONDS):
         steps = " and ".join(step["StepName"] for step in _unfinished_steps(sagemaker, arn))
-        raise StillRunning(
-            f"All but the pipeline {pipeline} is deleted. Its execution {arn} has not stopped, because its step "
-            f"{steps} still runs. When it has ended, run the cleanup again."
+        raise NotDeleted(
+            f"Its execution {arn} has not stopped, because its step {steps} still runs. When it has ended, run the "
+            "cleanup again."
         )
 
 
@@ -90,7 +86,7 @@ def end_jobs(client: Any, queue: str) -> None:
     until_empty(unfinished, "jobs are still running")
 
 
-def _answer_steps(sagemaker: Any, pipeline: str, execution: str) -> None:
+def _answer_steps(sagemaker: Any, execution: str) -> None:
     """Fail the steps that wait for an answer."""
     for step in _unfinished_steps(sagemaker, execution):
         token = step.get("Metadata", {}).get("Callback", {}).get("CallbackToken")
@@ -103,10 +99,10 @@ def _answer_steps(sagemaker: Any, pipeline: str, execution: str) -> None:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if "AccessDenied" in code:
-                raise StillRunning(
-                    f"All but the pipeline {pipeline} is deleted. Its execution {execution} can't be stopped, "
-                    f"because its step {step['StepName']} waits for an answer that you may not give. Get the "
-                    "permission sagemaker:SendPipelineExecutionStepFailure, then run the cleanup again."
+                raise NotDeleted(
+                    f"Its execution {execution} can't be stopped, because its step {step['StepName']} waits for an "
+                    "answer that you may not give. Get the permission sagemaker:SendPipelineExecutionStepFailure, then "
+                    "run the cleanup again."
                 ) from None
             if not was_answered(code, error.response["Error"].get("Message", "")):
                 raise

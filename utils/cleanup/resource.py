@@ -20,6 +20,10 @@ _IF_LEFT = {
 }
 
 
+class NotDeleted(RuntimeError):
+    """What must stay for now. The message says why, and what to do."""
+
+
 @dataclass(frozen=True)
 class Resource:
     """Something with one of our names.
