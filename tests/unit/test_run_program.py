@@ -41,7 +41,6 @@ def program_with(requirement: str) -> str:
     return f"{block}import sys, mypackage\nprint(mypackage.word, *sys.argv[1:])\n"
 
 
-@pytest.mark.thorough
 def test_what_is_missing_is_installed_and_the_program_runs_with_its_arguments(tmp_path, index):
     place = str(tmp_path / "place")
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_TARGET": place, "PYTHONPATH": place}
