@@ -24,13 +24,13 @@ help:
 	@echo "make test-clients  test other programs that use AWS Batch on the embedded AWS, each in its own environment"
 	@echo "make book       build the notebooks as a website (build/book/html/index.html)"
 	@echo "make functions  package the two Lambda functions (build/submit_jobs.zip, build/check_jobs.zip)"
-	@echo "make deploy     deploy functions, queues, rules and alarms as a CloudFormation stack (deploy/README.md)"
+	@echo "make deploy     deploy functions, queues, rules and alarms as a CloudFormation stack (PIPELINES=a,b and more: deploy/README.md)"
 	@echo "make undeploy   delete that stack"
 	@echo "make bench      measure the numbers in the README (BENCH=benchmarks/tutorial.py for one)"
 	@echo "make lint       check code, types, lengths and the English (make format fixes the format)"
 	@echo "make lock       resolve pyproject.toml into requirements.lock and environment.yml"
 	@echo "make audit      check the locked packages for known vulnerabilities (make sbom lists them in build/sbom.json)"
-	@echo "make clean      stop the embedded AWS, and remove all files that make created"
+	@echo "make clean      stop the embedded AWS, and remove what make created, with the kernel of make kernel"
 
 # Meanwhile npm, if it is here, fetches Mermaid, which draws the page's diagrams. Without it the page shows their text.
 tutorial: .venv/.installed
@@ -203,6 +203,7 @@ clean:
 	@if [ -x $(BIN)/jupyter ] && $(BIN)/jupyter server list 2>/dev/null | grep -q ":: $(CURDIR)$$"; then \
 		echo "JupyterLab runs here, from .venv. Stop it first, with Ctrl-C in its terminal." >&2; exit 1; fi
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_aws stop; fi  # while it can't be stopped, nothing is deleted
+	@if [ -x $(BIN)/python ] && [ -x $(BIN)/jupyter ]; then $(BIN)/python .ci/remove_kernel.py $(KERNEL); fi
 	rm -rf .venv .local_aws outputs build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,22 @@ def test_it_is_this_python_under_a_name_of_its_own(make_kernel, tmp_path):
 def test_one_setting_makes_all_notebooks_use_aws_and_is_taken_back(make_kernel, tmp_path):
     assert target_of(make_kernel("SAGEMAKER_BATCH_TARGET=aws"), tmp_path) == "aws"
     assert target_of(make_kernel(), tmp_path) == "local"
+
+
+@pytest.mark.parametrize("other", [None, "/opt/other/.venv/bin/python"])
+def test_make_clean_removes_the_kernel_if_it_starts_this_python(make_kernel, tmp_path, other):
+    kernel, written = make_kernel(), tmp_path / "jupyter" / "kernels" / NAME / "kernel.json"
+    if other:
+        written.write_text(json.dumps(kernel | {"argv": [other, *kernel["argv"][1:]]}))
+    clone, home = tmp_path / "clone", {"JUPYTER_DATA_DIR": str(tmp_path / "jupyter"), "LOCAL_AWS_HOME": str(tmp_path)}
+    (clone / ".ci").mkdir(parents=True)
+    for name in ("Makefile", ".ci/remove_kernel.py"):
+        shutil.copy(ROOT / name, clone / name)
+    clean = ["make", f"BIN={Path(sys.executable).parent}", "clean"]
+    for _ in range(2):  # the second time there is none
+        cleaned = subprocess.run(clean, cwd=clone, env=os.environ | home, check=False, capture_output=True, text=True)
+        assert (cleaned.returncode, cleaned.stderr) == (0, "")
+        assert written.exists() == bool(other)
 
 
 @pytest.mark.thorough
