@@ -6,6 +6,7 @@ Each command that it runs is printed, so that you can run it yourself or take it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -24,12 +25,14 @@ from deploy.render import TEMPLATE
 from utils import existing, lambdas
 from utils.config import Config, ConfigError
 from utils.existing import ResourceNotFound
+from utils.pipeline import FINAL
 from utils.stack import StackNotFound, backend
 
 # The longest name of a resource is a function's, which Lambda lets have 64 characters.
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,51}")
 KEY_DIGITS = 16  # of a package's digest in its key
 FUNCTIONS = {"SubmitJobsKey": "submit_jobs", "CheckJobsKey": "check_jobs"}
+LISTS = ("pipelines", "job_queues", "job_definitions", "buckets", "kms_keys", "pipeline_roles")
 FIRST = ("pipelines", "job_queues", "job_definitions", "buckets")  # what the first deployment needs
 # Options that are an ARN, and whose.
 ARNS = {
@@ -68,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
     """Upload the functions' packages, create or update the stack, and print what BatchStep takes."""
+    _require_commas(options)
     account = session.client("sts").get_caller_identity()["Account"]
     config = Config("aws", "sagemaker-stack", session.region_name, account).with_existing(
         pipelines=options.pipelines,
@@ -126,6 +130,14 @@ def _require(session: boto3.Session, config: Config, options: argparse.Namespace
         )
 
 
+def _require_commas(options: argparse.Namespace) -> None:
+    """Check that no name has a space, because then it is more than one."""
+    for option in LISTS:
+        for name in getattr(options, option):
+            if len(names := name.split()) > 1:
+                raise ConfigError(f'{option} has "{name}". Separate names by commas, such as "{",".join(names)}".')
+
+
 def _described(session: boto3.Session, stack: str) -> dict[str, Any] | None:
     """The stack as DescribeStacks answers it, or None if there is none.
 
@@ -153,6 +165,8 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
         raise ConfigError(
             f"The stack `{options.stack}` is not one of deploy/template.yaml, so it is not deleted. Check its name."
         )
+    if not options.force:
+        _require_ended(session, values.get("PipelineArns", ""))
     bucket = values["CodeBucket"]
     packages = [part for name in FUNCTIONS.values() for part in ("--include", f"{name}-{'?' * KEY_DIGITS}.zip")]
     _aws(
@@ -161,6 +175,34 @@ def delete(session: boto3.Session, options: argparse.Namespace) -> None:
     )  # fmt: skip
     _aws(session, "cloudformation", "delete-stack", "--stack-name", options.stack)
     _aws(session, "cloudformation", "wait", "stack-delete-complete", "--stack-name", options.stack)
+
+
+def _require_ended(session: boto3.Session, pipelines: str) -> None:
+    """Check that no execution of these pipelines waits for an answer, which only the stack's function gives.
+
+    A pipeline that is not there, or whose executions you may not list, has none.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutions.html
+    """
+    pages = session.client("sagemaker").get_paginator("list_pipeline_executions")
+    running = set()
+    for name in {arn.rpartition("/")[2] for arn in pipelines.split(",") if arn}:
+        with contextlib.suppress(ClientError):
+            running |= {
+                each["PipelineExecutionArn"]
+                for page in pages.paginate(PipelineName=name)
+                for each in page["PipelineExecutionSummaries"]
+                if each["PipelineExecutionStatus"] not in FINAL
+            }
+    if running:
+        commands = [
+            f"  aws sagemaker stop-pipeline-execution --pipeline-execution-arn {arn}" for arn in sorted(running)
+        ]
+        raise ConfigError(
+            "Nothing is deleted, because these executions have not ended, and only the stack answers their BatchSteps. "
+            "Stop them, and run this again when they have ended. To delete the stack at once, add --force "
+            "(ARGS=--force to make).\n" + "\n".join(commands)
+        )
 
 
 def _failures(session: boto3.Session, stack: str) -> list[str]:
@@ -246,6 +288,7 @@ def _parser() -> argparse.ArgumentParser:
         ("pipeline-roles", "names of the pipelines' roles, to attach the policy to that they need"),
     ):
         create.add_argument(f"--{name}", type=_names, default=[], metavar="A,B", help=f"{what}, separated by commas")
+    remove.add_argument("--force", action="store_true", help="delete it even while executions of its pipelines run")
     create.add_argument("--permissions-boundary", metavar="ARN", help="boundary of the functions' roles")
     create.add_argument("--alarm-topic", metavar="ARN", help="SNS topic that the alarms notify")
     create.add_argument("--push", action=argparse.BooleanOptionalAction, help="answer when a job ends; default: poll")

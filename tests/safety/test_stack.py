@@ -156,6 +156,8 @@ def test_a_step_that_waits_during_an_update_is_answered(team):
     while team.steps(execution).get("Files") != "Executing":
         assert time.monotonic() < deadline, team.steps(execution)
         time.sleep(0.2)
+    refused = team.make("delete")
+    assert refused.returncode == 1 and f"--pipeline-execution-arn {execution}" in refused.stderr
     updated = team.deploy("--push", "--deadline-seconds", "3600")
     assert updated.returncode == 0, updated.stdout + updated.stderr
     settings = team.session.client("lambda").get_function_configuration(FunctionName=f"{STACK}-check-jobs")

@@ -159,3 +159,13 @@ def test_the_stack_is_deployed_on_the_embedded_aws_as_the_page_says(after_notebo
     )
     assert listed["KeyCount"] == 12
     assert session.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
+
+
+def test_the_documented_trust_policy_is_the_kits_for_this_pipeline():
+    """Without the tutorial's own pipelines, which a team's role need not trust."""
+    [text] = re.findall(r"^```json\n(.*?)^```$", (ROOT / "deploy/README.md").read_text(), re.MULTILINE | re.DOTALL)
+    config = Config("aws", "sagemaker-x", "eu-west-1", "123456789012").with_existing(pipelines=["my-churn-model"])
+    trust = iam.render("trust_pipeline.json", config)
+    arns = trust["Statement"][0]["Condition"]["ArnLike"]["aws:SourceArn"]
+    arns.remove("arn:aws:sagemaker:eu-west-1:123456789012:pipeline/sagemaker-x-*")
+    assert json.loads(text) == trust

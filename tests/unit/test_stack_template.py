@@ -123,6 +123,45 @@ def test_a_stack_of_another_template_is_not_deleted(monkeypatch, ran):
     assert ran == []
 
 
+def waiting_stack(calls):
+    """What CloudFormation and SageMaker answer while an execution of `m` runs. There is no pipeline `other` yet."""
+    names = {"PipelineArns": "arn:a:pipeline/m,arn:a:pipeline/other", "CodeBucket": "unit-stack-code"}
+    parameters = [{"ParameterKey": name, "ParameterValue": names.get(name, "x")} for name in render.parameters()]
+    stacks = [{"StackName": "s", "StackStatus": "CREATE_COMPLETE", "Parameters": parameters}]
+    calls.answer("DescribeStacks", {"Stacks": stacks})
+    states = enumerate(["Executing", "Succeeded", "Stopping", "Failed", "Stopped"])
+    executions = [{"PipelineExecutionArn": f"m/{n}", "PipelineExecutionStatus": state} for n, state in states]
+    return {"PipelineExecutionSummaries": executions}
+
+
+def test_a_stack_whose_executions_wait_is_not_deleted(on_aws, session, calls):
+    executions = waiting_stack(calls)
+
+    def listed(params, **_):
+        if b'"m"' in params["body"]:
+            calls.answer("ListPipelineExecutions", executions)
+        else:
+            calls.refuse("ListPipelineExecutions", "ResourceNotFound", "Pipeline 'other' does not exist.")
+
+    session.events.register_first("before-call.sagemaker.ListPipelineExecutions", listed)
+    with pytest.raises(SystemExit) as ended:
+        stack.main(["delete", "--stack", "s"])
+    said, *commands = ended.value.code.splitlines()
+    assert said.startswith("Nothing is deleted, because these executions have not ended")
+    stop = "  aws sagemaker stop-pipeline-execution --pipeline-execution-arn"
+    assert (commands, on_aws) == ([f"{stop} m/0", f"{stop} m/2"], [])
+
+
+def test_it_is_deleted_by_force_or_if_its_executions_may_not_be_listed(on_aws, calls):
+    for arguments in (["--force"], []):
+        waiting_stack(calls)
+        calls.refuse("ListPipelineExecutions", "AccessDeniedException", "no", times=0 if arguments else 2)
+        stack.main(["delete", "--stack", "s", *arguments])
+        assert [each[1] for each in on_aws] == ["rm", "delete-stack", "wait"]
+        on_aws.clear()
+    assert calls.made.count("ListPipelineExecutions") == 2
+
+
 def test_an_error_of_the_program_is_not_made_a_sentence(monkeypatch, ran):
     def broken(*_):
         return {}["no such key"]
@@ -228,6 +267,7 @@ def test_without_credentials_it_says_how_to_get_some(monkeypatch, ran):
         (["deploy", "--stack", ""], "The stack has no name: give --stack, or STACK=... to make."),
         (["deploy", "--stack", "1st"], 'stack is "1st". It must have at most 52 letters'),
         (options("--job-queues", "q"), "The packages need a bucket. Give --buckets or --code-bucket."),
+        (options("--pipelines", "a b"), 'pipelines has "a b". Separate names by commas, such as "a,b".'),
         (options("--pipelines", "my_model"), "pipelines has 'my_model'"),
         (
             options("--buckets", "data", "--alarm-topic", "mine"),
