@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import linecache
 import re
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,13 @@ def fences(kind: str, text: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
-def printed(source: str, variables: dict[str, Any], name: str) -> str:
+def printed(sources: list[str], variables: dict[str, Any], name: str) -> str:
+    """What these print, each run as a cell of its own, whose text `lambdas.package_cell` finds."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        exec(compile(source, f"the exercise of {name}", "exec"), variables)
+        for number, source in enumerate(sources, 1):
+            cell = f"the exercise of {name}, cell {number}"
+            linecache.cache[cell] = (len(source), None, source.splitlines(keepends=True), cell)
+            exec(compile(source, cell, "exec"), variables)
     return output.getvalue()
 
 
@@ -53,7 +58,7 @@ def test_each_exercise_prints_what_its_answer_says(own_aws):
                 continue
 
             def tries(text: str, variables: dict[str, Any], name: str = notebook.stem) -> None:
-                code, wanted = "\n".join(fences("python", answer(text))), "".join(fences("text", answer(text)))
+                code, wanted = fences("python", answer(text)), "".join(fences("text", answer(text)))
                 if (seen := printed(code, variables, name)) != wanted:
                     differs[name] = {"says": wanted, "prints": seen}
 
