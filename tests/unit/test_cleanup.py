@@ -66,8 +66,12 @@ def test_what_another_cleanup_has_deleted_meanwhile_is_no_problem(session, confi
     session.client("logs").create_log_group(logGroupName=config.job_log_group, tags=config.tags)
     text = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": config.tag_text}}]})
     session.client("cloudwatch").put_dashboard(DashboardName=config.dashboard, DashboardBody=text)
+    data.ensure_bucket(session, config.bucket, tags=config.tags)
+    iam.ensure_roles(session, config)
+    tags = [{"Key": key, "Value": value} for key, value in config.tags.items()]
+    session.client("events").put_rule(Name=f"{config.prefix}-rule", EventPattern='{"source": ["own"]}', Tags=tags)
     found = cleanup.find_all(session, config)
-    assert {resource.kind for resource in found} == {"queue", "log group", "dashboard"}
+    assert {resource.kind for resource in found} == {"queue", "log group", "dashboard", "bucket", "role", "event rule"}
     for resource in found:
         resource.delete()
         resource.delete()

@@ -10,6 +10,7 @@ import boto3
 from ..config import Config
 from .executions import stop_executions
 from .resource import Resource, has_our_tag
+from .waiting import in_steps
 
 
 def find_pipelines(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -21,7 +22,7 @@ def find_pipelines(session: boto3.Session, config: Config) -> Iterator[Resource]
         except sagemaker.exceptions.ResourceNotFound:
             continue
         ours = has_our_tag(config, sagemaker.list_tags(ResourceArn=arn).get("Tags", []))
-        yield Resource("pipeline", name, arn, partial(_delete, session, config, name), ours)
+        yield Resource("pipeline", name, arn, in_steps(partial(_delete, session, config, name)), ours)
 
 
 def _delete(session: boto3.Session, config: Config, name: str) -> None:

@@ -11,7 +11,7 @@ import boto3
 from .. import iam
 from ..config import Config
 from .resource import Resource, has_our_tag
-from .waiting import delete_if_there, delete_when_free
+from .waiting import delete_if_there, delete_when_free, in_steps
 
 
 def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -47,4 +47,4 @@ def _role_deleter(client: Any, name: str) -> Callable[[], None]:
         # For some moments IAM may still count what was just taken from the role.
         delete_when_free("DeleteConflict", client.delete_role, RoleName=name)
 
-    return delete
+    return in_steps(delete)

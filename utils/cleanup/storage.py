@@ -12,7 +12,7 @@ from .. import batch
 from ..config import Config
 from .functions import function_names
 from .resource import Resource, has_our_tag
-from .waiting import delete_if_there
+from .waiting import delete_if_there, in_steps
 
 
 def find_bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -37,7 +37,7 @@ def find_bucket(session: boto3.Session, config: Config) -> Iterator[Resource]:
         s3.delete_bucket(Bucket=config.bucket)
 
     arn = f"arn:{config.partition}:s3:::{config.bucket}"
-    yield Resource("bucket", config.bucket, arn, delete, has_our_tag(config, tags))
+    yield Resource("bucket", config.bucket, arn, in_steps(delete), has_our_tag(config, tags))
 
 
 def _raise_first(bucket: str, errors: list[dict[str, str]]) -> None:

@@ -42,6 +42,27 @@ def delete_if_there(call: Callable[..., Any], **arguments: Any) -> None:
     try:
         call(**arguments)
     except ClientError as error:
-        gone = ("NotFound", "NonExistent", "DoesNotExist", "NoSuch")
-        if not any(word in error.response["Error"]["Code"] for word in gone):
+        if not _is_gone(error):
             raise
+
+
+def in_steps(delete: Callable[[], None]) -> Callable[[], None]:
+    """A deletion of several calls, for something that another cleanup may delete at the same time, or a part of it.
+
+    When a part was gone, it begins again, to delete the other parts.
+    """
+
+    def call() -> None:
+        try:
+            delete()
+        except ClientError as error:
+            if not _is_gone(error):
+                raise
+            delete_if_there(delete)
+
+    return call
+
+
+def _is_gone(error: ClientError) -> bool:
+    gone = ("NotFound", "NonExistent", "DoesNotExist", "NoSuch")
+    return any(word in error.response["Error"]["Code"] for word in gone)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from .. import events, monitoring
 from ..config import Config
 from .resource import Resource, has_our_tag
-from .waiting import delete_if_there
+from .waiting import delete_if_there, in_steps
 
 
 def find_rules(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -32,7 +32,7 @@ def _rule_deleter(client: Any, name: str) -> Callable[[], None]:
             client.remove_targets(Rule=name, Ids=targets)
         client.delete_rule(Name=name)
 
-    return delete
+    return in_steps(delete)
 
 
 def find_alarms(session: boto3.Session, config: Config) -> Iterator[Resource]:
