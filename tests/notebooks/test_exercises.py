@@ -7,7 +7,9 @@ import linecache
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
+import boto3
 import pytest
 import run_inline
 
@@ -45,6 +47,23 @@ def test_an_exercise_has_code_and_says_what_it_prints(notebook):
     for text in answers:
         assert fences("python", text)
         assert fences("text", text)
+
+
+@pytest.mark.parametrize("job_ids", ["", " "])
+def test_the_mended_monitor_fails_a_step_that_names_no_jobs(monkeypatch, job_ids):
+    """Nothing ran then, and no job that is left out has failed."""
+    aws = MagicMock()
+    aws.describe_jobs.return_value = {"jobs": []}
+    monkeypatch.setattr(boto3, "client", lambda _: aws)
+    [notebook] = [path for path in run_inline.NOTEBOOKS if path.stem.startswith("04")]
+    [mended] = [each for text in texts(notebook) for each in fences("python", text) if "def lambda_handler" in each]
+    variables: dict[str, Any] = {}
+    exec(mended, variables)
+    body = {"token": "A1b2C3d4E5", "status": "Executing", "arguments": {"job_ids": job_ids}}
+    record = {"messageId": "1", "body": json.dumps(body), "attributes": {"ApproximateReceiveCount": "1"}}
+    assert variables["lambda_handler"]({"Records": [record]}, None) == {"batchItemFailures": []}
+    aws.send_pipeline_execution_step_failure.assert_called_once()
+    aws.send_pipeline_execution_step_success.assert_not_called()
 
 
 @pytest.mark.thorough
