@@ -122,6 +122,18 @@ def no_real_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ.update(saved)
 
 
+@pytest.fixture(autouse=True)
+def environment_as_before() -> Iterator[None]:
+    """What a test sets, or the connecting that it does, reaches no other test."""
+    saved = dict(os.environ)
+    yield
+    for name in (saved.keys() | os.environ.keys()) - {"PYTEST_CURRENT_TEST"}:
+        if name not in saved:
+            del os.environ[name]
+        elif os.environ.get(name) != saved[name]:
+            os.environ[name] = saved[name]
+
+
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """One embedded AWS on a free port for the whole test run: tests share it, so they name their own resources."""

@@ -1,5 +1,6 @@
 """The code that README, deploy/README.md and the pages of docs/ give for a pipeline and a job, run as it stands."""
 
+import contextlib
 import io
 import json
 import os
@@ -80,6 +81,8 @@ def test_a_pipeline_without_the_sdk_gets_the_steps_in_the_promised_order(session
     steps = [{"Name": name, "Type": "Lambda", "FunctionArn": function} for name in ("Prepare", "Train")]
     written = json.dumps({"Version": "2020-12-01", "Steps": steps})
     sagemaker = session.client("sagemaker")
+    with contextlib.suppress(sagemaker.exceptions.ResourceNotFound):
+        sagemaker.delete_pipeline(PipelineName="my-churn-model")  # of another test, which takes its name from the docs
     sagemaker.create_pipeline(PipelineName="my-churn-model", RoleArn=role, PipelineDefinition=written)
     queue = "https://sqs.us-east-1.amazonaws.com/000000000000/callbacks"
     made = {"submit_function_arn": function, "callback_queue_url": queue}
