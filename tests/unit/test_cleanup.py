@@ -256,9 +256,10 @@ def test_two_things_that_cant_be_deleted_are_both_named(session, config, monkeyp
         def delete():
             raise cleanup.NotDeleted(f"It is a {kind}.")
 
-        return lambda *_: iter([cleanup.Resource(kind, "x", "arn", delete, ours=True)])
+        return cleanup.Resource(kind, "x", "arn", delete, ours=True)
 
-    monkeypatch.setattr("utils.cleanup.everything._FINDERS", [held("pipeline"), held("compute environment")])
+    found = [held("pipeline"), held("compute environment")]
+    monkeypatch.setattr("utils.cleanup.everything.find_named", lambda *_: iter(found))
     with pytest.raises(cleanup.NotDeleted) as error:
         cleanup.delete_all(session, config)
     assert str(error.value) == (
