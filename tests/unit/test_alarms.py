@@ -173,6 +173,22 @@ def test_answers_are_those_of_one_execution_from_all_pages_of_the_log(session, c
     assert pd.isna(table["lag"][1])
 
 
+def test_an_answer_that_is_not_in_the_log_yet_is_waited_for(session, config, calls):
+    line = {
+        "message": "step answered",
+        "execution": "arn",
+        "step": "S",
+        "answer": "Failure",
+        "path": "push",
+        "polls": 1,
+    }
+    event = {"message": json.dumps(line)}
+    calls.answer("FilterLogEvents", {"events": []}, {"events": [event]})
+    assert monitoring.answers(session, config, "arn", expect=1)["answer"].tolist() == ["Failure"]
+    calls.answer("FilterLogEvents", {"events": []})
+    assert monitoring.answers(session, config, "arn", expect=1, seconds=0).empty
+
+
 def test_no_answers_are_an_empty_table(session, config, calls):
     calls.answer("FilterLogEvents", {"events": [], "searchedLogStreams": []})
     assert monitoring.answers(session, config, "arn").columns.tolist() == ["step", "answer", "path", "polls", "lag"]

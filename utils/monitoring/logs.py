@@ -10,6 +10,7 @@ import pandas as pd
 
 from .. import batch
 from ..config import Config
+from ..support.waiting import wait
 
 
 def job_log(session: boto3.Session, log_group: str, log_stream: str) -> list[str]:
@@ -58,10 +59,16 @@ def last_lines(logs: Any, log_group: str, log_stream: str) -> list[str]:
     return [event["message"] for event in answer["events"]]
 
 
-def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFrame:
+def answers(
+    session: boto3.Session, config: Config, execution: str, *, expect: int = 0, seconds: float = 30
+) -> pd.DataFrame:
     """What check_jobs has logged of the steps of an execution that it answered, one row each.
 
     It knows a step by its jobs, whose names hold the name of the step that submitted them.
+
+    Args:
+        expect: wait until the log has so many answers, since a line takes some moments to come. Default: 0.
+        seconds: how long to wait. After that the table has what is there. Default: 30 seconds.
 
     Returns:
         Columns step (whose jobs they are), answer (Success or Failure), path (poll or push), polls and lag: the
@@ -73,11 +80,16 @@ def answers(session: boto3.Session, config: Config, execution: str) -> pd.DataFr
     https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
     """
     logs, log_group = session.client("logs"), config.lambda_log_group(config.check_jobs_function)
-    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=log_group, filterPattern='"step answered"')
-    try:
-        entries = [json.loads(event["message"]) for page in pages for event in page["events"]]
-    except logs.exceptions.ResourceNotFoundException:
-        raise LookupError(_no_group(session, log_group, "Run notebook 03 first")) from None
-    mine = [entry for entry in entries if entry["execution"] == execution]
+    search = {"logGroupName": log_group, "filterPattern": '"step answered"'}
+
+    def logged() -> list[dict[str, Any]]:
+        pages = logs.get_paginator("filter_log_events").paginate(**search)
+        try:
+            entries = [json.loads(event["message"]) for page in pages for event in page["events"]]
+        except logs.exceptions.ResourceNotFoundException:
+            raise LookupError(_no_group(session, log_group, "Run notebook 03 first")) from None
+        return [entry for entry in entries if entry["execution"] == execution]
+
+    mine = wait(logged, until=lambda found: len(found) >= expect, seconds=seconds)
     columns = {"step": "step", "answer": "answer", "path": "path", "polls": "polls", "lag": "AnswerLag"}
     return pd.DataFrame({column: [entry.get(key) for entry in mine] for column, key in columns.items()})
