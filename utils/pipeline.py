@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -51,8 +52,14 @@ def sdk_session(session: boto3.Session, bucket: str) -> Any:
     )
 
 
-def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 3600) -> dict[str, Any]:
+def wait_for_execution(
+    session: boto3.Session, arn: str, *, seconds: float = 3600, show: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
     """Poll an execution until it has ended, and return it as DescribePipelineExecution answers it.
+
+    Args:
+        show: is given each answer while the execution goes on. Default: nothing is shown. `monitoring.follow` shows a
+            line.
 
     Raises:
         TimeoutError: it has not ended after `seconds`. It keeps running. Call again to keep waiting.
@@ -60,11 +67,18 @@ def wait_for_execution(session: boto3.Session, arn: str, *, seconds: float = 360
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html
     """
     sagemaker = session.client("sagemaker")
+
+    def describe() -> dict[str, Any]:
+        execution = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        if show and execution["PipelineExecutionStatus"] not in FINAL:
+            show(execution)
+        return execution
+
     return wait(
-        lambda: sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn),
+        describe,
         until=lambda execution: execution["PipelineExecutionStatus"] in FINAL,
         seconds=seconds,
-        longest_pause=10,
+        longest_pause=1 if show else 10,
         otherwise=lambda execution: (
             f"The execution {arn} is still {execution['PipelineExecutionStatus']} after {seconds:.0f} seconds. "
             "Wait for it again."

@@ -80,7 +80,7 @@ def test_an_execution_is_followed_with_its_jobs_by_state(session, calls, config,
 def test_an_execution_that_does_not_end_is_named(session, calls, config, shown):
     calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": "Stopping"})
     calls.answer("ListJobs", {"jobSummaryList": []})
-    with pytest.raises(TimeoutError, match=r"is still Stopping after 0 seconds\. Follow it again\."):
+    with pytest.raises(TimeoutError, match=r"is still Stopping after 0 seconds\. Wait for it again\."):
         monitoring.follow(session, config, ARN, seconds=0)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import boto3
 
 from ..config import Config
-from ..pipeline import FINAL
+from ..pipeline import wait_for_execution
 from ..support.live_line import live_line
-from ..support.waiting import wait
 from .batch_jobs import count_states, list_jobs
 from .live_view import states_in_words
 
@@ -35,23 +34,11 @@ def follow(
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html
     """
-    sagemaker, batch = session.client("sagemaker"), session.client("batch")
+    batch = session.client("batch")
     with live_line() as show:
 
-        def described() -> dict[str, Any]:
-            answer = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
-            if answer["PipelineExecutionStatus"] not in FINAL:
-                by_step = count_states(list_jobs(batch, job_queue or config.job_queue, execution))
-                show(f"{answer['PipelineExecutionStatus']}: {states_in_words(sum(by_step.values(), Counter()))}")
-            return answer
+        def show_jobs(described: dict[str, Any]) -> None:
+            by_step = count_states(list_jobs(batch, job_queue or config.job_queue, execution))
+            show(f"{described['PipelineExecutionStatus']}: {states_in_words(sum(by_step.values(), Counter()))}")
 
-        return wait(
-            described,
-            until=lambda answer: answer["PipelineExecutionStatus"] in FINAL,
-            seconds=seconds,
-            longest_pause=1,
-            otherwise=lambda answer: (
-                f"The execution {execution} is still {answer['PipelineExecutionStatus']} after {seconds:.0f} seconds. "
-                "Follow it again."
-            ),
-        )
+        return wait_for_execution(session, execution, seconds=seconds, show=show_jobs)
