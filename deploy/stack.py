@@ -221,9 +221,8 @@ def _failures(session: boto3.Session, stack: str) -> list[str]:
         for each in events
         if each["ResourceStatus"].endswith("_FAILED")
     ]
-    causes = [reason for reason in reasons if not reason.endswith(" cancelled")][
-        :5
-    ]  # cancelled after another's failure
+    # What is cancelled was so after another resource had failed.
+    causes = [reason for reason in reasons if not reason.endswith(" cancelled")][:5]
     if events and events[0]["ResourceStatus"] == "ROLLBACK_COMPLETE":
         causes.append(f"Mend the cause, delete the rest by `make undeploy STACK={stack}`, and deploy again.")
     return causes

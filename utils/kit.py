@@ -136,6 +136,16 @@ def deploy(
 
 def ensure_job_queue(session: boto3.Session, config: Config, *, max_vcpus: int, spot: bool = False) -> None:
     """The first part of notebook 02: compute environment in the default VPC, job queue, and the jobs' log group."""
+    ensure_queue_on_fargate(session, config, max_vcpus=max_vcpus, spot=spot)
+    batch.ensure_log_group(session, config.job_log_group, tags=config.tags)
+
+
+def ensure_queue_on_fargate(session: boto3.Session, config: Config, *, max_vcpus: int, spot: bool = False) -> str:
+    """A compute environment in the default VPC, and a job queue on it.
+
+    Returns:
+        The queue's ARN.
+    """
     subnets, security_groups = batch.default_network(session)
     compute = batch.ensure_compute_environment(
         session,
@@ -147,8 +157,8 @@ def ensure_job_queue(session: boto3.Session, config: Config, *, max_vcpus: int, 
         tags=config.tags,
     )
     arn = compute["computeEnvironmentArn"]
-    batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, tags=config.tags)
-    batch.ensure_log_group(session, config.job_log_group, tags=config.tags)
+    queue = batch.ensure_job_queue(session, config.job_queue, compute_environment=arn, tags=config.tags)
+    return queue["jobQueueArn"]
 
 
 def ensure_functions(

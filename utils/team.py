@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from . import batch, cost, data, iam
+from . import batch, cost, data, iam, kit
 from .config import Config
 
 MAX_VCPUS = 3  # of the example's queue
@@ -77,17 +77,7 @@ def ensure_queue(session: boto3.Session, config: Config) -> str:
     Returns:
         The queue's ARN.
     """
-    subnets, security_groups = batch.default_network(session)
-    environment = batch.ensure_compute_environment(
-        session,
-        config.compute_environment,
-        subnets=subnets,
-        security_groups=security_groups,
-        max_vcpus=MAX_VCPUS,
-        tags=config.tags,
-    )["computeEnvironmentArn"]
-    queue = batch.ensure_job_queue(session, config.job_queue, compute_environment=environment, tags=config.tags)
-    return queue["jobQueueArn"]
+    return kit.ensure_queue_on_fargate(session, config, max_vcpus=MAX_VCPUS)
 
 
 def processing_step(

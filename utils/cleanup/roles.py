@@ -35,7 +35,7 @@ def delete_instance_profile(session: boto3.Session, config: Config) -> None:
     client, name = session.client("iam"), config.instance_role
     delete_if_there(client.remove_role_from_instance_profile, InstanceProfileName=name, RoleName=name)
     delete_if_there(client.delete_instance_profile, InstanceProfileName=name)
-    delete_if_there(_role_deleter(client, name))
+    _role_deleter(client, name)()
 
 
 def _role_deleter(client: Any, name: str) -> Callable[[], None]:
