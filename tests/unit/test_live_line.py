@@ -1,6 +1,7 @@
 """The line that says what is waited for, and what waits with it."""
 
 import re
+import sys
 
 import pytest
 
@@ -44,6 +45,13 @@ def test_it_begins_and_ends_empty_so_that_saved_outputs_are_the_same(shown):
         show("<ALARM>")
     assert shown[0] == shown[-1] == NOTHING
     assert shown[1] == {"text/html": "<div>&lt;ALARM&gt;, 0 s</div>", "text/plain": "<ALARM>, 0 s"}
+
+
+def test_where_no_notebook_is_it_needs_no_ipython(monkeypatch):
+    for name in ("IPython", "IPython.display"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    with live_line() as show:
+        show("SUBMITTED")
 
 
 def test_it_ends_empty_after_an_error_too(shown):

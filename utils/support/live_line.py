@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 NOTHING = {"text/html": "", "text/plain": ""}
 
@@ -15,16 +17,13 @@ def live_line() -> Iterator[Callable[[str], None]]:
     """Show one line that changes while something is waited for. Nothing of it stays.
 
     So a notebook is saved with the same outputs after each run. Print what is to stay. Outside a notebook the line is
-    not shown.
+    not shown, and IPython need not be installed.
 
     Yields:
         a function that takes what to show. It adds the seconds that have passed.
     """
-    from IPython import get_ipython
-    from IPython.display import display
-
     begun = time.monotonic()
-    view = display(NOTHING, raw=True, display_id=True) if get_ipython() else None
+    view = _empty_output()
 
     def show(text: str) -> None:
         if view is not None:
@@ -36,3 +35,13 @@ def live_line() -> Iterator[Callable[[str], None]]:
     finally:
         if view is not None:
             view.update(NOTHING, raw=True)
+
+
+def _empty_output() -> Any:
+    """An output of the cell that can be changed, or None outside a notebook, where nothing has imported IPython."""
+    if sys.modules.get("IPython") is None:
+        return None
+    from IPython import get_ipython
+    from IPython.display import display
+
+    return display(NOTHING, raw=True, display_id=True) if get_ipython() else None
