@@ -54,7 +54,9 @@ def test_a_sound_notebook_is_seen_as_sound(open_with):
 
 @pytest.mark.slow
 def test_an_error_is_seen_and_what_comes_after_it_does_not_run(open_with):
-    page = open_with("failing.ipynb", new_code_cell("1 / 0"), new_code_cell("'never'"))
+    # The kernel drops what is queued behind an error. The wait lets JupyterLab queue the next cell first.
+    failing = new_code_cell("import time\n\ntime.sleep(3)\n1 / 0")
+    page = open_with("failing.ipynb", failing, new_code_cell("'never'"))
     seen = run_all(page, seconds=60)
     assert seen.errors == ["ZeroDivisionError: division by zero"]
     assert seen.prompts[1] == "[ ]:"

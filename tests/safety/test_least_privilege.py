@@ -30,6 +30,8 @@ pytestmark = pytest.mark.slow
 # What succeeds does so in seconds on an idle machine. What doesn't is known by the refusal in a log, and by this many
 # seconds in which nothing else has made up for it.
 SECONDS_TO_SUCCEED, SECONDS_AFTER_A_REFUSAL = 180, 8
+# On AWS a changed policy counts after seconds. Here Batch keeps a yes for one second.
+SECONDS_A_YES_IS_KEPT = 1.1
 _numbers = itertools.count(1)
 # Where the functions keep their own files when output_uri is a folder, and when it is the bucket itself.
 FOLDERS = ("out/_jobs/", "_jobs/")
@@ -430,6 +432,7 @@ def without(kit: Deployment, task: str, number: int, action: str) -> Iterator[No
         write.put_role_policy(RoleName=role, PolicyName=iam.INLINE_POLICY, PolicyDocument=json.dumps(less))
     else:
         write.delete_role_policy(RoleName=role, PolicyName=iam.INLINE_POLICY)
+    time.sleep(SECONDS_A_YES_IS_KEPT)
     try:
         yield
     finally:
