@@ -5,6 +5,8 @@ ARGS ?=
 # Those that take seconds or a few minutes. The others, kills and a day of a schedule, take up to 45 minutes together.
 BENCH ?= $(filter-out benchmarks/kills_% benchmarks/schedule_day.py,$(wildcard benchmarks/*.py))
 BIN := .venv/bin
+# Containers often set it. Then each of hundreds of processes compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 MERMAID := 11.16.0
 MERMAID_SHA256 := 74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b
 MERMAID_JS := build/book/mermaid-$(MERMAID).min.js
@@ -37,8 +39,8 @@ tutorial: .venv/.installed
 	@command -v npm >/dev/null && $(MAKE) --silent $(MERMAID_JS) </dev/null >/dev/null 2>&1 &
 	@$(BIN)/python -m utils.runner $(ARGS)
 
-# Three files at a time, since tests wait for servers and jobs more than they compute.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/browser --ignore=tests/studio \
+# Four files at a time, since tests wait for servers and jobs more than they compute.
+PYTEST := $(BIN)/python -m pytest -p no:nbval -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/browser --ignore=tests/studio \
 	--ignore=tests/clients
 
 test: lint
