@@ -18,7 +18,9 @@ from botocore.loaders import JSONFileLoader, Loader
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 import local_aws
+from utils.runner.quick_imports import import_jsonschema
 
+import_jsonschema()  # before nbformat, which would import all of it
 REGION = "us-east-1"
 
 # Random tests draw new examples in each run, in CI too, where Hypothesis would repeat the same. A failure
@@ -39,6 +41,18 @@ _load, _load_once = JSONFileLoader.load_file, functools.cache(JSONFileLoader.loa
 JSONFileLoader.load_file = lambda self, path: (_load if "/s3/" in str(path) else _load_once)(self, path)
 Loader.FILE_LOADER_CLASS = staticmethod(functools.cache(JSONFileLoader))
 
+# The same for the list of services, which each session finds in some 450 folders.
+_services, _list = {}, Loader.list_available_services
+
+
+def _list_once(loader: Loader, type_name: str) -> list[str]:
+    if type_name not in _services:
+        _services[type_name] = _list(loader, type_name)
+    return list(_services[type_name])
+
+
+Loader.list_available_services = _list_once
+
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
     "test_notebooks",
@@ -48,14 +62,17 @@ LONGEST = (
     "test_your_own_pipeline",
     "test_as_recorded",
     "test_saved_outputs",
+    "test_saved_outputs_further",
     "test_wheel",
     "test_timeout",
+    "test_preflight",
     "test_cleanup",
     "test_as_on_aws",
     "test_twice_and_together",
     "test_resumed",
     "test_least_privilege",
     "test_end_to_end",
+    "test_on_embedded_aws",
 )
 
 

@@ -104,6 +104,7 @@ def slowly_ending(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Any]]:
     process.communicate()
 
 
+@pytest.mark.thorough
 def test_nothing_begins_once_the_end_has_begun(slowly_ending: tuple[subprocess.Popen, Any], tmp_path: Path) -> None:
     process, aws = slowly_ending
     url = busy(aws, CODE.format(folder=str(tmp_path)))

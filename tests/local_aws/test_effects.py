@@ -42,6 +42,7 @@ def clients(aws: Any) -> Clients:
     return Clients(aws)
 
 
+@pytest.mark.sampled(50)
 @pytest.mark.parametrize(("service", "operation"), OPERATIONS)
 def test_each_honoured_member_has_an_effect(clients: Clients, service: str, operation: str) -> None:
     """Two calls that are alike look alike. So what differs after a call with another value comes from that value."""

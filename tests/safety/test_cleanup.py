@@ -145,6 +145,7 @@ def test_what_only_looks_like_ours_survives(endpoint: str) -> None:
     assert cleanup.leftovers(kit.session, kit.config) == [f"not tagged, left alone: {each}" for each in ours]
 
 
+@pytest.mark.thorough
 def test_another_prefix_that_begins_alike_survives(endpoint: str) -> None:
     mine = deployment(endpoint, "sagemaker-alike").deploy()
     other = deployment(endpoint, "sagemaker-alike-two").deploy()
@@ -232,6 +233,7 @@ def test_it_finishes_when_nobody_answers_the_steps(
     assert everything(kit.session, kit.config.prefix) == {}
 
 
+@pytest.mark.thorough
 def test_what_cant_be_stopped_is_named_and_all_else_is_deleted(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executions, "GRACE_SECONDS", 3)
     kit = deployment(endpoint)

@@ -65,6 +65,7 @@ def test_one_setting_makes_all_notebooks_use_aws_and_is_taken_back(make_kernel, 
     assert target_of(make_kernel(), tmp_path) == "local"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("other", [None, "/opt/other/.venv/bin/python"])
 def test_make_clean_removes_the_kernel_if_it_starts_this_python(make_kernel, tmp_path, other):
     kernel, written = make_kernel(), tmp_path / "jupyter" / "kernels" / NAME / "kernel.json"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiers
 
 import local_aws
 
@@ -25,7 +26,7 @@ PINNED = "my.registry/churn:1.0"
 
 def make_environment(folder: Path) -> Path:
     """A Python environment with a module that this one lacks, and with a program beside it, as an image has it."""
-    venv.create(folder, symlinks=True, with_pip=True)
+    venv.create(folder, symlinks=True, with_pip=tiers.THOROUGH)  # pip takes five seconds, and one test needs it
     [packages] = folder.glob("lib/python*/site-packages")
     (packages / "only_there.py").write_text("answer = 42\n")
     (folder / "app").mkdir()
@@ -102,6 +103,7 @@ def test_a_file_of_the_image_is_found_in_the_environments_folder(mapped: Mapped)
     assert mapped.lines("python", "/app/job.py", "/tmp", "/no/such/file") == ["42 /tmp /no/such/file"]
 
 
+@pytest.mark.thorough
 def test_what_a_job_installs_is_gone_with_it(mapped: Mapped, environment: Path, tmp_path: Path) -> None:
     wheel = tmp_path / "tiny-1-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:

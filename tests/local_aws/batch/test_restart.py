@@ -83,6 +83,7 @@ def gone(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("number", [None, signal.SIGKILL], ids=["stopped", "killed"])
 def test_what_ran_when_the_server_ended_is_lost_and_retried_by_its_strategy(own: Own, number: int | None) -> None:
     account, queue = own.account, own.queue

@@ -76,6 +76,7 @@ def queued(account: Account, queue: str) -> int:
 
 
 @pytest.mark.sampled(1)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("how", "again"), [(Home.stop, (0, 1)), (Home.kill, (1, 2))], ids=["stopped", "killed"])
 def test_an_execution_that_waits_is_completed_after_the_restart(
     home: Home, how: Callable, again: tuple[int, int]
@@ -142,6 +143,7 @@ def slow_function(account: Account, path: Path) -> dict[str, Any]:
     return account.lambda_step("Slow", outputs=("out",), x="kept") | {"FunctionArn": arn}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", [Home.stop, Home.kill], ids=["stopped", "killed"])
 def test_a_function_that_runs_when_its_server_ends_is_invoked_again(home: Home, how: Callable) -> None:
