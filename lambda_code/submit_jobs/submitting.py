@@ -1,11 +1,13 @@
 """Submit each job once. SubmitJob has no idempotency token, so jobs are recognized by their names."""
 
+import re
 import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws import call_aws, client, is_throttling, pause_or_raise
 from event import BadEvent, digest, job_prefix
+from job_options import TAKEN
 from job_requests import REQUEST_TAG
 from log import log
 
@@ -44,12 +46,37 @@ def submit(request, give_up_at):
         try:
             return client("batch").submit_job(**request)["jobId"]
         except (ClientError, BotoCoreError) as error:
+            refuse_reference(error, request)
             pause_or_raise(error, give_up_at, request["jobName"])
             for _ in range(0 if is_throttling(error) else 3):
                 jobs = jobs_by_name(request["jobQueue"], request["jobName"], give_up_at)
                 if request["jobName"] in jobs:
                     return jobs[request["jobName"]][0]["jobId"]
                 time.sleep(2)  # ListJobs may be a little behind SubmitJob
+
+
+def refuse_reference(error, request):
+    """Raise BadEvent if Batch refuses the job for a `Ref::name` of the command to which no parameter was given.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html#parameters
+    """
+    if not isinstance(error, ClientError) or error.response["Error"]["Code"] != "ClientException":
+        return
+    # Batch may say more before and after, such as "Error executing request, Exception : ..., RequestId: ...".
+    refused = re.search(r"No parameter found for reference ([^\s,]+)", error.response["Error"].get("Message", ""))
+    if not refused:
+        return
+    name, definition = refused[1], request["jobDefinition"]
+    if f"parameters.{name}" in TAKEN["per_file"]:
+        cause = f"no item of an array gets a parameter {name}"
+        cure = "Pass max_jobs with input_uri to BatchStep (mode per_file in the event)"
+    else:
+        cause = f"the step passes no parameter {name}"
+        cure = f"Pass it in BatchStep's parameters (parameters.{name} in the event)"
+    raise BadEvent(
+        f"The command of job definition {definition} has Ref::{name}, but {cause}. {cure}, or take Ref::{name} out "
+        "of the command."
+    ) from error
 
 
 def settle_duplicates(job_queue, prefix, requests, give_up_at):

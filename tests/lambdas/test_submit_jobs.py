@@ -588,3 +588,45 @@ def test_without_the_permission_to_ask_what_is_selected_nothing_is_refused(fake,
     fake.fail_next("DescribePipelineExecution", AwsError("AccessDeniedException", "not authorized", 400))
     assert run(submit, **TOGETHER)["submittedCount"] == 3
     assert "selected steps not checked" in capsys.readouterr().out
+
+
+# Batch's own words, and as it sometimes frames them.
+NO_PARAMETER = "Unable to substitute value. No parameter found for reference {}"
+FRAMED = "Error executing request, Exception : " + NO_PARAMETER + ", RequestId: 5f7a2b1c-0d3e-4f6a-8b9c-1d2e3f4a5b6c"
+
+
+@pytest.mark.parametrize("says", [NO_PARAMETER, FRAMED])
+@pytest.mark.parametrize(
+    ("mode", "name", "cure"),
+    [
+        (
+            "array",
+            "s3Input",
+            "has Ref::s3Input, but no item of an array gets a parameter s3Input. Pass max_jobs with input_uri to "
+            "BatchStep (mode per_file in the event), or take Ref::s3Input out of the command.",
+        ),
+        (
+            "per_file",
+            "month",
+            "has Ref::month, but the step passes no parameter month. Pass it in BatchStep's parameters "
+            "(parameters.month in the event), or take Ref::month out of the command.",
+        ),
+    ],
+)
+def test_a_command_with_a_parameter_that_no_job_is_given_is_named(fake, submit, says, mode, name, cure):
+    fake.s3.objects["s3://bucket-sagemaker/input/a.json"] = b"{}"
+    fake.fail_next("SubmitJob", AwsError("ClientException", says.format(name)))
+    with pytest.raises(submit["event"].BadEvent) as refusal:
+        run(submit, mode=mode, max_jobs=3)
+    assert str(refusal.value) == f"The command of job definition copy {cure}"
+    assert not fake.batch.jobs
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AwsError("ClientException", "Job definition copy does not exist."), AwsError("OtherException", NO_PARAMETER)],
+)
+def test_what_else_batch_refuses_stays_as_batch_says_it(fake, submit, error):
+    fake.fail_next("SubmitJob", error)
+    with pytest.raises(ClientError, match=error.message):
+        run(submit)
