@@ -49,21 +49,52 @@ def test_an_exercise_has_code_and_says_what_it_prints(notebook):
         assert fences("text", text)
 
 
+def taught(number: str, monkeypatch, aws: MagicMock) -> dict[str, Any]:
+    """What the notebook's answer that holds a whole Lambda function defines, with this client for all of AWS."""
+    monkeypatch.setattr(boto3, "client", lambda _: aws)
+    [notebook] = [path for path in run_inline.NOTEBOOKS if path.stem.startswith(number)]
+    [function] = [each for text in texts(notebook) for each in fences("python", text) if "def lambda_handler" in each]
+    variables: dict[str, Any] = {"batch": aws, "event": {"max_jobs": 0, "execution_id": "by-hand"}}
+    exec(function, variables)
+    return variables
+
+
+def record(status: str, job_ids: str) -> dict[str, Any]:
+    body = {"token": "A1b2C3d4E5", "status": status, "arguments": {"job_ids": job_ids}}
+    return {"messageId": "1", "body": json.dumps(body), "attributes": {"ApproximateReceiveCount": "1"}}
+
+
 @pytest.mark.parametrize("job_ids", ["", " "])
 def test_the_mended_monitor_fails_a_step_that_names_no_jobs(monkeypatch, job_ids):
     """Nothing ran then, and no job that is left out has failed."""
     aws = MagicMock()
     aws.describe_jobs.return_value = {"jobs": []}
-    monkeypatch.setattr(boto3, "client", lambda _: aws)
-    [notebook] = [path for path in run_inline.NOTEBOOKS if path.stem.startswith("04")]
-    [mended] = [each for text in texts(notebook) for each in fences("python", text) if "def lambda_handler" in each]
-    variables: dict[str, Any] = {}
-    exec(mended, variables)
-    body = {"token": "A1b2C3d4E5", "status": "Executing", "arguments": {"job_ids": job_ids}}
-    record = {"messageId": "1", "body": json.dumps(body), "attributes": {"ApproximateReceiveCount": "1"}}
-    assert variables["lambda_handler"]({"Records": [record]}, None) == {"batchItemFailures": []}
+    monitor = taught("04", monkeypatch, aws)["lambda_handler"]
+    assert monitor({"Records": [record("Executing", job_ids)]}, None) == {"batchItemFailures": []}
     aws.send_pipeline_execution_step_failure.assert_called_once()
     aws.send_pipeline_execution_step_success.assert_not_called()
+
+
+def test_the_mended_monitor_terminates_what_has_not_ended(monkeypatch, capsys):
+    aws = MagicMock()
+    statuses = {"a": "SUCCEEDED", "b": "RUNNING", "c": "FAILED", "d": "RUNNABLE"}
+    aws.describe_jobs.return_value = {"jobs": [{"jobId": id, "status": status} for id, status in statuses.items()]}
+    monitor = taught("04", monkeypatch, aws)["lambda_handler"]
+    assert monitor({"Records": [record("Stopping", " ".join(statuses))]}, None) == {"batchItemFailures": []}
+    assert [call.kwargs["jobId"] for call in aws.terminate_job.call_args_list] == ["b", "d"]
+    aws.send_pipeline_execution_step_failure.assert_called_once()
+
+
+def test_the_mended_submitter_takes_the_execution_that_a_pipeline_passes(monkeypatch, capsys):
+    """Its ARN, of which Batch doesn't allow every character in a job's name."""
+    aws = MagicMock()
+    aws.list_jobs.return_value = {"jobSummaryList": []}
+    aws.submit_job.return_value = {"jobId": "a"}
+    submitter = taught("03", monkeypatch, aws)["lambda_handler"]
+    keys = ("job_queue", "job_definition", "input_uri", "output_uri")
+    arn = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/flights/execution/a1b2c3d4e5f6"
+    submitter({**dict.fromkeys(keys, "x"), "max_jobs": 1, "execution_id": arn, "step_name": "Copies"}, None)
+    assert aws.submit_job.call_args.kwargs["jobName"] == "a1b2c3d4e5f6-Copies-01"
 
 
 @pytest.mark.thorough
