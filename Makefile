@@ -49,9 +49,9 @@ test: lint
 test-all: lint
 	TEST_TIER=all $(PYTEST) $(ARGS)
 
-# Two files at a time: the notebooks, and all else.
+# Three files at a time: the notebooks, those of going_further, and all else.
 test-browser: .venv/.installed chromium book
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/browser $(ARGS)
+	$(BIN)/python -m pytest -p no:nbval -n 3 --dist loadfile --no-loadscope-reorder tests/browser $(ARGS)
 
 test-studio: .venv/.installed build/studio/env/.installed
 	$(BIN)/python -m pytest tests/studio $(ARGS)
