@@ -24,7 +24,8 @@ def test_the_life_of_a_compute_environment(account: Account) -> None:
     assert created["computeEnvironmentArn"] == f"{PREFIX}:compute-environment/{name}"
     detail = account.environment_is(name, "CREATING")
     assert (detail["state"], detail["tags"], detail["computeResources"]["maxvCpus"]) == ("ENABLED", {"a": "b"}, 16)
-    assert "being modified" in refusal(account.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    says = refusal(account.batch.delete_compute_environment, computeEnvironment=name)["Message"]
+    assert says.endswith("Cannot delete, resource is being modified.")
     account.environment_is(name, "VALID")
     assert "already exists" in refusal(
         account.batch.create_compute_environment,
@@ -214,6 +215,25 @@ def test_the_life_of_a_scheduling_policy(account: Account) -> None:
     assert "does not exist" in refusal(account.batch.delete_scheduling_policy, arn=arn)["Message"]
 
 
+@pytest.mark.thorough
+def test_a_queue_has_at_most_500_active_shares(account: Account) -> None:
+    policy = account.batch.create_scheduling_policy(name=account.name("policy"))["arn"]
+    environment = account.environment()
+    queue, definition = account.queue(environment, schedulingPolicyArn=policy), account.definition()
+    account.batch.update_compute_environment(computeEnvironment=environment, state="DISABLED")
+    account.environment_is(environment, "VALID")  # nothing starts, so each share stays active
+
+    def submit(share: str) -> str:
+        return account.submit(queue, definition, shareIdentifier=share, schedulingPriorityOverride=1)
+
+    jobs = [submit(f"share{number}") for number in range(500)]
+    says = refusal(submit, share="another")["Message"]
+    assert f"{PREFIX}:job-queue/{queue} has 500 active share identifiers already." in says
+    jobs.append(submit("share7"))
+    for job in jobs:
+        account.batch.terminate_job(jobId=job, reason="seen enough")
+
+
 def test_a_queue_s_policy_is_replaced_but_neither_removed_nor_added(account: Account) -> None:
     first, second = (account.batch.create_scheduling_policy(name=account.name("policy"))["arn"] for _ in range(2))
     fair, plain = account.queue(account.environment(), schedulingPolicyArn=first), account.queue(account.environment())
@@ -221,6 +241,10 @@ def test_a_queue_s_policy_is_replaced_but_neither_removed_nor_added(account: Acc
         says = refusal(account.batch.update_job_queue, jobQueue=queue, schedulingPolicyArn=policy)["Message"]
         assert "neither removed nor added" in says
     account.batch.update_job_queue(jobQueue=fair, schedulingPolicyArn=second)
+    says = refusal(account.batch.update_job_queue, jobQueue=fair, priority=2)["Message"]
+    assert f"Cannot update, resource is being modified: {PREFIX}:job-queue/{fair}" in says
+    says = refusal(account.batch.delete_job_queue, jobQueue=fair)["Message"]
+    assert "Cannot delete, resource is being modified." in says
     assert account.queue_is(fair, "VALID")["schedulingPolicyArn"] == second
 
 
@@ -296,8 +320,9 @@ def test_a_submission_takes_the_newest_active_revision(account: Account, queue: 
     for given, expected in ((name, 2), (f"{name}:1", 1), (f"{PREFIX}:job-definition/{name}", 2)):
         job_id = account.submit(queue, given)
         assert account.job(job_id)["jobDefinition"].endswith(f":{expected}")
-    assert "ACTIVE" in refusal(account.submit, queue=queue, definition=f"{name}:3")["Message"]
-    assert "name nowhere does not exist" in refusal(account.submit, queue=queue, definition="nowhere")["Message"]
+    for missing in (f"{name}:3", "nowhere"):
+        says = refusal(account.submit, queue=queue, definition=missing)["Message"]
+        assert f"JobDefinition name {missing} does not exist or is not in ACTIVE status" in says
 
 
 def resources(vcpu: str, memory: str) -> dict[str, Any]:
@@ -363,11 +388,11 @@ def test_containers_that_are_refused(account: Account, container: dict, says: st
         ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT"}]}}, "needs onStatusReason"),
         (
             {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "x", "action": "EXIT"}]}},
-            "restricted characters",
+            "Evaluate on exit condition contains restricted characters. ",
         ),
         (
             {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "a*b", "action": "EXIT"}]}},
-            "restricted characters",
+            "Evaluate on exit condition contains restricted characters. ",
         ),
         (
             {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}] * 6}},
