@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from fake_aws import load_lambda
 
 from utils import batch, cleanup, data, iam, monitoring
-from utils.cleanup import executions
+from utils.cleanup import executions, roles
 
 
 def names(resources):
@@ -23,6 +23,24 @@ def test_the_roles_of_both_layouts_are_found(session, config):
     assert f"role {shared.pipeline_role}" in deleted
     assert f"role {config.pipeline_role}" in deleted
     assert cleanup.leftovers(session, shared) == []
+
+
+def test_a_role_in_somebodys_instance_profile_stays_and_all_else_is_deleted(session, config, monkeypatch):
+    monkeypatch.setattr(roles, "GRACE_SECONDS", 0)
+    iam.ensure_roles(session, config)
+    client, name = session.client("iam"), f"mine-{config.prefix}"
+    client.create_instance_profile(InstanceProfileName=name)
+    client.add_role_to_instance_profile(InstanceProfileName=name, RoleName=config.batch_job_role)
+    with pytest.raises(cleanup.NotDeleted) as error:
+        cleanup.delete_all(session, config)
+    begins = (
+        f"All but the role {config.batch_job_role} is deleted. Something that the kit did not make uses it, and AWS"
+    )
+    assert str(error.value).startswith(f'{begins} says "Cannot delete entity, must remove role')
+    assert str(error.value).endswith('first." Do that, then run the cleanup again.')
+    client.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=config.batch_job_role)
+    client.delete_instance_profile(InstanceProfileName=name)
+    assert cleanup.delete_all(session, config) == [f"role {config.batch_job_role}"]
 
 
 def test_the_table_tells_what_it_costs_to_leave_a_thing(session, config):

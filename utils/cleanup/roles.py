@@ -10,8 +10,10 @@ import boto3
 
 from .. import iam
 from ..config import Config
-from .resource import Resource, has_our_tag
+from .resource import NotDeleted, Resource, has_our_tag
 from .waiting import delete_if_there, delete_when_free, in_steps
+
+GRACE_SECONDS = 120.0  # for some moments IAM may still count what was just taken from a role
 
 
 def find_roles(session: boto3.Session, config: Config) -> Iterator[Resource]:
@@ -44,7 +46,12 @@ def _role_deleter(client: Any, name: str) -> Callable[[], None]:
             client.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
         for policy in client.list_role_policies(RoleName=name)["PolicyNames"]:
             client.delete_role_policy(RoleName=name, PolicyName=policy)
-        # For some moments IAM may still count what was just taken from the role.
-        delete_when_free("DeleteConflict", client.delete_role, RoleName=name)
+        try:
+            delete_when_free("DeleteConflict", client.delete_role, seconds=GRACE_SECONDS, RoleName=name)
+        except client.exceptions.DeleteConflictException as error:
+            raise NotDeleted(
+                f'Something that the kit did not make uses it, and AWS says "{error.response["Error"]["Message"]}" '
+                "Do that, then run the cleanup again."
+            ) from None
 
     return in_steps(delete)
