@@ -427,7 +427,7 @@ FAILED_WITH_A_JOB_UNRECORDED = {
 @example(options=LATE_COPY_OF_A_FAILED_TRY)
 @example(options=EVENT_BEFORE_THE_STOP_MESSAGE)
 @example(options=FAILED_WITH_A_JOB_UNRECORDED)
-@settings(max_examples=examples(150, 3_000), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150, 2_000), suppress_health_check=list(HealthCheck))
 @given(options=worlds)
 def test_every_schedule_ends_with_one_right_answer_to_each_step(options, monkeypatch_session):
     monkeypatch_session.setenv("PUSH_EVENTS", "true" if options["push"] else "false")

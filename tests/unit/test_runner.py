@@ -248,6 +248,15 @@ class NoKernels:
     def __exit__(self, *_): ...
 
 
+@pytest.fixture
+def interrupts_are_heard():
+    """Also in a shell that ignores them, as one does that runs the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_are_heard")
 @pytest.mark.parametrize("error", [RuntimeError("Kernel died"), None])
 def test_what_fails_because_of_an_interrupt_is_no_failure(make, tmp_path, monkeypatch, capsys, error):
     """Between two notebooks it hits a kernel that is being started, which then seems to have died."""

@@ -612,12 +612,12 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 AnyHistory.TestCase.settings = settings(
-    max_examples=examples(25, 250), stateful_step_count=40, suppress_health_check=list(HealthCheck)
+    max_examples=examples(25, 120), stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )
 TestAnyHistory = AnyHistory.TestCase
 
 
-@settings(max_examples=examples(30, 500))
+@settings(max_examples=examples(30, 250))
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=30))
 def test_first_in_first_out_never_overtakes(sizes: list[int]) -> None:
     """In a FIFO queue the starts are in the order of the submissions, whatever the jobs' sizes."""

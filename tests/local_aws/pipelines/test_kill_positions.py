@@ -261,7 +261,7 @@ def test_a_kill_after_any_deed_changes_nothing_in_the_end(case: str) -> None:
         check(aws, execution)
 
 
-@settings(max_examples=examples(20, 600))
+@settings(max_examples=examples(20, 250))
 @given(st.sampled_from(list(CASES)), st.lists(st.integers(1, 60), min_size=2, max_size=6))
 def test_any_number_of_kills_changes_nothing_in_the_end(case: str, kills: list[int]) -> None:
     document, stop_at, check = CASES[case]

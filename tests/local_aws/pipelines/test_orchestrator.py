@@ -53,7 +53,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[bool], list[int]
     return needs, works, order, draw(st.one_of(st.none(), st.integers(1, 3)))
 
 
-@settings(max_examples=examples(60, 1500))
+@settings(max_examples=examples(60, 600))
 @given(graphs())
 def test_any_graph_runs_each_step_once_after_all_it_needs(graph) -> None:
     needs, works, order, width = graph
@@ -104,7 +104,7 @@ def test_any_graph_runs_each_step_once_after_all_it_needs(graph) -> None:
     assert execution.reason == (None if status == "Succeeded" else STEPS_FAILED)
 
 
-@settings(max_examples=examples(30, 600))
+@settings(max_examples=examples(30, 250))
 @given(st.recursive(st.just(None), lambda inner: st.tuples(st.booleans(), inner, inner), max_leaves=8))
 def test_any_nesting_of_conditions_takes_one_branch_each(tree) -> None:
     names = iter(range(1000))
@@ -132,7 +132,7 @@ def test_any_nesting_of_conditions_takes_one_branch_each(tree) -> None:
     assert execution.status == "Succeeded"
 
 
-@settings(max_examples=examples(30, 600))
+@settings(max_examples=examples(30, 250))
 @given(graphs(), st.integers(0, 12), st.booleans())
 def test_a_stop_at_any_moment_ends_the_execution(graph, after: int, answers: bool) -> None:
     """Half the steps are callbacks, answered when told to stop; the stop comes after the n-th call."""
