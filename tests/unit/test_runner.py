@@ -157,11 +157,19 @@ def test_a_failure_names_notebook_cell_and_error_and_how_to_go_on(make, tmp_path
     assert "02_b.ipynb failed in code cell 3:" in told
     assert "    queue = 'q'\n    raise KeyError(queue)\n" in told
     assert "KeyError: 'q'" in told
-    assert 'make tutorial ARGS="--from 02 --region eu-west-1"' in told
+    assert told.endswith(
+        'Go on from here with\n    make tutorial ARGS="--from 02 --region eu-west-1"\n'
+        'or delete what was made with\n    make tutorial ARGS="--only 07 --region eu-west-1"\n'
+    )
     assert not (outputs / "03_c.ipynb").exists()
     executed = json.loads((outputs / "02_b.ipynb").read_text())
     assert any(output["output_type"] == "error" for cell in executed["cells"] for output in cell.get("outputs", []))
     assert set(psutil.Process().children()) <= before  # the kernel started ahead for 03_c is gone too
+
+
+def test_a_cleanup_that_fails_is_not_advised_again(make, tmp_path, capsys):
+    assert main([], make(**{"07_cleanup": ["raise ValueError"]}), tmp_path / "outputs") == 1
+    assert capsys.readouterr().out.endswith('Go on from here with\n    make tutorial ARGS="--from 07"\n')
 
 
 def test_a_kernel_that_dies_is_a_failure_too(make, tmp_path, capsys):

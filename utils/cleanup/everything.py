@@ -78,7 +78,7 @@ def delete_all(session: boto3.Session, config: Config, report: Callable[[str], N
     Raises:
         ClientError: AWS refuses a deletion. What was deleted stays deleted, and a second call continues from there.
         NotDeleted: an execution of the pipeline can't be stopped, another job queue uses the compute environment, or an
-            instance profile of yours uses a role. All else is deleted.
+            instance profile uses a role. All else is deleted.
         RuntimeError: S3 refuses to delete an object.
         TimeoutError: something is still there some minutes after its deletion. A second call continues from there.
     """

@@ -169,11 +169,9 @@ def _explain(failure: NotebookFailed, options: argparse.Namespace, outputs: Path
             markup=False,
         )
         return
-    console.print(
-        f"Go on from here with\n    {_command(options, f'--from {number}')}\n"
-        f"or delete what was made with\n    {_command(options, '--only 07')}",
-        markup=False,
-    )
+    console.print(f"Go on from here with\n    {_command(options, f'--from {number}')}", markup=False)
+    if failure.notebook.stem != CLEANUP:
+        console.print(f"or delete what was made with\n    {_command(options, '--only 07')}", markup=False)
 
 
 def _shown(path: Path) -> Path:
