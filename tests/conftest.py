@@ -56,6 +56,7 @@ Loader.list_available_services = _list_once
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
     "test_notebooks",
+    "test_further_notebooks",
     "test_operator",
     "test_keys",
     "test_operator_own",
@@ -125,9 +126,13 @@ class LocalAws:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees the machine's AWS profile or the kit's own variables, or finds a server that it did not start."""
+    """No test sees the machine's AWS profile or the kit's own variables, or finds a server that it did not start.
+
+    Nor does a `make` that a test calls see the variables of the one that runs the tests.
+    """
     saved = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("AWS_", "SAGEMAKER_BATCH_"))]:
+    others = ("AWS_", "SAGEMAKER_BATCH_", "MAKE", "MFLAGS", "ARGS")
+    for name in [name for name in os.environ if name.startswith(others)]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
