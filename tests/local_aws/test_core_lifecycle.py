@@ -237,9 +237,11 @@ def test_of_two_started_at_once_in_the_foreground_one_serves(home: Path, serve: 
 
 
 def test_a_start_waits_for_a_server_that_is_coming_up(home: Path, serve: Callable) -> None:
-    process = serve()
+    process, lock = serve(), home / "lock"
     deadline = time.monotonic() + 30
-    while not (home / "lock").exists() and time.monotonic() < deadline:
+    # The file is there a moment before it is locked. To try the lock would take it from the server.
+    while not (lock.exists() and f":{lock.stat().st_ino} " in Path("/proc/locks").read_text()):
+        assert time.monotonic() < deadline
         time.sleep(0.002)
     assert local_aws.start(home=home).pid == process.pid
 
