@@ -19,6 +19,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 import local_aws
 
+pytest.register_assert_rewrite("whole_notebook")  # so that a failure shows the values
+
 # A reader's settings but for three: no question about news, nothing saved into the repository, and every cell in the
 # page, not only those scrolled into view, so that a test finds them.
 SETTINGS = {
