@@ -29,11 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from local_aws.home import Home, LocalAwsError, ServerInfo, explained, name_holder, owner
+from local_aws.home import COMMAND, Home, LocalAwsError, ServerInfo, explained, name_holder, owner
 from local_aws.images import requested
 
 __all__ = [
-    "Ending", "LocalAwsError", "Presence", "ServerInfo", "Status", "default_home", "find", "start", "status", "stop",
+    "COMMAND", "Ending", "LocalAwsError", "Presence", "ServerInfo", "Status", "default_home", "find", "start", "status",
+    "stop",
 ]  # fmt: skip
 
 DEFAULT_PORT = 4566
@@ -135,13 +136,13 @@ def start(
             if port not in (None, 0, running.port):
                 raise LocalAwsError(
                     f"The embedded AWS already runs on port {running.port}. Use that, or stop it first with "
-                    "`python -m local_aws stop`."
+                    f"`{COMMAND} stop`."
                 )
             for name, folder in environments.items():
                 if running.images.get(name) != str(folder):
                     raise LocalAwsError(
                         f"The embedded AWS already runs, and does not map the image {name} to {folder}. Stop it first "
-                        "with `python -m local_aws stop`."
+                        f"with `{COMMAND} stop`."
                     )
             return running
         if lock := place.lock():  # two notebooks started at once must not make two servers
@@ -152,7 +153,7 @@ def start(
         if time.monotonic() > deadline:
             raise LocalAwsError(
                 f"The embedded AWS of {place.path} is there (process {place.holder() or 'unknown'}) and does not "
-                f"answer. Its log is {place.log}. End it with `python -m local_aws stop`."
+                f"answer. Its log is {place.log}. End it with `{COMMAND} stop`."
             )
         time.sleep(0.02)
 
@@ -299,7 +300,7 @@ def _why_it_can_not_listen(port: int | None, refused: OSError) -> str:
             "This machine has no address 127.0.0.1, where the embedded AWS answers. Add it to the loopback interface: "
             "`sudo ip link set lo up` and `sudo ip address add 127.0.0.1/8 dev lo` do so on Linux."
         )
-    other = "Start the embedded AWS on another with `python -m local_aws start --port N`, or leave --port out."
+    other = f"Start the embedded AWS on another with `{COMMAND} start --port N`, or leave --port out."
     if refused.errno == errno.EADDRINUSE:
         return f"Port {port} on 127.0.0.1 is taken by another program. {other}"
     return f"The embedded AWS can't listen at port {port} on 127.0.0.1 ({refused.strerror}). {other}"

@@ -79,16 +79,16 @@ def _status(home: Path) -> int:
         case local_aws.Presence.SILENT:
             print(
                 f"The embedded AWS is there ({process}) and does not answer, because it is busy or stopped. "
-                f"Its log is {log}. End it with `python -m local_aws stop`."
+                f"Its log is {log}. End it with `{local_aws.COMMAND} stop`."
             )
             return SILENT
         case local_aws.Presence.STARTING:
             print(f"The embedded AWS is starting ({process}).")
             return SILENT
         case local_aws.Presence.DIED:
-            print(f"The embedded AWS died. Its log is {log}. Start it again with `python -m local_aws start`.")
+            print(f"The embedded AWS died. Its log is {log}. Start it again with `{local_aws.COMMAND} start`.")
         case _:
-            print("The embedded AWS is not running. Start it with `python -m local_aws start`.")
+            print(f"The embedded AWS is not running. Start it with `{local_aws.COMMAND} start`.")
     return NOT_RUNNING
 
 
@@ -132,7 +132,7 @@ def _lock(place: Home) -> IO[str]:
     where = f", at {running.endpoint_url} (process {running.pid})" if running else ""
     raise local_aws.LocalAwsError(
         f"The embedded AWS of {place.path} already runs{where}. Use that, or stop it first with "
-        f"`python -m local_aws stop --home {shlex.quote(str(place.path))}`."
+        f"`{local_aws.COMMAND} stop --home {shlex.quote(str(place.path))}`."
     )
 
 

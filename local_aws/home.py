@@ -13,10 +13,20 @@ import json
 import os
 import pwd
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+
+def _python() -> str:
+    """This process's Python, as one types it in a terminal at the repository's root."""
+    python, root = Path(sys.executable), Path(__file__).parents[1]
+    return str(python.relative_to(root)) if python.is_relative_to(root) else "python"
+
+
+COMMAND = f"{_python()} -m local_aws"  # for messages that say what to type
 
 
 class LocalAwsError(RuntimeError):

@@ -42,7 +42,7 @@ def connect(target: str = "local", region: str | None = None) -> boto3.Session:
         import local_aws  # here and nowhere else: on AWS nothing of it is needed
 
         server = local_aws.start()
-        print("Embedded AWS: ready, in the background until `python -m local_aws stop`")
+        print(f"Embedded AWS: ready, in the background until `{local_aws.COMMAND} stop`")
         session = embedded_session(server.endpoint_url, region or LOCAL_REGION)
     elif target == "aws":
         session = aws_session(region)

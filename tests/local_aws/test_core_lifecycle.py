@@ -61,6 +61,13 @@ def test_the_server_outlives_the_process_that_started_it(home: Path) -> None:
     assert command("status", home=home).returncode == 0
 
 
+def test_the_messages_name_this_environments_python_for_a_terminal_at_the_repositorys_root() -> None:
+    python = local_aws.COMMAND.split()[0]
+    line = [python, "-c", "import sys; print(sys.prefix)"]
+    seen = subprocess.run(line, cwd=local_aws.ROOT, capture_output=True, text=True, check=True).stdout
+    assert Path(seen.strip()) == Path(sys.prefix)
+
+
 def test_a_killed_server_is_said_to_be_dead_and_replaced(home: Path) -> None:
     dead = local_aws.start(port=0, home=home)
     os.kill(dead.pid, signal.SIGKILL)
@@ -221,7 +228,7 @@ def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, se
     assert second.returncode == 1
     assert said == (
         f"The embedded AWS of {home} already runs, at {first.endpoint_url} (process {first.pid}). Use that, or stop it "
-        f"first with `python -m local_aws stop --home {home}`.\n"
+        f"first with `{local_aws.COMMAND} stop --home {home}`.\n"
     )
     assert local_aws.find(home) == first
     assert (work.parent / "of the first").exists()

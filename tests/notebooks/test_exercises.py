@@ -85,6 +85,18 @@ def test_the_mended_monitor_terminates_what_has_not_ended(monkeypatch, capsys):
     aws.send_pipeline_execution_step_failure.assert_called_once()
 
 
+def test_the_mended_monitor_reads_the_ids_that_submit_jobs_puts_on_s3(monkeypatch):
+    ids = [f"job-{number}" for number in range(150)]
+    aws = MagicMock()
+    aws.get_object.side_effect = lambda **_: {"Body": io.BytesIO(json.dumps({"job_ids": ids}).encode())}
+    aws.describe_jobs.side_effect = lambda jobs: {"jobs": [{"jobId": id, "status": "RUNNING"} for id in jobs]}
+    monitor = taught("04", monkeypatch, aws)["lambda_handler"]
+    returned = monitor({"Records": [record("Executing", "s3://bucket/results/_jobs/job_ids.json")]}, None)
+    assert returned == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    aws.get_object.assert_called_once_with(Bucket="bucket", Key="results/_jobs/job_ids.json")
+    assert [id for call in aws.describe_jobs.call_args_list for id in call.kwargs["jobs"]] == ids
+
+
 def test_the_mended_submitter_takes_the_execution_that_a_pipeline_passes(monkeypatch, capsys):
     """Its ARN, of which Batch doesn't allow every character in a job's name."""
     aws = MagicMock()

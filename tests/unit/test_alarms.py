@@ -212,6 +212,9 @@ def test_the_dashboards_picture_has_the_values_of_each_graph(session, config):
     (line,) = graphs["Polls"].lines
     assert line.get_ydata().tolist() == [3, 6]  # sums of a minute, in the order of time, of the last hour
     assert not graphs["Polls"].texts and graphs["Errors"].texts
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+    assert labels and len(set(labels)) == len(labels)  # two values in neighbouring minutes
     assert "Polls: polls at most 6." in figure.alt and "Errors: no values yet." in figure.alt
 
 

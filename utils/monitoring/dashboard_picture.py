@@ -120,10 +120,10 @@ def _draw(graphs: dict[str, list[Line]]) -> Any:
 
 
 def _times() -> Any:
-    """Two to six times below a graph, also for some minutes."""
+    """Up to six times below a graph, each a whole minute, since CloudWatch gives one value for a minute."""
     from matplotlib.dates import MINUTELY, AutoDateLocator
 
-    locator = AutoDateLocator(minticks=2, maxticks=6)
+    locator = AutoDateLocator(minticks=1, maxticks=6)
     locator.intervald[MINUTELY] = [1, 2, 5, 10, 15, 30]
     return locator
 
