@@ -18,13 +18,13 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote
 
 import botocore.session
 from botocore import xform_name
-from botocore.model import OperationModel, Shape
+from botocore.model import OperationModel, ServiceModel, Shape
 from botocore.validate import ParamValidator
 
 from local_aws.shapes import JSON_TYPES, BadValue, broken_constraints, from_wire, json_object
@@ -125,9 +125,20 @@ class Api:
 
     def __init__(self, service: Any) -> None:
         self.service = service
-        self.model = _service_model(service.name)
-        self.protocol = self.model.metadata["protocol"]
-        self._routes = [
+
+    @cached_property
+    def model(self) -> ServiceModel:
+        """The service's model, read at the first request, since SageMaker's alone takes a tenth of a server's start."""
+        return _service_model(self.service.name)
+
+    @cached_property
+    def protocol(self) -> str:
+        return self.model.metadata["protocol"]
+
+    @cached_property
+    def _routes(self) -> list[tuple[str, re.Pattern[str], OperationModel]]:
+        """Method and address of each operation, for a protocol whose requests don't name it."""
+        return [
             (operation.http["method"], _uri_pattern(operation.http["requestUri"]), operation)
             for operation in map(self.model.operation_model, self.model.operation_names)
         ]
@@ -242,7 +253,7 @@ _MODELS = {"servicequotas": "service-quotas"}
 
 
 @lru_cache
-def _service_model(name: str):
+def _service_model(name: str) -> ServiceModel:
     return botocore.session.Session().get_service_model(_MODELS.get(name, name))
 
 
