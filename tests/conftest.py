@@ -13,8 +13,10 @@ import boto3
 import hypothesis
 import pytest
 import tiers
+from botocore.client import ClientCreator
 from botocore.config import Config
 from botocore.loaders import JSONFileLoader, Loader
+from botocore.model import ServiceModel
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 import local_aws
@@ -52,6 +54,18 @@ def _list_once(loader: Loader, type_name: str) -> list[str]:
 
 
 Loader.list_available_services = _list_once
+
+# And for the class of a service's clients, which has a method for each operation.
+_classes, _make_class = {}, ClientCreator._create_client_class
+
+
+def _make_class_once(creator: ClientCreator, service: str, model: ServiceModel) -> type:
+    if service not in _classes:
+        _classes[service] = _make_class(creator, service, model)
+    return _classes[service]
+
+
+ClientCreator._create_client_class = _make_class_once
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (

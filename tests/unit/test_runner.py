@@ -38,6 +38,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     (tmp_path / "stand-in").mkdir()
     (tmp_path / "stand-in" / "local_aws.py").write_text(
         "from types import SimpleNamespace\nstart = lambda: SimpleNamespace(endpoint_url='http://127.0.0.1:9')\n"
+        "COMMAND = 'python -m local_aws'\n"
     )
     monkeypatch.setattr(kernels, "ROOT", tmp_path / "stand-in")  # for the kernels, which connect ahead of the notebook
     monkeypatch.setattr(tutorial, "embedded_state", lambda: None)
