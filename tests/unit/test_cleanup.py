@@ -242,6 +242,23 @@ def test_a_step_that_was_answered_meanwhile_is_no_problem(session, config, calls
             executions.stop_executions(session, config, config.pipeline)
 
 
+@pytest.mark.parametrize(("tag", "ended"), [("ours", 1), ("theirs", 0)])
+def test_jobs_are_ended_only_in_a_queue_of_the_kit(session, config, calls, monkeypatch, tag, ended):
+    """The execution goes on, as when a step waits for jobs in a queue that only has the kit's name."""
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(executions, "LAST_SECONDS", 0)
+    summary = {"PipelineExecutionArn": "arn", "PipelineExecutionStatus": "Stopping"}
+    calls.answer("ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
+    calls.answer("DescribePipelineExecution", summary, summary, summary | {"PipelineExecutionStatus": "Stopped"})
+    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": []})
+    queue = {"jobQueueName": config.job_queue, "tags": config.tags if tag == "ours" else {"owner": "team"}}
+    calls.answer("DescribeJobQueues", {"jobQueues": [queue]})
+    calls.answer("ListJobs", {"jobSummaryList": [{"jobId": "a"}]}, *[{"jobSummaryList": []}] * 9)
+    calls.answer("TerminateJob", {})
+    executions.stop_executions(session, config, config.pipeline)
+    assert calls.made.count("TerminateJob") == ended
+
+
 def test_an_environment_that_other_queues_use_stays_and_all_else_is_deleted(session, config):
     subnets, groups = batch.default_network(session)
     network = {"subnets": subnets, "security_groups": groups}
