@@ -251,7 +251,8 @@ def test_jobs_are_ended_only_in_a_queue_of_the_kit(session, config, calls, monke
     calls.answer("ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
     calls.answer("DescribePipelineExecution", summary, summary, summary | {"PipelineExecutionStatus": "Stopped"})
     calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": []})
-    queue = {"jobQueueName": config.job_queue, "tags": config.tags if tag == "ours" else {"owner": "team"}}
+    tags = config.tags if tag == "ours" else {"owner": "team"}
+    queue = {"jobQueueName": config.job_queue, "status": "VALID", "tags": tags}
     calls.answer("DescribeJobQueues", {"jobQueues": [queue]})
     calls.answer("ListJobs", {"jobSummaryList": [{"jobId": "a"}]}, *[{"jobSummaryList": []}] * 9)
     calls.answer("TerminateJob", {})
