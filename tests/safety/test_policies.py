@@ -250,6 +250,19 @@ def test_check_jobs_reaches_the_functions_own_files_and_none_of_yours() -> None:
         assert reached == ["_jobs/run/ids.json", "out/_jobs/run/try-1.json"], wanted
 
 
+def test_a_role_reaches_the_queues_and_functions_that_its_task_needs_and_no_other() -> None:
+    reached = {
+        (task, resource.rpartition(":")[2].removeprefix("sagemaker-lint-"))
+        for task, (_, policy, _) in iam.TASKS.items()
+        for action, resource in iam.permissions(rendered(policy))
+        if action.startswith(("sqs:", "lambda:"))
+    }
+    assert reached == {
+        *(("pipeline", each) for each in ("callbacks", "submit-jobs", "count-inputs", "merge-results")),
+        *(("monitor_lambda", each) for each in ("callbacks", "callbacks-dead-letter")),
+    }
+
+
 def test_roles_may_be_passed_to_batch_and_to_ecs_tasks() -> None:
     """Which of the two RegisterJobDefinition is checked with, no page of AWS's says; public policies have either.
 
