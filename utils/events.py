@@ -73,6 +73,19 @@ def ensure_stop_rule(session: boto3.Session, config: Config, *, queue_url: str) 
     return ensure_rule(session, name, pattern, target=queue, tags=config.tags)
 
 
+def pause_stop_rule(session: boto3.Session, config: Config) -> None:
+    """Disable the rule of `ensure_stop_rule`, if there is one with our tag. `ensure_stop_rule` enables it again.
+
+    https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+    """
+    client, (name, _) = session.client("events"), rule_names(config)
+    rule = _rule(client, name)
+    if rule and rule["State"] == "ENABLED":
+        tags = client.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]
+        if config.tags.items() <= {tag["Key"]: tag["Value"] for tag in tags}.items():
+            client.put_rule(Name=name, EventPattern=rule["EventPattern"], State="DISABLED")
+
+
 def ensure_push_rule(session: boto3.Session, config: Config, *, function: str) -> str:
     """The rule that calls the monitor function (its ARN) when a job ends, in the kit's queue or in `config.job_queues`.
 

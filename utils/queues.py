@@ -154,10 +154,10 @@ def receive_one(session: boto3.Session, url: str, *, containing: str = "", secon
     sqs = session.client("sqs")
 
     def receive() -> list[dict[str, Any]]:
-        received = sqs.receive_message(
-            QueueUrl=url, WaitTimeSeconds=min(20, int(seconds)), MaxNumberOfMessages=10 if containing else 1
-        ).get("Messages", [])
-        return [message for message in received if containing in message["Body"]]
+        # Those that are not wanted come back in two seconds, whatever the queue's visibility timeout.
+        several = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 2} if containing else {}
+        received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=min(20, int(seconds)), **several)
+        return [message for message in received.get("Messages", []) if containing in message["Body"]]
 
     name = url.rsplit("/", 1)[1]
     messages = wait(

@@ -79,6 +79,27 @@ def test_a_rule_that_was_changed_or_disabled_is_put_right(session, config, callb
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": config.arn("events", f"rule/{name}")}}
 
 
+def test_a_rule_is_paused_until_it_is_ensured_again(session, config, callbacks, calls):
+    bus, (name, _) = session.client("events"), events.rule_names(config)
+    events.pause_stop_rule(session, config)
+    assert calls.writes == [], "there is no rule yet"
+    events.ensure_stop_rule(session, config, queue_url=callbacks)
+    had = bus.describe_rule(Name=name)
+    events.pause_stop_rule(session, config)
+    paused = bus.describe_rule(Name=name)
+    assert (paused["State"], paused["EventPattern"]) == ("DISABLED", had["EventPattern"])
+    assert len(bus.list_targets_by_rule(Rule=name)["Targets"]) == 1
+    events.ensure_stop_rule(session, config, queue_url=callbacks)
+    assert bus.describe_rule(Name=name)["State"] == "ENABLED"
+
+
+def test_somebody_elses_rule_is_not_paused(session, config):
+    bus, (name, _) = session.client("events"), events.rule_names(config)
+    bus.put_rule(Name=name, EventPattern='{"source": ["theirs"]}')
+    events.pause_stop_rule(session, config)
+    assert bus.describe_rule(Name=name)["State"] == "ENABLED"
+
+
 @pytest.mark.parametrize(
     ("status", "pipeline", "told"),
     [

@@ -64,6 +64,19 @@ def test_a_loop_is_shown_turn_by_turn_until_its_step_is_answered_and_its_message
     assert len(seen) == len(loop)
 
 
+def test_a_step_that_has_ended_is_not_watched_for_ever_because_of_other_messages(session, calls, seen, monkeypatch):
+    monkeypatch.setattr("utils.monitoring.loop.SECONDS_AFTER_THE_END", 0.01)
+    for _ in range(200):
+        calls.answer("GetQueueAttributes", counts(0, 9))
+        calls.answer("DescribeJobs", described("SUCCEEDED"))
+        calls.answer(
+            "ListPipelineExecutionSteps", {"PipelineExecutionSteps": [{"StepName": "W", "StepStatus": "Failed"}]}
+        )
+    url = "https://sqs.us-east-1.amazonaws.com/000000000000/callbacks"
+    loop = monitoring.watch_loop(session, url, "arn", "0", every=0.001, seconds=30)
+    assert loop["step"].tolist() == ["Failed"]
+
+
 @pytest.mark.parametrize(("messages", "step"), [(counts(0, 1), "Executing"), (counts(0, 0), "Starting")])
 def test_a_step_counts_as_lost_only_while_it_waits_without_a_message(session, calls, seen, messages, step):
     turns = [(messages, step)] * 50 + [(counts(0, 0), "Executing")] * 50

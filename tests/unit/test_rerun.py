@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from utils import iam
-from utils.rerun import end_earlier_jobs, unless_it_exists
+from utils.rerun import delete_earlier_messages, end_earlier_jobs, unless_it_exists
 
 
 def test_a_creating_call_is_left_out_where_the_resource_exists(session, config):
@@ -48,3 +48,33 @@ def test_only_unfinished_jobs_are_ended(session, calls):
     )
     end_earlier_jobs(session, "jobs", "by-hand")
     assert ended == ["a", "d"]
+
+
+def test_of_an_interrupted_run_only_messages_that_nobody_waits_for_are_deleted(session, config, calls):
+    sqs = session.client("sqs")
+    url = sqs.create_queue(QueueName=config.callback_queue, Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
+
+    def arn(pipeline, execution):
+        return f"arn:aws:sagemaker:us-east-1:000000000000:pipeline/{pipeline}/execution/{execution}"
+
+    bodies = {
+        "ended": {"token": "a", "pipelineExecutionArn": arn("by-hand", "ended")},
+        "event": {"source": "aws.sagemaker", "detail": {"pipelineExecutionArn": arn("By-Hand", "ended")}},
+        "waits": {"token": "b", "pipelineExecutionArn": arn("by-hand", "waits")},
+        "another's": {"token": "c", "pipelineExecutionArn": arn("flights", "ended")},
+        "senseless": {"greeting": "hello"},
+    }
+    for body in [*map(json.dumps, bodies.values()), "no JSON", "[1]"]:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    def describe(params, **_):
+        status = "Executing" if params["PipelineExecutionArn"].endswith("waits") else "Stopped"
+        calls.answer("DescribePipelineExecution", {"PipelineExecutionStatus": status})
+
+    session.events.register("provide-client-params.sagemaker.DescribePipelineExecution", describe)
+    sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1)  # it is hidden for a second, as in an interrupted call
+    assert delete_earlier_messages(session, url, "by-hand", seconds=3) == 2
+    left = set()
+    while len(left) < 5:
+        left |= {message["Body"] for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)["Messages"]}
+    assert left == {*(json.dumps(bodies[each]) for each in ("waits", "another's", "senseless")), "no JSON", "[1]"}

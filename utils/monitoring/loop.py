@@ -17,6 +17,10 @@ from ..tables import as_html
 from .batch_jobs import describe_jobs
 from .pipeline_steps import list_steps
 
+# How long a message may still be counted after its step has ended. SQS counts approximately, and other steps' messages
+# may be in the queue too.
+SECONDS_AFTER_THE_END = 60.0
+
 
 def watch_job(
     session: boto3.Session, job_id: str, *, every: float | None = None, seconds: float = 900
@@ -87,9 +91,14 @@ def watch_loop(
             "step": step["StepStatus"],
         }
 
+    ended: list[float] = []
+
     def is_last(row: Mapping[str, Any], unchanged: float) -> bool:
+        if row["step"] in FINAL:
+            ended.append(time.monotonic())
+            return row["message"] == "none" or ended[-1] - ended[0] >= SECONDS_AFTER_THE_END
         lost = lost_after is not None and row["step"] == "Executing" and unchanged >= lost_after
-        return row["message"] == "none" and (row["step"] in FINAL or lost)
+        return row["message"] == "none" and lost
 
     rows = _show_changes(poll, is_last, every, seconds)
     if not rows:
