@@ -21,15 +21,19 @@ class SimulatorRefusesCalls:
 
     AWS documents no rule for it, so here no two actions go together.
     https://github.com/aws-cloudformation/rain (internal/aws/iam)
+
+    Attributes:
+        about: the only action whose questions are refused. Default: any.
     """
 
     refused: int = 0
+    about: str = ""
 
     def before(self, call: Call) -> tuple[str, str, int] | None:
         if call.action != "iam:SimulatePrincipalPolicy":
             return None
         first, *others = [value for name, value in call.params.items() if name.startswith("ActionNames.member.")]
-        if not others:
+        if not others or (self.about and self.about not in [first, *others]):
             return None
         self.refused += 1
         words = f"Invalid Input Actions: [{first}] and [{','.join(others)}] require different authorization information"

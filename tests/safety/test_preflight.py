@@ -350,9 +350,9 @@ def test_what_the_permissions_boundary_leaves_out_is_said_so(endpoint: str) -> N
     }
 
 
-@pytest.mark.thorough
-def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str) -> None:
-    with FaultInjectionProxy(endpoint, [SimulatorRefusesCalls()]) as proxy:
+@pytest.mark.parametrize("about", ["sqs:CreateQueue", pytest.param("", marks=pytest.mark.thorough)])
+def test_a_question_that_is_refused_as_a_whole_is_asked_action_by_action(endpoint: str, about: str) -> None:
+    with FaultInjectionProxy(endpoint, [SimulatorRefusesCalls(about=about)]) as proxy:
         checks = preflight.check(through_proxy(as_user(endpoint, *without("sqs:CreateQueue", "*")), proxy), CONFIG)
         assert missing(checks) == {"permission to manage the queues": "ask for sqs:CreateQueue"}
         assert checks["ok"].isna().sum() == 0

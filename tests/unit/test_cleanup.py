@@ -242,6 +242,19 @@ def test_a_step_that_was_answered_meanwhile_is_no_problem(session, config, calls
             executions.stop_executions(session, config, config.pipeline)
 
 
+def test_a_step_that_may_not_be_answered_is_named(session, config, calls, monkeypatch):
+    monkeypatch.setattr(executions, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(executions, "LAST_SECONDS", 0)
+    summary = {"PipelineExecutionArn": "arn", "PipelineExecutionStatus": "Stopping"}
+    waiting = {"StepName": "Wait", "StepStatus": "Executing", "Metadata": {"Callback": {"CallbackToken": "abcdefghij"}}}
+    calls.answer("ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
+    calls.answer("DescribePipelineExecution", summary, summary)
+    calls.answer("ListPipelineExecutionSteps", {"PipelineExecutionSteps": [waiting]})
+    calls.refuse("SendPipelineExecutionStepFailure", "AccessDeniedException", "no")
+    with pytest.raises(cleanup.NotDeleted, match="its step Wait waits for an answer that you may not give"):
+        executions.stop_executions(session, config, config.pipeline)
+
+
 @pytest.mark.parametrize(("tag", "ended"), [("ours", 1), ("theirs", 0)])
 def test_jobs_are_ended_only_in_a_queue_of_the_kit(session, config, calls, monkeypatch, tag, ended):
     """The execution goes on, as when a step waits for jobs in a queue that only has the kit's name."""
