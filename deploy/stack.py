@@ -26,7 +26,7 @@ from utils import existing, lambdas
 from utils.config import Config, ConfigError
 from utils.existing import ResourceNotFound
 from utils.pipeline import FINAL
-from utils.stack import StackNotFound, backend
+from utils.stack import StackNotFound, backend, unattached_policy
 
 # The longest name of a resource is a function's, which Lambda lets have 64 characters.
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,51}")
@@ -99,6 +99,8 @@ def deploy(session: boto3.Session, options: argparse.Namespace) -> None:
         session, "cloudformation", "deploy", "--stack-name", options.stack, "--template-file", str(TEMPLATE),
         "--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset", "--parameter-overrides", *overrides,
     )  # fmt: skip
+    if policy := unattached_policy(session, options.stack):
+        print(f"Your pipeline's role needs the policy {policy}. Attach it, or deploy with --pipeline-roles.")
     print(f"backend = {json.dumps(backend(session, options.stack), indent=4)}")
 
 

@@ -54,8 +54,8 @@ def _cause(session: boto3.Session, name: str, role: str) -> str:
         return ""
     trusted = ", ".join(f"`{each}`" for each in dict.fromkeys(each.partition("/")[0] for each in names))
     return (
-        f'The role trusts only pipelines named {trusted}. Deploy the kit with pipelines=["{name}"], or change '
-        "aws:SourceArn in the trust policy."
+        f"The role trusts only pipelines named {trusted}. Add {name} to aws:SourceArn in its trust policy. If the role "
+        f'is one of the kit, deploy the kit with pipelines=["{name}"].'
     )
 
 

@@ -42,3 +42,14 @@ def backend(session: boto3.Session, stack: str) -> dict[str, str]:
             f"The stack `{stack}` has no output {missing[0]}. Name a stack that `make deploy` has made."
         )
     return {argument: outputs[key] for argument, key in OUTPUTS.items()}
+
+
+def unattached_policy(session: boto3.Session, stack: str) -> str:
+    """The ARN of the policy that a pipeline's role needs, if the stack attaches it to none. Otherwise "".
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+    """
+    described = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    values = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+    return "" if values.get("PipelineRoleNames") else outputs.get("PipelinePolicyArn", "")

@@ -155,8 +155,8 @@ def refusal(client, role, name="explained-model"):
 def test_a_refused_role_is_explained_by_the_pipelines_that_it_trusts(session, client, config):
     role = iam.ensure_roles(session, config)["pipeline"]
     assert refusal(client, role).endswith(
-        f"The role trusts only pipelines named `{config.prefix}-*`. Deploy the kit with "
-        'pipelines=["explained-model"], or change aws:SourceArn in the trust policy.'
+        f"The role trusts only pipelines named `{config.prefix}-*`. Add explained-model to aws:SourceArn in its trust "
+        'policy. If the role is one of the kit, deploy the kit with pipelines=["explained-model"].'
     )
     iam.ensure_roles(session, config.with_existing(pipelines=["explained-model"]))
     client.create_pipeline(PipelineName="explained-model", PipelineDefinition=DEFINITION, RoleArn=role)

@@ -89,6 +89,20 @@ def test_names_become_the_arns_that_the_template_takes(ran, capsys):
     assert json.loads(capsys.readouterr().out.partition("backend = ")[2]) == {"callback_queue_url": "https://queue"}
 
 
+@pytest.mark.parametrize(("roles", "told"), [("", True), ("my-role", False)])
+def test_a_stack_that_no_pipelines_role_has_the_policy_of_says_so(ran, capsys, monkeypatch, roles, told):
+    policy = "arn:aws:iam::123456789012:policy/p"
+    described = {
+        "StackStatus": "CREATE_COMPLETE",
+        "Parameters": [{"ParameterKey": "PipelineRoleNames", "ParameterValue": roles}],
+        "Outputs": [{"OutputKey": "PipelinePolicyArn", "OutputValue": policy}],
+    }
+    monkeypatch.setattr(boto3.Session().client(), "describe_stacks", lambda **_: {"Stacks": [described]})
+    stack.main(options("--buckets", "data"))
+    sentence = f"Your pipeline's role needs the policy {policy}. Attach it, or deploy with --pipeline-roles."
+    assert (sentence in capsys.readouterr().out) is told
+
+
 def test_the_same_code_has_the_same_key(ran):
     for _ in range(2):
         stack.main(options("--buckets", "data"))
@@ -97,7 +111,7 @@ def test_the_same_code_has_the_same_key(ran):
 
 
 def test_deleting_a_stack_that_is_not_there_says_so(monkeypatch, capsys):
-    client = boto3.client("cloudformation", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    client = boto3.session.Session("x", "x").client("cloudformation", "eu-west-1")
     monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(region_name="eu-west-1", client=lambda _: client))
     with Stubber(client) as stubber:
         stubber.add_client_error("describe_stacks", "ValidationError", "Stack with id my-stack does not exist")
@@ -109,7 +123,7 @@ def test_deleting_a_stack_that_is_not_there_says_so(monkeypatch, capsys):
 
 
 def test_a_stack_of_another_template_is_not_deleted(monkeypatch, ran):
-    client = boto3.client("cloudformation", "eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    client = boto3.session.Session("x", "x").client("cloudformation", "eu-west-1")
     monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(region_name="eu-west-1", client=lambda _: client))
     described = {"StackName": "theirs", "CreationTime": datetime.now(UTC), "StackStatus": "CREATE_COMPLETE"}
     with Stubber(client) as stubber:
@@ -192,6 +206,7 @@ def on_aws(session, ran, monkeypatch):
     """The command line meets the embedded AWS, where there is a bucket and nothing else that it needs."""
     monkeypatch.setattr(boto3, "Session", lambda **_: session)
     session.client("s3").create_bucket(Bucket="unit-stack-code")
+    monkeypatch.setattr(stack, "unattached_policy", lambda *_: "")
     return ran
 
 
