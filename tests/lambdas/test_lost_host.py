@@ -99,7 +99,7 @@ def run(aws, tmp_path):
     cleanup.delete_all(run.session, run.config)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["array", "plain"])
 def test_a_retry_submits_again_only_the_job_that_lost_its_host(run, mode):
     execution = run.start(mode, **(PLAIN if mode == "plain" else {}))

@@ -102,6 +102,7 @@ def test_a_taken_port_is_one_clear_sentence(home: Path) -> None:
             local_aws.start(port=port, home=home)
 
 
+@pytest.mark.thorough
 def test_servers_that_start_at_once_have_ports_of_their_own(tmp_path: Path) -> None:
     """A port is taken before it is told: nobody gets it in between."""
     homes = [tmp_path / str(number) for number in range(3)]
@@ -202,6 +203,7 @@ def running_server(home: Path) -> local_aws.ServerInfo:
     return server
 
 
+@pytest.mark.thorough
 def test_a_server_in_the_foreground_is_found_and_stopped_like_another(home: Path, serve: Callable) -> None:
     process = serve()
     server = running_server(home)
@@ -234,6 +236,7 @@ def test_a_second_server_of_one_home_is_refused_and_hurts_nothing(home: Path, se
     assert (work.parent / "of the first").exists()
 
 
+@pytest.mark.thorough
 def test_of_two_started_at_once_in_the_foreground_one_serves(home: Path, serve: Callable) -> None:
     processes = [serve(), serve()]
     server = running_server(home)
@@ -253,6 +256,7 @@ def test_a_start_waits_for_a_server_that_is_coming_up(home: Path, serve: Callabl
     assert local_aws.start(home=home).pid == process.pid
 
 
+@pytest.mark.thorough
 def test_a_killed_server_leaves_no_lock(home: Path, serve: Callable) -> None:
     first = local_aws.start(port=0, home=home)
     os.kill(first.pid, signal.SIGKILL)

@@ -108,6 +108,7 @@ def server(tmp_path: Path) -> Iterator[local_aws.ServerInfo]:
     local_aws.stop(tmp_path / "home")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_state_that_changes_all_the_time_is_saved_whole(server: local_aws.ServerInfo, tmp_path: Path) -> None:
     """Calls and functions go on while the state is saved; before, such a save could leave the logs out."""

@@ -275,6 +275,7 @@ def test_what_depends_on_the_call_is_not_known(
 SERVICES = ["batch", "ecs-tasks", "lambda", "sagemaker"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("service", [f"{service}.amazonaws.com" for service in SERVICES])
 def test_roles_must_be_handed_to_each_service(endpoint: str, service: str) -> None:
     refused = {
@@ -285,6 +286,7 @@ def test_roles_must_be_handed_to_each_service(endpoint: str, service: str) -> No
     assert missing(checks) == {"permission to pass the roles": f"ask for iam:PassRole (iam:PassedToService {service})"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("action", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"])
 def test_the_shared_role_needs_its_managed_policies_attached(endpoint: str, action: str) -> None:
     shared = dataclasses.replace(CONFIG, role_layout="shared")
@@ -479,6 +481,7 @@ def test_a_user_who_may_not_ask_is_told_so(endpoint: str) -> None:
     preflight.require(checks, allow_unverified=True)
 
 
+@pytest.mark.thorough
 def test_a_role_that_may_not_ask_builds_nothing_unless_it_is_told_to(endpoint: str) -> None:
     config = dataclasses.replace(CONFIG, prefix="sagemaker-unseen")
     session, arn = as_role(endpoint, *iam.render("operator.json", config)["Statement"])
@@ -679,6 +682,7 @@ def test_a_region_without_the_service_stops_nobody(endpoint: str) -> None:
     preflight.require(checks)
 
 
+@pytest.mark.thorough
 def test_a_bucket_of_another_account_is_told_where_that_is_certain(endpoint: str) -> None:
     refusing = Refusing(("GetBucketTagging",), "AccessDenied", 403)
     silent = [statement for statement in OPERATOR if statement["Sid"] != "SimulateOwnPolicies"]

@@ -85,7 +85,7 @@ def test_notebooks_run_in_order_and_leave_their_copies_one_page_and_a_record(mak
     assert sum(each["seconds"] for each in record["notebooks"]) <= record["seconds"]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("arguments", "run"),
     [
