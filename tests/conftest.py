@@ -69,9 +69,8 @@ ClientCreator._create_client_class = _make_class_once
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
-    "test_notebooks",
-    "test_further_notebooks",
     "test_operator",
+    "test_exercises",
     "test_keys",
     "test_operator_own",
     "test_your_own_pipeline",
@@ -88,6 +87,19 @@ LONGEST = (
     "test_least_privilege",
     "test_end_to_end",
     "test_on_embedded_aws",
+    "test_again",
+    "test_runner",
+    "test_wire",
+    "test_batch",
+    "test_core_mappings",
+    "test_core_server",
+    "test_core_saving",
+    "test_core_lifecycle",
+    "test_clock_jumps",
+    "test_documented_samples",
+    "test_core_presence",
+    "test_lambdas",
+    "test_data",
 )
 
 
