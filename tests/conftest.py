@@ -69,6 +69,8 @@ ClientCreator._create_client_class = _make_class_once
 
 # The tests run in some processes side by side, a file in one of them. What takes longest begins first.
 LONGEST = (
+    "test_notebooks",
+    "test_further_notebooks",
     "test_operator",
     "test_exercises",
     "test_keys",
