@@ -36,13 +36,15 @@ AGAIN = {
         "lambda:UpdateEventSourceMapping": 6,  # paused, told to ignore the list, mended
         "lambda:UpdateFunctionCode": 2,
         "lambda:UpdateFunctionConfiguration": 2,
-        "lambda:Invoke": 11,
+        "lambda:Invoke": 12,
         "batch:SubmitJob": 6,
         "batch:TerminateJob": 2,  # those that were too large
-        "sagemaker:StartPipelineExecution": 8,
+        "events:PutRule": 2,  # paused, enabled
+        "sagemaker:UpdatePipeline": 2,  # with one output, then with all
+        "sagemaker:StartPipelineExecution": 9,
         "sagemaker:StopPipelineExecution": 2,
         "sqs:SendMessage": 1,  # the message that makes no sense
-        "sqs:DeleteMessage": 8,
+        "sqs:DeleteMessage": 9,
     },
     "05_pipeline_build": {
         "sagemaker:UpdatePipeline": 1,  # the SDK's upsert updates without comparing
