@@ -84,11 +84,19 @@ def delete_earlier_messages(session: boto3.Session, queue_url: str, pipeline: st
             execution = _execution(message["Body"])
             if f":pipeline/{pipeline}/".lower() not in execution.lower():
                 continue
-            described = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
-            if described["PipelineExecutionStatus"] in FINAL:
+            if _has_ended(sagemaker, execution):
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                 deleted += 1
     return deleted
+
+
+def _has_ended(sagemaker: Any, execution: str) -> bool:
+    """Whether an execution has ended, or is gone with its pipeline, as after a cleanup that was interrupted."""
+    try:
+        described = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
+    except sagemaker.exceptions.ResourceNotFound:
+        return True
+    return described["PipelineExecutionStatus"] in FINAL
 
 
 def _execution(body: str) -> str:
